@@ -1,0 +1,2 @@
+//! The program iscp.
+fn main() {}

@@ -1,0 +1,402 @@
+//! Runs of data points, kept as they travel.
+//!
+//! A data point is written once, into the bytes that go on the wire, and read from the bytes that
+//! came from it: nothing in between holds it in another form. The bytes are the protobuf records of
+//! `DataPointGroup.data_points` one after the other (docs/protocol/messages.md §4.1):
+//! `1a len (08 zigzag(elapsed_time))? (12 len payload)?`.
+
+use bytes::Bytes;
+
+/// Key byte of `DataPointGroup.data_points`.
+const KEY_POINT: u8 = 0x1a;
+/// Key byte of `DataPoint.elapsed_time`.
+const KEY_ELAPSED: u8 = 0x08;
+/// Key byte of `DataPoint.payload`.
+const KEY_PAYLOAD: u8 = 0x12;
+
+/// One data point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPoint {
+    /// Nanoseconds since the time origin of the session; may be negative.
+    pub elapsed_time: i64,
+    /// Bytes of the application.
+    pub payload: Bytes,
+}
+
+/// An immutable run of data points in wire form.
+///
+/// Cheap to clone. The bytes are well formed by construction: they come from a [`PointsBuf`] or
+/// passed [`Points::from_wire`].
+#[derive(Clone, Debug, Default)]
+pub struct Points {
+    bytes: Bytes,
+    count: usize,
+    payload_bytes: usize,
+}
+
+/// Where a data point lies in the bytes of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointSpan {
+    /// Nanoseconds since the time origin of the session.
+    pub elapsed_time: i64,
+    /// Offset of the payload in [`Points::as_bytes`]; 0 for an empty payload.
+    pub offset: usize,
+    /// Length of the payload.
+    pub len: usize,
+}
+
+impl Points {
+    /// Checks a run of wire records and takes it over without copying.
+    ///
+    /// # Errors
+    /// Says what is wrong with the first record that is not well formed.
+    pub fn from_wire(bytes: Bytes) -> Result<Self, &'static str> {
+        let mut count = 0;
+        let mut payload_bytes = 0;
+        let mut rest = Cursor { bytes: &bytes, at: 0 };
+        while !rest.is_empty() {
+            let span = rest.point()?;
+            count += 1;
+            payload_bytes += span.len;
+        }
+        Ok(Self {
+            bytes,
+            count,
+            payload_bytes,
+        })
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether the run holds no point.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Sum of the lengths of the payloads.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+
+    /// The wire records.
+    pub fn as_bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The points in order, payloads as offsets into [`Points::as_bytes`].
+    pub fn spans(&self) -> impl Iterator<Item = PointSpan> + '_ {
+        let mut rest = Cursor {
+            bytes: &self.bytes,
+            at: 0,
+        };
+        std::iter::from_fn(move || if rest.is_empty() { None } else { rest.point().ok() })
+    }
+
+    /// The points in order, payloads as slices that share the run's memory.
+    pub fn iter(&self) -> impl Iterator<Item = DataPoint> + '_ {
+        self.spans().map(|span| DataPoint {
+            elapsed_time: span.elapsed_time,
+            payload: self.bytes.slice(span.offset..span.offset + span.len),
+        })
+    }
+}
+
+/// Runs are equal when their points are, however they were written.
+impl PartialEq for Points {
+    fn eq(&self, other: &Self) -> bool {
+        self.count == other.count && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Points {}
+
+impl<P: AsRef<[u8]>> FromIterator<(i64, P)> for Points {
+    fn from_iter<I: IntoIterator<Item = (i64, P)>>(points: I) -> Self {
+        let mut run = PointsBuf::default();
+        for (elapsed_time, payload) in points {
+            run.push(elapsed_time, payload.as_ref());
+        }
+        run.take()
+    }
+}
+
+/// A run of data points being written.
+#[derive(Debug, Default)]
+pub struct PointsBuf {
+    bytes: Vec<u8>,
+    count: usize,
+    payload_bytes: usize,
+}
+
+impl PointsBuf {
+    /// Appends a point. Allocates only when the run outgrows the capacity of earlier ones.
+    #[inline]
+    pub fn push(&mut self, elapsed_time: i64, payload: &[u8]) {
+        let zigzag = ((elapsed_time << 1) ^ (elapsed_time >> 63)) as u64;
+        let mut inner = 0;
+        if zigzag != 0 {
+            inner += 1 + varint_len(zigzag);
+        }
+        if !payload.is_empty() {
+            inner += 1 + varint_len(payload.len() as u64) + payload.len();
+        }
+        // Key, length of up to ten bytes, then the point itself.
+        self.bytes.reserve(11 + inner);
+        self.bytes.push(KEY_POINT);
+        push_varint(&mut self.bytes, inner as u64);
+        if zigzag != 0 {
+            self.bytes.push(KEY_ELAPSED);
+            push_varint(&mut self.bytes, zigzag);
+        }
+        if !payload.is_empty() {
+            self.bytes.push(KEY_PAYLOAD);
+            push_varint(&mut self.bytes, payload.len() as u64);
+            self.bytes.extend_from_slice(payload);
+        }
+        self.count += 1;
+        self.payload_bytes += payload.len();
+    }
+
+    /// Number of points.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether the run holds no point.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Size of the wire records.
+    pub fn wire_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Sum of the lengths of the payloads.
+    pub fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+
+    /// Takes the run and leaves an empty one with the same capacity, so that the next writes need
+    /// not allocate.
+    pub fn take(&mut self) -> Points {
+        let next = Vec::with_capacity(self.bytes.len());
+        Points {
+            bytes: Bytes::from(std::mem::replace(&mut self.bytes, next)),
+            count: std::mem::take(&mut self.count),
+            payload_bytes: std::mem::take(&mut self.payload_bytes),
+        }
+    }
+}
+
+/// Largest bytes a point of `payload_len` bytes takes in a run.
+pub fn max_wire_len(payload_len: usize) -> usize {
+    // Key and length of the point, key and value of the time, key and length of the payload.
+    payload_len + 2 * (1 + 5) + 11
+}
+
+fn varint_len(value: u64) -> usize {
+    (70 - (value | 1).leading_zeros() as usize) / 7
+}
+
+#[inline]
+fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn is_empty(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Result<u8, &'static str> {
+        let byte = *self
+            .bytes
+            .get(self.at)
+            .ok_or("data point ends in the middle of a field")?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, &'static str> {
+        let first = self.byte()?;
+        if first < 0x80 {
+            return Ok(u64::from(first));
+        }
+        let mut value = u64::from(first & 0x7f);
+        for shift in 1..10 {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << (7 * shift);
+            if byte < 0x80 {
+                return if shift == 9 && byte > 1 {
+                    Err("varint above 64 bits in a data point")
+                } else {
+                    Ok(value)
+                };
+            }
+        }
+        Err("varint of more than ten bytes in a data point")
+    }
+
+    #[inline]
+    fn take_len(&mut self, end: usize) -> Result<usize, &'static str> {
+        let len = self.varint()?;
+        if len > (end.saturating_sub(self.at)) as u64 {
+            return Err("length past the end of a data point");
+        }
+        Ok(len as usize)
+    }
+
+    #[inline]
+    fn point(&mut self) -> Result<PointSpan, &'static str> {
+        if self.byte()? != KEY_POINT {
+            return Err("data point record with an unexpected key");
+        }
+        let len = self.take_len(self.bytes.len())?;
+        let end = self.at + len;
+        let mut span = PointSpan {
+            elapsed_time: 0,
+            offset: 0,
+            len: 0,
+        };
+        while self.at < end {
+            match self.varint()? {
+                key if key == u64::from(KEY_ELAPSED) => {
+                    let zigzag = self.varint()?;
+                    span.elapsed_time = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+                }
+                key if key == u64::from(KEY_PAYLOAD) => {
+                    span.len = self.take_len(end)?;
+                    span.offset = self.at;
+                    self.at += span.len;
+                }
+                key if key >> 3 == 1 || key >> 3 == 2 => {
+                    return Err("field of a data point with the wrong wire type");
+                }
+                key => self.skip(key, end, 0)?,
+            }
+        }
+        if self.at != end {
+            return Err("field past the end of a data point");
+        }
+        Ok(span)
+    }
+
+    /// Skips the value of an unknown field.
+    fn skip(&mut self, key: u64, end: usize, depth: u32) -> Result<(), &'static str> {
+        const MAX_DEPTH: u32 = 100;
+        if key >> 3 == 0 || key > u64::from(u32::MAX) {
+            return Err("invalid field number in a data point");
+        }
+        match key & 7 {
+            0 => self.varint().map(drop)?,
+            1 => self.at += 8,
+            2 => self.at += self.take_len(end)?,
+            5 => self.at += 4,
+            3 if depth < MAX_DEPTH => loop {
+                let inner = self.varint()?;
+                if inner & 7 == 4 {
+                    if inner >> 3 != key >> 3 {
+                        return Err("group ended by another number in a data point");
+                    }
+                    break;
+                }
+                self.skip(inner, end, depth + 1)?;
+            },
+            3 => return Err("groups nested too deeply in a data point"),
+            _ => return Err("invalid wire type in a data point"),
+        }
+        if self.at > end {
+            Err("unknown field past the end of a data point")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_survive_the_wire_form() {
+        let written = [
+            (0, &b""[..]),
+            (1, b"a"),
+            (-1, b"bc"),
+            (i64::MAX, &[7; 300]),
+            (i64::MIN, b""),
+        ];
+        let run: Points = written.into_iter().collect();
+        let read = Points::from_wire(run.as_bytes().clone()).unwrap();
+        assert_eq!(read.len(), written.len());
+        assert_eq!(read.payload_bytes(), 303);
+        let points: Vec<_> = read
+            .iter()
+            .map(|point| (point.elapsed_time, point.payload))
+            .collect();
+        for ((elapsed, payload), (written_elapsed, written_payload)) in points.iter().zip(written) {
+            assert_eq!((*elapsed, &payload[..]), (written_elapsed, written_payload));
+        }
+    }
+
+    #[test]
+    fn taking_a_run_keeps_its_capacity() {
+        let mut run = PointsBuf::default();
+        (0..1000).for_each(|i| run.push(i, &[0; 32]));
+        let size = run.wire_bytes();
+        assert_eq!(run.take().len(), 1000);
+        assert!(run.is_empty() && run.bytes.capacity() >= size);
+    }
+
+    #[test]
+    fn max_wire_len_is_an_upper_bound() {
+        for len in [0, 1, 127, 128, 70_000] {
+            for elapsed in [0, 1, i64::MIN] {
+                let mut run = PointsBuf::default();
+                run.push(elapsed, &vec![0; len]);
+                assert!(run.wire_bytes() <= max_wire_len(len));
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_runs_are_refused() {
+        for damaged in [
+            &b"\x1a"[..],
+            b"\x1a\x05\x08",
+            b"\x1a\x02\x08\x80",
+            b"\x1a\x02\x12\x05",
+            b"\x12\x00",
+            b"\x1a\x02\x0a\x00",
+            b"\x1a\x01\x00",
+            b"\x1a\x02\x19\x00",
+            b"\x1a\x01\x23",
+        ] {
+            assert!(
+                Points::from_wire(Bytes::copy_from_slice(damaged)).is_err(),
+                "{damaged:x?}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_skipped() {
+        let run = Points::from_wire(Bytes::from_static(b"\x1a\x08\x08\x02\x23\x18\x01\x24\x12\x00")).unwrap();
+        assert_eq!(run.spans().next().unwrap().elapsed_time, 1);
+    }
+}
