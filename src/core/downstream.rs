@@ -1,0 +1,335 @@
+//! One downstream: aliases, acknowledgements, and chunks without aliases for the application.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::config::DownstreamConfig;
+use super::event::{Event, OpId, Output, ReceivedChunk, ReceivedGroup, ReceivedMetadata, StreamKey};
+use crate::error::{Error, Status};
+use crate::message::{
+    Aliases, DataId, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamChunkResult,
+    DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse, Message,
+    OrAlias, ResultCode, UpstreamInfo,
+};
+
+/// Most aliases of each kind that a downstream hands out; what comes later travels in full.
+const MAX_ALIASES: usize = 65_536;
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Closing: the last acknowledgement waits for its completion.
+    Draining {
+        op: Option<OpId>,
+        deadline: Instant,
+    },
+    /// Closing: the close request is on its way.
+    Closing {
+        op: Option<OpId>,
+    },
+}
+
+/// A chunk the application took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenAck {
+    /// Upstream of the chunk.
+    pub upstream: Uuid,
+    /// Its number there.
+    pub sequence_number: u32,
+}
+
+/// Aliases this client chose, both ways.
+#[derive(Debug)]
+struct AliasTable<T> {
+    by_alias: HashMap<u32, Arc<T>>,
+    by_value: HashMap<Arc<T>, u32>,
+    /// Chosen and not announced yet.
+    fresh: Vec<u32>,
+}
+
+impl<T: std::hash::Hash + Eq + Clone> AliasTable<T> {
+    fn new(known: &Aliases<T>) -> Self {
+        let mut table = Self {
+            by_alias: HashMap::new(),
+            by_value: HashMap::new(),
+            fresh: Vec::new(),
+        };
+        for (alias, value) in known {
+            let value = Arc::new(value.clone());
+            table.by_alias.insert(*alias, value.clone());
+            table.by_value.insert(value, *alias);
+        }
+        table
+    }
+
+    /// The value, however it was named. A new value gets an alias.
+    fn resolve(&mut self, named: OrAlias<T>) -> Result<Arc<T>, u32> {
+        match named {
+            OrAlias::Alias(alias) => self.by_alias.get(&alias).cloned().ok_or(alias),
+            OrAlias::Full(value) => {
+                if let Some((known, _)) = self.by_value.get_key_value(&value) {
+                    return Ok(known.clone());
+                }
+                let value = Arc::new(value);
+                if self.by_alias.len() < MAX_ALIASES {
+                    // Aliases start at 1, as those of most official clients do
+                    // (docs/protocol/messages.md §6.3).
+                    let alias = self.by_alias.len() as u32 + 1;
+                    self.by_alias.insert(alias, value.clone());
+                    self.by_value.insert(value.clone(), alias);
+                    self.fresh.push(alias);
+                }
+                Ok(value)
+            }
+        }
+    }
+
+    fn announce(&mut self) -> Aliases<T> {
+        let by_alias = &self.by_alias;
+        self.fresh
+            .drain(..)
+            .map(|alias| (alias, T::clone(&by_alias[&alias])))
+            .collect()
+    }
+}
+
+/// One downstream of a connection.
+#[derive(Debug)]
+pub(super) struct Downstream {
+    key: StreamKey,
+    config: DownstreamConfig,
+    state: State,
+    pub(super) stream_id: Uuid,
+    pub(super) alias: u32,
+    pub(super) server_time_ns: i64,
+    upstreams: AliasTable<UpstreamInfo>,
+    data_ids: AliasTable<DataId>,
+    next_ack: Option<Instant>,
+    last_ack_id: u32,
+    completed_ack_id: u32,
+    /// Taken by the application, for the next acknowledgement.
+    taken: Vec<DownstreamChunkResult>,
+    ack_due: bool,
+}
+
+impl Downstream {
+    pub(super) fn open_request(
+        config: &DownstreamConfig,
+        request_id: u32,
+        alias: u32,
+    ) -> DownstreamOpenRequest {
+        DownstreamOpenRequest {
+            request_id,
+            desired_stream_id_alias: alias,
+            filters: config.filters.clone(),
+            expiry_interval_s: u32::try_from(config.expiry_interval.as_secs()).unwrap_or(u32::MAX),
+            data_id_aliases: (1..).zip(config.data_ids.iter().cloned()).collect(),
+            qos: config.qos,
+            omit_empty_chunk: config.omit_empty_chunk,
+        }
+    }
+
+    pub(super) fn new(
+        key: StreamKey,
+        alias: u32,
+        config: DownstreamConfig,
+        response: &DownstreamOpenResponse,
+    ) -> Self {
+        let known = (1..).zip(config.data_ids.iter().cloned()).collect();
+        Self {
+            key,
+            config,
+            state: State::Open,
+            stream_id: response.stream_id,
+            alias,
+            server_time_ns: response.server_time_ns,
+            upstreams: AliasTable::new(&Aliases::new()),
+            data_ids: AliasTable::new(&known),
+            next_ack: None,
+            last_ack_id: 0,
+            completed_ack_id: 0,
+            taken: Vec::new(),
+            ack_due: false,
+        }
+    }
+
+    pub(super) fn handle_chunk(
+        &mut self,
+        chunk: DownstreamChunk,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Error> {
+        let upstream = self
+            .upstreams
+            .resolve(chunk.upstream)
+            .map_err(|alias| self.unknown_alias("upstream", alias, chunk.chunk.sequence_number))?;
+        let mut references = chunk.filter_references.into_iter();
+        let mut groups = Vec::with_capacity(chunk.chunk.groups.len());
+        for group in chunk.chunk.groups {
+            let data_id = self
+                .data_ids
+                .resolve(group.data_id)
+                .map_err(|alias| self.unknown_alias("data id", alias, chunk.chunk.sequence_number))?;
+            let filter_references = references.next().unwrap_or_default();
+            groups.push(ReceivedGroup {
+                data_id,
+                points: group.points,
+                filter_references,
+            });
+        }
+        if !self.upstreams.fresh.is_empty() || !self.data_ids.fresh.is_empty() {
+            self.want_ack(now, false);
+        }
+        let sequence_number = chunk.chunk.sequence_number;
+        events.push(Event::Chunk(
+            self.key,
+            ReceivedChunk {
+                upstream,
+                sequence_number,
+                groups,
+            },
+        ));
+        Ok(())
+    }
+
+    fn unknown_alias(&self, kind: &str, alias: u32, sequence_number: u32) -> Error {
+        Error::new(
+            Status::ProtocolViolation,
+            format!(
+                "downstream {}: chunk {sequence_number} names the {kind} by alias {alias}, which was never agreed",
+                self.stream_id
+            ),
+        )
+    }
+
+    pub(super) fn handle_metadata(&mut self, message: DownstreamMetadata, events: &mut Vec<Event>) {
+        let metadata = ReceivedMetadata {
+            source_node_id: message.source_node_id,
+            metadata: message.metadata,
+            request_id: message.request_id,
+        };
+        events.push(Event::Metadata(self.key, metadata));
+    }
+
+    /// The application took chunks: acknowledge within the ack interval, or now.
+    pub(super) fn want_ack(&mut self, now: Instant, urgent: bool) {
+        let at = if urgent {
+            now
+        } else {
+            now + self.config.ack_interval
+        };
+        self.next_ack = Some(self.next_ack.map_or(at, |next| next.min(at)));
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let drain = match self.state {
+            State::Draining { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        self.next_ack.into_iter().chain(drain).min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Vec<Event>) {
+        if self.next_ack.is_some_and(|at| at <= now) {
+            self.next_ack = None;
+            self.ack_due = true;
+            events.push(Event::CollectAcks(self.key));
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, taken: impl IntoIterator<Item = TakenAck>) {
+        self.taken
+            .extend(taken.into_iter().map(|ack| DownstreamChunkResult {
+                upstream_stream_id: ack.upstream,
+                upstream_sequence_number: ack.sequence_number,
+                result_code: ResultCode::SUCCEEDED,
+                result_string: "OK".to_owned(),
+            }));
+        self.ack_due = true;
+    }
+
+    pub(super) fn poll_ack(&mut self) -> Option<DownstreamChunkAck> {
+        if !std::mem::take(&mut self.ack_due) {
+            return None;
+        }
+        if self.taken.is_empty() && self.upstreams.fresh.is_empty() && self.data_ids.fresh.is_empty() {
+            return None;
+        }
+        self.last_ack_id = self.last_ack_id.wrapping_add(1);
+        Some(DownstreamChunkAck {
+            stream_id_alias: self.alias,
+            ack_id: self.last_ack_id,
+            results: std::mem::take(&mut self.taken),
+            upstream_aliases: self.upstreams.announce(),
+            data_id_aliases: self.data_ids.announce(),
+        })
+    }
+
+    pub(super) fn handle_ack_complete(&mut self, complete: &DownstreamChunkAckComplete) {
+        self.completed_ack_id = complete.ack_id;
+        if !complete.result_code.is_success() {
+            tracing::warn!(
+                "downstream {}: acknowledgement {} failed: {} {}",
+                self.stream_id,
+                complete.ack_id,
+                complete.result_code,
+                complete.result_string
+            );
+        }
+    }
+
+    pub(super) fn close(&mut self, op: Option<OpId>, now: Instant, events: &mut Vec<Event>) {
+        if self.state != State::Open {
+            if let Some(op) = op {
+                let error = Error::new(Status::Closed, "the downstream is closed");
+                events.push(Event::Done(op, Err(error)));
+            }
+            return;
+        }
+        // What the application took until now is acknowledged before the stream is closed.
+        events.push(Event::CollectAcks(self.key));
+        self.state = State::Draining {
+            op,
+            deadline: now + self.config.close_timeout,
+        };
+    }
+
+    /// The close request, once the last acknowledgement was completed.
+    pub(super) fn poll_close(&mut self, now: Instant, request_id: impl FnOnce() -> u32) -> Option<Message> {
+        let State::Draining { op, deadline } = self.state else {
+            return None;
+        };
+        if now < deadline && self.completed_ack_id != self.last_ack_id {
+            return None;
+        }
+        self.state = State::Closing { op };
+        let request = DownstreamCloseRequest {
+            request_id: request_id(),
+            stream_id: self.stream_id,
+        };
+        Some(Message::DownstreamCloseRequest(request))
+    }
+
+    /// The server answered the close request, or did not.
+    pub(super) fn closed(self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
+        if let State::Closing { op: Some(op) } = self.state {
+            events.push(Event::Done(op, outcome.clone().map(|()| Output::Done)));
+        }
+        events.push(Event::DownstreamClosed(self.key, outcome.err()));
+    }
+
+    /// The stream cannot go on.
+    pub(super) fn failed(self, error: &Error, events: &mut Vec<Event>) {
+        if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op) } = self.state {
+            events.push(Event::Done(op, Err(error.clone())));
+        }
+        events.push(Event::DownstreamClosed(self.key, Some(error.clone())));
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state != State::Open
+    }
+}

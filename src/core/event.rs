@@ -1,0 +1,134 @@
+//! What the connection tells its driver.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::write_buffer::SharedBuffer;
+use crate::error::{Error, Result};
+use crate::message::{DataId, FilterReference, Metadata, Points, ResultCode, UpstreamInfo};
+
+/// An operation the driver started and wants the outcome of. Chosen by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(pub u64);
+
+/// A stream of the connection, for the life of the connection. Chosen by the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey(pub u32);
+
+/// What a successful operation produced.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Nothing but success.
+    Done,
+    /// An open upstream.
+    Upstream(OpenedUpstream),
+    /// An open downstream.
+    Downstream(OpenedDownstream),
+}
+
+/// An upstream that was opened.
+#[derive(Clone, Debug)]
+pub struct OpenedUpstream {
+    /// The stream.
+    pub key: StreamKey,
+    /// Id the server gave it.
+    pub stream_id: Uuid,
+    /// The server's clock, nanoseconds since the Unix epoch.
+    pub server_time_ns: i64,
+    /// Where points are written.
+    pub buffer: Arc<SharedBuffer>,
+}
+
+/// A downstream that was opened.
+#[derive(Clone, Debug)]
+pub struct OpenedDownstream {
+    /// The stream.
+    pub key: StreamKey,
+    /// Id the server gave it.
+    pub stream_id: Uuid,
+    /// The server's clock, nanoseconds since the Unix epoch.
+    pub server_time_ns: i64,
+}
+
+/// Outcome of one chunk of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkOutcome {
+    /// Number of the chunk.
+    pub sequence_number: u32,
+    /// What the server said.
+    pub result_code: ResultCode,
+    /// Detail of it.
+    pub result_string: String,
+}
+
+/// How an upstream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamEnd {
+    /// Why, unless the application closed it and everything was delivered.
+    pub error: Option<Error>,
+    /// Points whose delivery the server did not confirm.
+    pub undelivered_points: u64,
+    /// Sequence numbers of chunks that were sent and not confirmed, in order.
+    pub undelivered_chunks: Vec<u32>,
+}
+
+/// Points of one data id in a received chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedGroup {
+    /// What the points belong to.
+    pub data_id: Arc<DataId>,
+    /// The points.
+    pub points: Points,
+    /// Filters of the open request that matched; empty when the server does not say.
+    pub filter_references: Vec<FilterReference>,
+}
+
+/// A chunk as the application sees it: no aliases left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedChunk {
+    /// Where it comes from.
+    pub upstream: Arc<UpstreamInfo>,
+    /// Number in its upstream.
+    pub sequence_number: u32,
+    /// Its points.
+    pub groups: Vec<ReceivedGroup>,
+}
+
+/// Metadata as the application sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedMetadata {
+    /// Node it is about.
+    pub source_node_id: String,
+    /// The metadata.
+    pub metadata: Metadata,
+    /// To acknowledge it with.
+    pub(super) request_id: u32,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The server accepted the connection.
+    Connected {
+        /// Protocol version that holds.
+        protocol_version: String,
+    },
+    /// An operation ended.
+    Done(OpId, Result<Output>),
+    /// The server answered for a chunk.
+    ChunkAcked(StreamKey, ChunkOutcome),
+    /// An upstream ended.
+    UpstreamClosed(StreamKey, UpstreamEnd),
+    /// A chunk arrived.
+    Chunk(StreamKey, ReceivedChunk),
+    /// Metadata arrived.
+    Metadata(StreamKey, ReceivedMetadata),
+    /// The moment to hand over what the application took, with
+    /// [`Connection::acknowledge`](super::Connection::acknowledge).
+    CollectAcks(StreamKey),
+    /// A downstream ended, in order or for a reason.
+    DownstreamClosed(StreamKey, Option<Error>),
+    /// The connection ended, in order or for a reason: close the transport once everything is sent.
+    Closed(Option<Error>),
+}

@@ -1,0 +1,26 @@
+//! The protocol without I/O.
+//!
+//! State machines whose inputs are messages, commands and the time, and whose outputs are messages,
+//! deadlines and events. There are no sockets, no clocks, no threads and no async here, so that
+//! client and broker can be run against each other on fake time.
+
+mod config;
+mod connection;
+mod downstream;
+mod event;
+mod keep_alive;
+mod upstream;
+mod version;
+mod write_buffer;
+
+pub use config::{ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, UpstreamConfig};
+pub use connection::Connection;
+pub use downstream::TakenAck;
+pub use event::{
+    ChunkOutcome, Event, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, ReceivedGroup,
+    ReceivedMetadata, StreamKey, UpstreamEnd,
+};
+pub use upstream::FlushLevel;
+pub use write_buffer::{
+    CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, Pushed, SharedBuffer, UpstreamCounters, WriteBuffer,
+};

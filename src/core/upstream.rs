@@ -1,0 +1,463 @@
+//! One upstream: when buffered points become chunks, and what became of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::config::UpstreamConfig;
+use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
+use super::write_buffer::{SharedBuffer, WriteBuffer};
+use crate::error::{Error, Status};
+use crate::message::{
+    Aliases, DataId, Message, Qos, StreamChunk, UpstreamChunk, UpstreamChunkAck, UpstreamCloseRequest,
+    UpstreamOpenRequest, UpstreamOpenResponse,
+};
+
+/// Chunks of an upstream without delivery guarantee that are remembered until acknowledged; older
+/// ones count as lost.
+const UNRELIABLE_IN_FLIGHT: usize = 4096;
+
+/// What a flush waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushLevel {
+    /// Everything written before is on its way.
+    Sent,
+    /// The server confirmed everything written before.
+    Acknowledged,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// Closing: waiting for outstanding acknowledgements.
+    Draining {
+        op: Option<OpId>,
+        deadline: Instant,
+        close_session: bool,
+    },
+    /// Closing: the close request is on its way.
+    Closing {
+        op: Option<OpId>,
+    },
+}
+
+#[derive(Debug)]
+struct InFlight {
+    points: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct FlushWaiter {
+    op: OpId,
+    level: FlushLevel,
+    /// Points that must have left the buffer.
+    points: u64,
+    /// Once they have: the last chunk among them.
+    last_chunk: Option<u32>,
+    deadline: Instant,
+    failure: Option<Error>,
+}
+
+/// One upstream of a connection.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    key: StreamKey,
+    config: UpstreamConfig,
+    state: State,
+    pub(super) stream_id: Uuid,
+    pub(super) alias: u32,
+    pub(super) server_time_ns: i64,
+    pub(super) buffer: Arc<SharedBuffer>,
+    last_sequence_number: u32,
+    total_points: u64,
+    in_flight: BTreeMap<u32, InFlight>,
+    in_flight_bytes: usize,
+    /// Everything written up to this many points is to be sent now.
+    flush_target: u64,
+    next_flush: Option<Instant>,
+    waiters: Vec<FlushWaiter>,
+    /// Chunks the server refused, or that were given up.
+    failed_points: u64,
+    failed_chunks: Vec<u32>,
+    first_failure: Option<Error>,
+}
+
+impl Upstream {
+    pub(super) fn open_request(config: &UpstreamConfig, request_id: u32) -> UpstreamOpenRequest {
+        UpstreamOpenRequest {
+            request_id,
+            session_id: config.session_id.clone(),
+            ack_interval_ms: u32::try_from(config.ack_interval.as_millis()).unwrap_or(u32::MAX),
+            expiry_interval_s: u32::try_from(config.expiry_interval.as_secs()).unwrap_or(u32::MAX),
+            data_ids: config.data_ids.clone(),
+            qos: config.qos,
+            persist: config.persist,
+        }
+    }
+
+    pub(super) fn new(key: StreamKey, config: UpstreamConfig, response: UpstreamOpenResponse) -> Self {
+        let mut buffer = WriteBuffer::new(config.buffer_limit, config.flush_policy.size());
+        for data_id in &config.data_ids {
+            // The open request was refused if there were too many.
+            let _ = buffer.data_id(data_id.clone());
+        }
+        buffer.learn_aliases(response.data_id_aliases);
+        Self {
+            key,
+            config,
+            state: State::Open,
+            stream_id: response.stream_id,
+            alias: response.stream_id_alias,
+            server_time_ns: response.server_time_ns,
+            buffer: Arc::new(SharedBuffer::new(buffer)),
+            last_sequence_number: 0,
+            total_points: 0,
+            in_flight: BTreeMap::new(),
+            in_flight_bytes: 0,
+            flush_target: 0,
+            next_flush: None,
+            waiters: Vec::new(),
+            failed_points: 0,
+            failed_chunks: Vec::new(),
+            first_failure: None,
+        }
+    }
+
+    /// The buffer wants attention: it is no longer empty, or crossed the size limit.
+    pub(super) fn attend(&mut self, now: Instant) {
+        let buffer = self.buffer.clone();
+        let mut buffer = buffer.lock();
+        buffer.attend();
+        self.reconsider(&buffer, now);
+    }
+
+    /// The buffer is full: whatever the policy, it is sent.
+    pub(super) fn relieve(&mut self) {
+        self.flush_target = self.buffer.lock().written();
+    }
+
+    fn reconsider(&mut self, buffer: &WriteBuffer, now: Instant) {
+        if buffer.is_empty() {
+            self.next_flush = None;
+        } else if buffer.exceeds_size() {
+            self.flush_target = buffer.written();
+        } else if let (None, Some(interval)) = (self.next_flush, self.config.flush_policy.interval()) {
+            self.next_flush = Some(now + interval);
+        }
+    }
+
+    pub(super) fn flush(&mut self, op: OpId, level: FlushLevel, deadline: Instant, events: &mut Vec<Event>) {
+        if self.state != State::Open {
+            return events.push(Event::Done(op, Err(closed_error())));
+        }
+        self.relieve();
+        let points = self.flush_target;
+        self.waiters.push(FlushWaiter {
+            op,
+            level,
+            points,
+            last_chunk: None,
+            deadline,
+            failure: None,
+        });
+        self.settle_waiters(events);
+    }
+
+    pub(super) fn close(
+        &mut self,
+        op: Option<OpId>,
+        close_session: bool,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        if self.state != State::Open {
+            if let Some(op) = op {
+                events.push(Event::Done(op, Err(closed_error())));
+            }
+            return;
+        }
+        self.shut_buffer();
+        self.relieve();
+        self.state = State::Draining {
+            op,
+            deadline: now + self.config.close_timeout,
+            close_session,
+        };
+    }
+
+    /// No write after this, and nobody keeps waiting for space.
+    fn shut_buffer(&self) {
+        self.buffer.lock().close(Status::Closed);
+        self.buffer.space.notify_all();
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let drain = match self.state {
+            State::Draining { deadline, .. } => Some(deadline),
+            _ => None,
+        };
+        self.waiters
+            .iter()
+            .map(|waiter| waiter.deadline)
+            .chain(self.next_flush)
+            .chain(drain)
+            .min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Vec<Event>) {
+        if self.next_flush.is_some_and(|at| at <= now) {
+            self.next_flush = None;
+            self.relieve();
+        }
+        self.waiters.retain(|waiter| {
+            let expired = waiter.deadline <= now;
+            if expired {
+                let error = Error::new(Status::Timeout, "flush: the server did not acknowledge in time");
+                events.push(Event::Done(waiter.op, Err(error)));
+            }
+            !expired
+        });
+        if matches!(self.state, State::Draining { deadline, .. } if deadline <= now) {
+            self.give_up_in_flight();
+        }
+    }
+
+    /// Chunks that will not be waited for any longer are failures.
+    fn give_up_in_flight(&mut self) {
+        let (points, bytes) = {
+            let mut buffer = self.buffer.lock();
+            let left = (buffer.points(), buffer.bytes());
+            while buffer.take().is_some() {}
+            left
+        };
+        let chunks = self.in_flight.len();
+        for (number, chunk) in std::mem::take(&mut self.in_flight) {
+            self.failed_points += chunk.points;
+            self.failed_chunks.push(number);
+        }
+        self.in_flight_bytes = 0;
+        self.failed_points += points;
+        if chunks > 0 || bytes > 0 {
+            self.first_failure.get_or_insert_with(|| {
+                Error::new(
+                    Status::Timeout,
+                    format!(
+                        "close: {chunks} chunks were not acknowledged and {points} points not sent in time"
+                    ),
+                )
+            });
+        }
+    }
+
+    /// Next chunk to send, if one is due and may be sent.
+    pub(super) fn poll_chunk(&mut self, now: Instant, events: &mut Vec<Event>) -> Option<UpstreamChunk> {
+        if matches!(self.state, State::Closing { .. }) || !self.window_open() {
+            return None;
+        }
+        let shared = self.buffer.clone();
+        let mut buffer = shared.lock();
+        if buffer.taken() >= self.flush_target {
+            return None;
+        }
+        if self.last_sequence_number == u32::MAX {
+            buffer.close(Status::SequenceExhausted);
+            return None;
+        }
+        let taken = buffer.take()?;
+        if buffer.waiters > 0 {
+            shared.space.notify_all();
+        }
+        if buffer.taken() >= self.flush_target {
+            self.next_flush = None;
+            self.reconsider(&buffer, now);
+        }
+        drop(buffer);
+
+        self.last_sequence_number += 1;
+        self.total_points += taken.points;
+        let sequence_number = self.last_sequence_number;
+        let chunk = UpstreamChunk {
+            stream_id_alias: self.alias,
+            chunk: StreamChunk {
+                sequence_number,
+                groups: taken.groups,
+            },
+            data_ids: taken.unaliased,
+        };
+        let reliable = self.config.qos == Qos::Reliable;
+        self.in_flight_bytes += taken.bytes;
+        self.in_flight.insert(
+            sequence_number,
+            InFlight {
+                points: taken.points,
+                bytes: taken.bytes,
+            },
+        );
+        if !reliable && self.in_flight.len() > UNRELIABLE_IN_FLIGHT {
+            if let Some((_, lost)) = self.in_flight.pop_first() {
+                self.in_flight_bytes -= lost.bytes;
+            }
+        }
+        self.publish();
+        self.settle_waiters(events);
+        Some(chunk)
+    }
+
+    fn window_open(&self) -> bool {
+        self.config.qos != Qos::Reliable || self.in_flight_bytes < self.config.in_flight_limit
+    }
+
+    /// The close request, once everything before it is settled.
+    pub(super) fn poll_close(&mut self, request_id: impl FnOnce() -> u32) -> Option<Message> {
+        let State::Draining {
+            op, close_session, ..
+        } = self.state
+        else {
+            return None;
+        };
+        if !self.in_flight.is_empty() || !self.buffer.lock().is_empty() {
+            return None;
+        }
+        self.state = State::Closing { op };
+        let request = UpstreamCloseRequest {
+            request_id: request_id(),
+            stream_id: self.stream_id,
+            total_data_points: self.total_points,
+            final_sequence_number: self.last_sequence_number,
+            close_session,
+        };
+        Some(Message::UpstreamCloseRequest(request))
+    }
+
+    pub(super) fn handle_ack(&mut self, ack: UpstreamChunkAck, events: &mut Vec<Event>) {
+        self.learn_aliases(ack.data_id_aliases);
+        for result in ack.results {
+            // Duplicates and numbers never sent are harmless (docs/protocol/behaviour.md §12.5 item 8).
+            let Some(chunk) = self.in_flight.remove(&result.sequence_number) else {
+                continue;
+            };
+            self.in_flight_bytes -= chunk.bytes;
+            if !result.result_code.is_success() {
+                let what = format!("chunk {} ({} points)", result.sequence_number, chunk.points);
+                let error = Error::refused(&what, result.result_code, &result.result_string);
+                for waiter in &mut self.waiters {
+                    if waiter
+                        .last_chunk
+                        .is_none_or(|last| last >= result.sequence_number)
+                    {
+                        waiter.failure.get_or_insert_with(|| error.clone());
+                    }
+                }
+                self.failed_points += chunk.points;
+                self.failed_chunks.push(result.sequence_number);
+                self.first_failure.get_or_insert(error);
+            }
+            if self.config.report_acks {
+                events.push(Event::ChunkAcked(
+                    self.key,
+                    ChunkOutcome {
+                        sequence_number: result.sequence_number,
+                        result_code: result.result_code,
+                        result_string: result.result_string,
+                    },
+                ));
+            }
+        }
+        self.publish();
+        self.settle_waiters(events);
+    }
+
+    /// Makes the numbers visible to the application.
+    fn publish(&self) {
+        let counters = &self.buffer.counters;
+        counters.total_points.store(self.total_points, Relaxed);
+        counters
+            .last_sequence_number
+            .store(u64::from(self.last_sequence_number), Relaxed);
+        counters
+            .in_flight_chunks
+            .store(self.in_flight.len() as u64, Relaxed);
+        counters
+            .in_flight_bytes
+            .store(self.in_flight_bytes as u64, Relaxed);
+        counters.failed_points.store(self.failed_points, Relaxed);
+    }
+
+    fn learn_aliases(&mut self, aliases: Aliases<DataId>) {
+        if !aliases.is_empty() {
+            self.buffer.lock().learn_aliases(aliases);
+        }
+    }
+
+    fn settle_waiters(&mut self, events: &mut Vec<Event>) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        let taken = self.buffer.lock().taken();
+        let newest = self.last_sequence_number;
+        let oldest_in_flight = self.in_flight.keys().next().copied();
+        self.waiters.retain_mut(|waiter| {
+            if taken < waiter.points {
+                return true;
+            }
+            let last = *waiter.last_chunk.get_or_insert(newest);
+            if waiter.level == FlushLevel::Acknowledged
+                && oldest_in_flight.is_some_and(|oldest| oldest <= last)
+            {
+                return true;
+            }
+            let outcome = waiter.failure.take().map_or(Ok(Output::Done), Err);
+            events.push(Event::Done(waiter.op, outcome));
+            false
+        });
+    }
+
+    /// The server answered the close request, or did not.
+    pub(super) fn closed(self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
+        let State::Closing { op } = self.state else { return };
+        let end = UpstreamEnd {
+            error: outcome.err().or(self.first_failure),
+            undelivered_points: self.failed_points,
+            undelivered_chunks: self.failed_chunks,
+        };
+        if let Some(op) = op {
+            events.push(Event::Done(op, end.error.clone().map_or(Ok(Output::Done), Err)));
+        }
+        events.push(Event::UpstreamClosed(self.key, end));
+    }
+
+    /// The connection ended under the stream.
+    pub(super) fn lost(mut self, error: &Error, events: &mut Vec<Event>) {
+        self.shut_buffer();
+        if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op) } = self.state {
+            events.push(Event::Done(op, Err(error.clone())));
+        }
+        for waiter in self.waiters.drain(..) {
+            events.push(Event::Done(waiter.op, Err(error.clone())));
+        }
+        let unsent = self.buffer.lock().points();
+        let mut undelivered_chunks = self.failed_chunks;
+        undelivered_chunks.extend(self.in_flight.keys());
+        undelivered_chunks.sort_unstable();
+        let end = UpstreamEnd {
+            error: Some(error.clone()),
+            undelivered_points: self.failed_points
+                + unsent
+                + self.in_flight.values().map(|chunk| chunk.points).sum::<u64>(),
+            undelivered_chunks,
+        };
+        events.push(Event::UpstreamClosed(self.key, end));
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.state != State::Open
+    }
+}
+
+fn closed_error() -> Error {
+    Error::new(Status::Closed, "the upstream is closed")
+}
