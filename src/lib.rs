@@ -6,6 +6,7 @@
 //! Layers point one way: `ffi` → [`client`] → [`core`] → [`message`]; `client` → [`transport`],
 //! [`encoding`] → `message`.
 
+pub mod client;
 pub mod core;
 pub mod encoding;
 pub mod error;

@@ -316,10 +316,10 @@ impl Connection {
             Message::DownstreamOpenResponse(response) => self.handle_downstream_open(&response),
             Message::DownstreamCloseResponse(reply) => self.handle_downstream_close(&reply),
             Message::UpstreamChunkAck(ack) => {
-                if let Some(key) = self.upstream_aliases.get(&ack.stream_id_alias) {
-                    if let Some(upstream) = self.upstreams.get_mut(key) {
-                        upstream.handle_ack(ack, &mut self.events);
-                    }
+                if let Some(key) = self.upstream_aliases.get(&ack.stream_id_alias)
+                    && let Some(upstream) = self.upstreams.get_mut(key)
+                {
+                    upstream.handle_ack(ack, &mut self.events);
                 }
             }
             Message::DownstreamChunk(chunk) => {
@@ -334,17 +334,17 @@ impl Connection {
                 }
             }
             Message::DownstreamChunkAckComplete(complete) => {
-                if let Some(key) = self.downstream_aliases.get(&complete.stream_id_alias) {
-                    if let Some(downstream) = self.downstreams.get_mut(key) {
-                        downstream.handle_ack_complete(&complete);
-                    }
+                if let Some(key) = self.downstream_aliases.get(&complete.stream_id_alias)
+                    && let Some(downstream) = self.downstreams.get_mut(key)
+                {
+                    downstream.handle_ack_complete(&complete);
                 }
             }
             Message::DownstreamMetadata(metadata) => {
-                if let Some(key) = self.downstream_aliases.get(&metadata.stream_id_alias) {
-                    if let Some(downstream) = self.downstreams.get_mut(key) {
-                        downstream.handle_metadata(metadata, &mut self.events);
-                    }
+                if let Some(key) = self.downstream_aliases.get(&metadata.stream_id_alias)
+                    && let Some(downstream) = self.downstreams.get_mut(key)
+                {
+                    downstream.handle_metadata(metadata, &mut self.events);
                 }
             }
             // Well-formed messages that a client has no use for are ignored
@@ -394,11 +394,11 @@ impl Connection {
         for downstream in self.downstreams.values_mut() {
             downstream.handle_timeout(now, &mut self.events);
         }
-        if let State::Closing { deadline, .. } = self.state {
-            if deadline <= now {
-                let error = Error::new(Status::Timeout, "close: the streams did not end in time");
-                self.say_goodbye(Some(&error));
-            }
+        if let State::Closing { deadline, .. } = self.state
+            && deadline <= now
+        {
+            let error = Error::new(Status::Timeout, "close: the streams did not end in time");
+            self.say_goodbye(Some(&error));
         }
         // Before the server accepted, the response time-out is what counts.
         if matches!(self.state, State::Open | State::Closing { .. }) {
@@ -442,11 +442,12 @@ impl Connection {
         if let Some(message) = self.poll_stream_close(now) {
             return Some(message);
         }
-        if let State::Closing { .. } = self.state {
-            if self.upstreams.is_empty() && self.downstreams.is_empty() {
-                self.say_goodbye(None);
-                return self.control.pop_front();
-            }
+        if let State::Closing { .. } = self.state
+            && self.upstreams.is_empty()
+            && self.downstreams.is_empty()
+        {
+            self.say_goodbye(None);
+            return self.control.pop_front();
         }
         None
     }

@@ -22,5 +22,6 @@ pub use event::{
 };
 pub use upstream::FlushLevel;
 pub use write_buffer::{
-    CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, Pushed, SharedBuffer, UpstreamCounters, WriteBuffer,
+    CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, MAX_UNREPORTED, Pushed, SharedBuffer,
+    UpstreamCounters, WriteBuffer,
 };

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::config::UpstreamConfig;
 use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
-use super::write_buffer::{SharedBuffer, WriteBuffer};
+use super::write_buffer::{MAX_UNREPORTED, SharedBuffer, WriteBuffer};
 use crate::error::{Error, Status};
 use crate::message::{
     Aliases, DataId, Message, Qos, StreamChunk, UpstreamChunk, UpstreamChunkAck, UpstreamCloseRequest,
@@ -297,10 +297,11 @@ impl Upstream {
                 bytes: taken.bytes,
             },
         );
-        if !reliable && self.in_flight.len() > UNRELIABLE_IN_FLIGHT {
-            if let Some((_, lost)) = self.in_flight.pop_first() {
-                self.in_flight_bytes -= lost.bytes;
-            }
+        if !reliable
+            && self.in_flight.len() > UNRELIABLE_IN_FLIGHT
+            && let Some((_, lost)) = self.in_flight.pop_first()
+        {
+            self.in_flight_bytes -= lost.bytes;
         }
         self.publish();
         self.settle_waiters(events);
@@ -308,6 +309,9 @@ impl Upstream {
     }
 
     fn window_open(&self) -> bool {
+        if self.buffer.counters.unreported.load(Relaxed) >= MAX_UNREPORTED {
+            return false;
+        }
         self.config.qos != Qos::Reliable || self.in_flight_bytes < self.config.in_flight_limit
     }
 
@@ -357,6 +361,7 @@ impl Upstream {
                 self.first_failure.get_or_insert(error);
             }
             if self.config.report_acks {
+                self.buffer.counters.unreported.fetch_add(1, Relaxed);
                 events.push(Event::ChunkAcked(
                     self.key,
                     ChunkOutcome {

@@ -22,6 +22,9 @@ pub const MAX_PAYLOAD: usize = 15 << 20;
 /// Most data ids of one upstream.
 pub const MAX_DATA_IDS: usize = 65_536;
 
+/// Outcomes that may wait for a slow acknowledgement hook.
+pub const MAX_UNREPORTED: u64 = 16_384;
+
 /// Number of a data id in its upstream, given by [`WriteBuffer::data_id`].
 pub type DataIdIndex = u32;
 
@@ -48,6 +51,9 @@ pub struct UpstreamCounters {
     pub in_flight_bytes: AtomicU64,
     /// Points the server refused, or that were given up.
     pub failed_points: AtomicU64,
+    /// Outcomes of chunks that the application was not told yet. The connection adds, whoever tells
+    /// the application subtracts; [`MAX_UNREPORTED`] of them hold back further chunks.
+    pub unreported: AtomicU64,
 }
 
 impl SharedBuffer {
@@ -56,6 +62,7 @@ impl SharedBuffer {
         Self {
             buffer: Mutex::new(buffer),
             space: Condvar::new(),
+            counters: UpstreamCounters::default(),
         }
     }
 

@@ -1,0 +1,348 @@
+//! The application's handle of a connection.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use http::Uri;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::completion::Completion;
+use super::downstream::Downstream;
+use super::driver;
+use super::options::{ConnectOptions, DownstreamOptions, UpstreamOptions};
+use super::read_queue::Notice;
+use super::runtime::{self, Closable};
+use super::upstream::Upstream;
+use crate::core::{FlushLevel, StreamKey};
+use crate::error::{Error, Result, Status};
+use crate::message::BaseTime;
+
+/// What the application asks of the connection's task.
+pub(super) enum Command {
+    OpenUpstream(Box<UpstreamOptions>, Completion<Upstream>),
+    OpenDownstream(Box<DownstreamOptions>, Completion<Downstream>),
+    SendBaseTime(Box<BaseTime>, bool, Completion<()>),
+    /// An upstream's buffer wants attention.
+    Attend(StreamKey),
+    /// An upstream's buffer is full.
+    Relieve(StreamKey),
+    Flush(StreamKey, FlushLevel, Duration, Completion<()>),
+    CloseUpstream(StreamKey, bool, Completion<()>),
+    /// A downstream got a handler.
+    Dispatch(StreamKey),
+    /// The application took something of a downstream.
+    Taken {
+        key: StreamKey,
+        urgent: bool,
+    },
+    CloseDownstream(StreamKey, Completion<()>),
+    Close(Duration, Completion<()>),
+}
+
+impl Command {
+    /// Ends the command when the connection has.
+    pub(super) fn refuse(self, error: &Error, dispatcher: &super::dispatcher::Dispatcher) {
+        let error = error.clone();
+        match self {
+            Self::OpenUpstream(_, done) => done.complete(Err(error), dispatcher),
+            Self::OpenDownstream(_, done) => done.complete(Err(error), dispatcher),
+            Self::SendBaseTime(_, _, done)
+            | Self::Flush(_, _, _, done)
+            | Self::CloseUpstream(_, _, done)
+            | Self::CloseDownstream(_, done)
+            | Self::Close(_, done) => done.complete(Err(error), dispatcher),
+            Self::Attend(_) | Self::Relieve(_) | Self::Dispatch(_) | Self::Taken { .. } => {}
+        }
+    }
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ConnectionState {
+    /// The server has not accepted yet.
+    Connecting = 0,
+    /// In use.
+    Connected = 1,
+    /// Ended, in order or not.
+    Closed = 2,
+}
+
+/// Numbers about a connection, from any thread.
+#[derive(Debug, Default)]
+pub struct ConnectionCounters {
+    /// Messages sent.
+    pub messages_sent: AtomicU64,
+    /// Messages received.
+    pub messages_received: AtomicU64,
+    /// Bytes of the messages sent, without the transport's framing.
+    pub bytes_sent: AtomicU64,
+    /// Bytes of the messages received, without the transport's framing.
+    pub bytes_received: AtomicU64,
+    /// Time the last ping took, in nanoseconds; 0 before the first.
+    pub round_trip_ns: AtomicU64,
+}
+
+/// What the application's handles and the connection's task share.
+pub(super) struct Shared {
+    commands: UnboundedSender<Command>,
+    state: AtomicU8,
+    pub(super) protocol_version: OnceLock<String>,
+    pub(super) counters: ConnectionCounters,
+    url: String,
+    close_timeout: Duration,
+}
+
+impl Shared {
+    pub(super) fn send(&self, command: Command) -> Result<()> {
+        self.commands
+            .send(command)
+            .map_err(|_| Error::new(Status::Closed, "the connection is closed"))
+    }
+
+    /// Tells the connection what the application took of a downstream.
+    pub(super) fn tell(&self, key: StreamKey, notice: Notice) {
+        if notice != Notice::Nothing {
+            // Nothing to acknowledge to once the connection is gone.
+            let _ = self.send(Command::Taken {
+                key,
+                urgent: notice == Notice::Urgent,
+            });
+        }
+    }
+
+    pub(super) fn set_state(&self, state: ConnectionState) {
+        self.state.store(state as u8, Relaxed);
+    }
+}
+
+impl Closable for Shared {
+    fn close(&self) {
+        // Already gone is what was wanted.
+        let _ = self.send(Command::Close(self.close_timeout, Completion::ignore()));
+    }
+}
+
+/// Closes the connection when the last handle of it or of its streams is gone.
+struct LastHandle(Arc<Shared>);
+
+impl Drop for LastHandle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A connection. Clones are handles of the same one; it is closed when the last is dropped, handles
+/// of its streams included.
+#[derive(Clone)]
+pub struct Connection(Arc<LastHandle>);
+
+/// A connection, as long as there is a handle of it.
+#[derive(Default)]
+pub(super) struct WeakConnection(Weak<LastHandle>);
+
+impl WeakConnection {
+    pub(super) fn upgrade(&self) -> Option<Connection> {
+        self.0.upgrade().map(Connection)
+    }
+}
+
+impl Connection {
+    pub(super) fn downgrade(&self) -> WeakConnection {
+        WeakConnection(Arc::downgrade(&self.0))
+    }
+
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(Arc::new(LastHandle(shared)))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.0
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// At once when the options are unusable or the runtime thread cannot be started; `done` is then
+    /// dropped. Everything later is the outcome of `done`.
+    pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
+        let url = parse_url(&options.url)?;
+        check_options(&options)?;
+        let (commands, receiver) = unbounded_channel();
+        let shared = Arc::new(Shared {
+            commands,
+            state: AtomicU8::new(ConnectionState::Connecting as u8),
+            protocol_version: OnceLock::new(),
+            counters: ConnectionCounters::default(),
+            url: options.url.clone(),
+            close_timeout: options.close_timeout,
+        });
+        let closable: Arc<dyn Closable> = shared.clone();
+        let registration = runtime::register(Arc::downgrade(&closable))?;
+        let runtime = registration.handle.clone();
+        runtime.spawn(driver::run(shared, url, options, done, receiver, registration));
+        Ok(())
+    }
+
+    /// Connects and waits for it.
+    ///
+    /// # Errors
+    /// As [`Connection::connect`], and everything that can go wrong later.
+    pub fn connect_wait(options: ConnectOptions, timeout: Option<Duration>) -> Result<Self> {
+        let (done, waiter) = Completion::waiter()?;
+        Self::connect(options, done)?;
+        waiter.wait(timeout)
+    }
+
+    /// Opens an upstream.
+    ///
+    /// # Errors
+    /// `Closed`; `done` is then dropped.
+    pub fn open_upstream(&self, options: UpstreamOptions, done: Completion<Upstream>) -> Result<()> {
+        self.shared().send(Command::OpenUpstream(Box::new(options), done))
+    }
+
+    /// Opens a downstream.
+    ///
+    /// # Errors
+    /// `Closed`; `done` is then dropped.
+    pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
+        self.shared()
+            .send(Command::OpenDownstream(Box::new(options), done))
+    }
+
+    /// Sends a base time; `persist` asks the server to store it in the session.
+    ///
+    /// # Errors
+    /// `Closed`; `done` is then dropped.
+    pub fn send_base_time(&self, base_time: BaseTime, persist: bool, done: Completion<()>) -> Result<()> {
+        self.shared()
+            .send(Command::SendBaseTime(Box::new(base_time), persist, done))
+    }
+
+    /// Flushes and closes every stream, says goodbye and closes the transport.
+    ///
+    /// # Errors
+    /// `Closed`; `done` is then dropped.
+    pub fn close(&self, done: Completion<()>) -> Result<()> {
+        self.shared()
+            .send(Command::Close(self.shared().close_timeout, done))
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> ConnectionState {
+        match self.shared().state.load(Relaxed) {
+            0 => ConnectionState::Connecting,
+            1 => ConnectionState::Connected,
+            _ => ConnectionState::Closed,
+        }
+    }
+
+    /// Protocol version that holds.
+    pub fn protocol_version(&self) -> &str {
+        self.shared().protocol_version.get().map_or("", String::as_str)
+    }
+
+    /// Address the connection was made to.
+    pub fn url(&self) -> &str {
+        &self.shared().url
+    }
+
+    /// Numbers about the connection.
+    pub fn counters(&self) -> &ConnectionCounters {
+        &self.shared().counters
+    }
+}
+
+/// Checks an address.
+///
+/// # Errors
+/// `InvalidOption` naming the part that is wrong, `Unsupported` for a transport this build lacks.
+pub fn parse_url(url: &str) -> Result<Uri> {
+    let invalid = |why: String| Error::new(Status::InvalidOption, format!("url {url:?}: {why}"));
+    let parsed: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
+    match parsed.scheme_str() {
+        Some("ws") => {}
+        Some(scheme @ ("wss" | "quic" | "webtransport")) => {
+            return Err(Error::new(
+                Status::Unsupported,
+                format!("url {url:?}: this build has no transport for {scheme}://; use ws://"),
+            ));
+        }
+        Some(other) => return Err(invalid(format!("unknown scheme {other:?}; use ws://"))),
+        None => return Err(invalid("no scheme; use ws://host:port/path".to_owned())),
+    }
+    if parsed.host().is_none_or(str::is_empty) {
+        return Err(invalid("no host".to_owned()));
+    }
+    let authority = parsed.authority().map_or("", |authority| authority.as_str());
+    if authority.contains('@') {
+        return Err(invalid(
+            "user and password have no meaning here; use a token".to_owned(),
+        ));
+    }
+    if authority
+        .rsplit_once(']')
+        .map_or(authority, |(_, rest)| rest)
+        .contains(':')
+        && parsed.port_u16().is_none()
+    {
+        return Err(invalid("the port is not a number from 1 to 65535".to_owned()));
+    }
+    if parsed.query().is_some() {
+        return Err(invalid(
+            "the query belongs to the protocol's negotiation; leave it out".to_owned(),
+        ));
+    }
+    Ok(parsed)
+}
+
+fn check_options(options: &ConnectOptions) -> Result<()> {
+    let config = &options.config;
+    for (name, value) in [
+        ("ping interval", config.ping_interval),
+        ("ping timeout", config.ping_timeout),
+    ] {
+        // Both are announced in whole seconds (docs/protocol/behaviour.md §0.3).
+        if value < Duration::from_secs(1) {
+            return Err(Error::new(
+                Status::InvalidOption,
+                format!("{name} {value:?}: at least one second"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_part_by_part() {
+        for url in [
+            "ws://127.0.0.1:8080",
+            "ws://host",
+            "ws://[::1]:1/api/iscp/connect",
+            "ws://h:1/",
+        ] {
+            assert!(parse_url(url).is_ok(), "{url}");
+        }
+        for (url, status, culprit) in [
+            ("", Status::InvalidOption, "url"),
+            ("host:1", Status::InvalidOption, "scheme"),
+            ("http://host", Status::InvalidOption, "http"),
+            ("wss://host", Status::Unsupported, "wss"),
+            ("ws://", Status::InvalidOption, "url"),
+            ("ws://host:99999", Status::InvalidOption, "port"),
+            ("ws://u:p@host", Status::InvalidOption, "password"),
+            ("ws://host/?enc=json", Status::InvalidOption, "query"),
+        ] {
+            let error = parse_url(url).unwrap_err();
+            assert_eq!(error.status(), status, "{url}: {error}");
+            assert!(error.message().contains(culprit), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,646 @@
+//! The task of one connection: drives the protocol core over a transport.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Sleep, sleep_until, timeout};
+
+use super::completion::Completion;
+use super::connection::{Command, Connection, ConnectionState, Shared, WeakConnection};
+use super::dispatcher::Dispatcher;
+use super::downstream::Downstream;
+use super::options::{ConnectOptions, FullPolicy, Handler};
+use super::read_queue::ReadQueue;
+use super::runtime::Registration;
+use super::token::{TokenRequest, TokenSource};
+use super::upstream::Upstream;
+use crate::core::{
+    self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, Output, ReceivedChunk, SharedBuffer, StreamKey,
+    UpstreamEnd,
+};
+use crate::encoding::Encoding;
+use crate::error::{Error, Result, Status};
+use crate::message::Qos;
+use crate::transport::{Negotiation, Transport, TransportError, websocket};
+
+/// Messages read, commands taken and messages sent in one turn before other connections get theirs.
+const TURN: usize = 64;
+
+/// How long the transport's own goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// An operation of the application, until it ends.
+enum Op {
+    Connect(Completion<Connection>),
+    OpenUpstream(FullPolicy, UpstreamHandlers, Completion<Upstream>),
+    OpenDownstream {
+        limit: usize,
+        reliable: bool,
+        on_closed: Option<Handler<Option<Error>>>,
+        done: Completion<Downstream>,
+    },
+    Simple(Completion<()>),
+    Close(Completion<()>),
+}
+
+struct UpstreamHandlers {
+    on_ack: Option<Arc<Handler<ChunkOutcome>>>,
+    on_closed: Option<Handler<UpstreamEnd>>,
+}
+
+struct UpstreamSide {
+    handlers: UpstreamHandlers,
+    buffer: Arc<SharedBuffer>,
+}
+
+struct DownstreamSide {
+    queue: Arc<ReadQueue>,
+    on_closed: Option<Handler<Option<Error>>>,
+}
+
+/// Connects, then drives the connection until it ended.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    url: Uri,
+    mut options: ConnectOptions,
+    done: Completion<Connection>,
+    mut commands: UnboundedReceiver<Command>,
+    registration: Registration,
+) {
+    let dispatcher = Dispatcher::new();
+    let on_closed = options.on_closed.take();
+    let established = tokio::select! {
+        established = establish(&url, &options, &dispatcher) => established,
+        closing = close_requested(&mut commands) => {
+            closing.complete(Ok(()), &dispatcher);
+            Err(Error::new(Status::Cancelled, "connect: the connection was closed meanwhile"))
+        }
+    };
+    let ended = match established {
+        Ok((transport, token)) => {
+            let mut driver = Driver::new(
+                &shared,
+                options,
+                transport,
+                token,
+                done,
+                commands,
+                dispatcher.clone(),
+            );
+            poll_fn(|cx| driver.poll_guarded(cx)).await;
+            driver.finish().await
+        }
+        Err(error) => {
+            shared.set_state(ConnectionState::Closed);
+            done.complete(Err(error.clone()), &dispatcher);
+            refuse_rest(
+                &mut commands,
+                &Error::new(Status::Closed, "the connection is closed"),
+                &dispatcher,
+            );
+            Some(error)
+        }
+    };
+    if let Some(on_closed) = on_closed {
+        dispatcher.post(move || on_closed(ended));
+    }
+    drop(registration);
+}
+
+fn refuse_rest(commands: &mut UnboundedReceiver<Command>, error: &Error, dispatcher: &Dispatcher) {
+    commands.close();
+    while let Ok(command) = commands.try_recv() {
+        command.refuse(error, dispatcher);
+    }
+}
+
+/// Waits until the application closes a connection that is not established yet.
+async fn close_requested(commands: &mut UnboundedReceiver<Command>) -> Completion<()> {
+    loop {
+        match commands.recv().await {
+            Some(Command::Close(_, done)) => return done,
+            Some(_) => {}
+            // The task itself holds a sender.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+async fn establish(
+    url: &Uri,
+    options: &ConnectOptions,
+    dispatcher: &Dispatcher,
+) -> Result<(Box<dyn Transport>, String)> {
+    let late = |what: &str| {
+        Error::new(
+            Status::Timeout,
+            format!("connect: {what} took longer than {:?}", options.connect_timeout),
+        )
+    };
+    let token = match &options.token {
+        TokenSource::None => String::new(),
+        TokenSource::Static(token) => token.clone(),
+        TokenSource::Callback(source) => {
+            let (request, answer) = TokenRequest::new();
+            let source = source.clone();
+            dispatcher.post(move || source(request));
+            match timeout(options.connect_timeout, answer).await {
+                Err(_) => return Err(late("the token source")),
+                Ok(Ok(token)) => token?,
+                Ok(Err(_)) => return Err(Error::new(Status::TokenFailed, "token source: it panicked")),
+            }
+        }
+    };
+    let negotiation = Negotiation {
+        encoding: Encoding::default(),
+    };
+    let dialled = websocket::connect(url, &negotiation, options.max_message_size);
+    let socket = timeout(options.connect_timeout, dialled)
+        .await
+        .map_err(|_| late(&format!("{url}")))?
+        .map_err(|error| transport_error(&error).context("connect"))?;
+    Ok((Box::new(socket), token))
+}
+
+fn transport_error(error: &TransportError) -> Error {
+    let status = match error {
+        TransportError::Resolve(_) => Status::Resolve,
+        TransportError::Connect(_) => Status::ConnectFailed,
+        TransportError::Handshake(_) => Status::Handshake,
+        TransportError::Lost(_) => Status::ConnectionLost,
+        TransportError::Malformed(_) => Status::MalformedMessage,
+    };
+    Error::new(status, error.to_string())
+}
+
+struct Driver<'a> {
+    shared: &'a Arc<Shared>,
+    core: core::Connection,
+    transport: Box<dyn Transport>,
+    /// Whether the transport can still carry a goodbye.
+    transport_alive: bool,
+    encoding: Encoding,
+    commands: UnboundedReceiver<Command>,
+    ops: HashMap<OpId, Op>,
+    next_op: u64,
+    upstreams: HashMap<StreamKey, UpstreamSide>,
+    downstreams: HashMap<StreamKey, DownstreamSide>,
+    dispatcher: Dispatcher,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    handle: WeakConnection,
+    /// Completed once the transport has said goodbye too.
+    closing: Vec<(Completion<()>, Result<()>)>,
+    ended: Option<Option<Error>>,
+}
+
+impl<'a> Driver<'a> {
+    fn new(
+        shared: &'a Arc<Shared>,
+        options: ConnectOptions,
+        transport: Box<dyn Transport>,
+        token: String,
+        done: Completion<Connection>,
+        commands: UnboundedReceiver<Command>,
+        dispatcher: Dispatcher,
+    ) -> Self {
+        let op = OpId(0);
+        Self {
+            shared,
+            core: core::Connection::new(options.config, token, op, Instant::now()),
+            transport,
+            transport_alive: true,
+            encoding: Encoding::default(),
+            commands,
+            ops: HashMap::from([(op, Op::Connect(done))]),
+            next_op: 1,
+            upstreams: HashMap::new(),
+            downstreams: HashMap::new(),
+            dispatcher,
+            timer: None,
+            handle: WeakConnection::default(),
+            closing: Vec::new(),
+            ended: None,
+        }
+    }
+
+    /// A panic ends this connection, not the process and not other connections.
+    fn poll_guarded(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        catch_unwind(AssertUnwindSafe(|| self.poll(cx))).unwrap_or_else(|panic| {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            let error = Error::new(Status::Panic, format!("connection: a panic was caught: {what}")).fatal();
+            tracing::error!("{error}");
+            self.transport_alive = false;
+            self.core.transport_lost(&error);
+            self.handle_events();
+            Poll::Ready(())
+        })
+    }
+
+    /// One turn: everything that is ready, within bounds.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let now = Instant::now();
+            let mut more = self.take_commands(cx, now);
+            more |= self.receive(cx, now);
+            if self.core.next_timeout().is_some_and(|at| at <= now) {
+                self.core.handle_timeout(now);
+            }
+            self.handle_events();
+            more |= self.transmit(cx, now);
+            // Sending a chunk or the last message of all may have ended something.
+            self.handle_events();
+            if self.ended.is_some() {
+                return Poll::Ready(());
+            }
+            if more {
+                // The others of this thread first.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !self.timer_due(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn timer_due(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(at) = self.core.next_timeout() else {
+            return false;
+        };
+        match &mut self.timer {
+            Some((armed, _)) if *armed == at => {}
+            Some((armed, sleep)) => {
+                *armed = at;
+                sleep.as_mut().reset(at.into());
+            }
+            None => self.timer = Some((at, Box::pin(sleep_until(at.into())))),
+        }
+        self.timer
+            .as_mut()
+            .is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready())
+    }
+
+    fn take_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..TURN {
+            match self.commands.poll_recv(cx) {
+                Poll::Ready(Some(command)) => self.handle_command(command, now),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        for _ in 0..TURN {
+            if self.core.is_closed() {
+                return false;
+            }
+            match self.transport.poll_recv(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Some(Ok(bytes))) => {
+                    let counters = &self.shared.counters;
+                    counters.messages_received.fetch_add(1, Relaxed);
+                    counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
+                    match self.encoding.decode(bytes) {
+                        Ok(message) => self.core.handle_message(message, now),
+                        Err(error) => self.core.handle_malformed(&error.to_string()),
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.lose(&transport_error(&error).context("connection"));
+                    return false;
+                }
+                Poll::Ready(None) => {
+                    self.lose(&Error::new(
+                        Status::ConnectionLost,
+                        "connection: the server closed it",
+                    ));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn lose(&mut self, error: &Error) {
+        self.transport_alive = false;
+        self.core.transport_lost(error);
+    }
+
+    fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if !self.transport_alive {
+            return false;
+        }
+        match self.try_transmit(cx, now) {
+            Ok(more) => more,
+            Err(error) => {
+                self.lose(&transport_error(&error).context("connection"));
+                false
+            }
+        }
+    }
+
+    fn try_transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, TransportError> {
+        let mut sent = 0;
+        while sent < TURN {
+            if self.transport.poll_ready(cx)?.is_pending() {
+                return Ok(false);
+            }
+            let Some(message) = self.core.poll_transmit(now) else {
+                break;
+            };
+            let bytes = self.encoding.encode(&message);
+            let counters = &self.shared.counters;
+            counters.messages_sent.fetch_add(1, Relaxed);
+            counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
+            self.transport.send(bytes)?;
+            sent += 1;
+        }
+        // Pending or not: what could not be written now is written when the socket says so.
+        let _ = self.transport.poll_flush(cx)?;
+        Ok(sent == TURN)
+    }
+
+    // Commands.
+
+    fn new_op(&mut self, op: Op) -> OpId {
+        let id = OpId(self.next_op);
+        self.next_op += 1;
+        self.ops.insert(id, op);
+        id
+    }
+
+    fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::OpenUpstream(options, done) => {
+                let mut config = options.config;
+                config.report_acks = options.on_ack.is_some();
+                let handlers = UpstreamHandlers {
+                    on_ack: options.on_ack.map(Arc::new),
+                    on_closed: options.on_closed,
+                };
+                let op = self.new_op(Op::OpenUpstream(options.full, handlers, done));
+                self.core.open_upstream(op, config, now);
+            }
+            Command::OpenDownstream(options, done) => {
+                let op = self.new_op(Op::OpenDownstream {
+                    limit: options.buffer_limit,
+                    reliable: options.config.qos == Qos::Reliable,
+                    on_closed: options.on_closed,
+                    done,
+                });
+                self.core.open_downstream(op, options.config, now);
+            }
+            Command::SendBaseTime(base_time, persist, done) => {
+                let op = self.new_op(Op::Simple(done));
+                self.core.send_base_time(op, *base_time, persist, now);
+            }
+            Command::Attend(key) => self.core.attend_upstream(key, now),
+            Command::Relieve(key) => self.core.relieve_upstream(key),
+            Command::Flush(key, level, timeout, done) => {
+                let op = self.new_op(Op::Simple(done));
+                self.core.flush_upstream(op, key, level, now, timeout);
+            }
+            Command::CloseUpstream(key, close_session, done) => {
+                let op = self.new_op(Op::Simple(done));
+                self.core.close_upstream(Some(op), key, close_session, now);
+            }
+            Command::Dispatch(key) => self.dispatch(key),
+            Command::Taken { key, urgent } => {
+                if let Some(side) = self.downstreams.get(&key) {
+                    for metadata in side.queue.collect_metadata() {
+                        self.core.acknowledge_metadata(&metadata);
+                    }
+                }
+                self.core.want_ack(key, urgent, now);
+            }
+            Command::CloseDownstream(key, done) => {
+                let op = self.new_op(Op::Simple(done));
+                self.core.close_downstream(Some(op), key, now);
+            }
+            Command::Close(timeout, done) => {
+                let op = self.new_op(Op::Close(done));
+                self.core.close(Some(op), now, timeout);
+            }
+        }
+    }
+
+    // Events.
+
+    fn handle_events(&mut self) {
+        loop {
+            let events = self.core.take_events();
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.handle_event(event);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Connected { protocol_version } => {
+                let _ = self.shared.protocol_version.set(protocol_version);
+                self.shared.set_state(ConnectionState::Connected);
+            }
+            Event::Done(op, outcome) => self.handle_done(op, outcome),
+            Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
+            Event::UpstreamClosed(key, end) => {
+                if let Some(side) = self.upstreams.remove(&key)
+                    && (side.handlers.on_ack.is_some() || side.handlers.on_closed.is_some())
+                {
+                    self.dispatcher.post(move || {
+                        if let Some(on_closed) = &side.handlers.on_closed {
+                            on_closed(end);
+                        }
+                    });
+                }
+            }
+            Event::Chunk(key, chunk) => self.deliver(key, chunk),
+            Event::Metadata(key, metadata) => {
+                if let Some(side) = self.downstreams.get(&key)
+                    && side.queue.push_metadata(metadata)
+                {
+                    self.dispatch(key);
+                }
+            }
+            Event::CollectAcks(key) => {
+                if let Some(side) = self.downstreams.get(&key) {
+                    self.core.acknowledge(key, side.queue.collect());
+                }
+            }
+            Event::DownstreamClosed(key, error) => self.end_downstream(key, error),
+            Event::Closed(error) => {
+                self.shared.set_state(ConnectionState::Closed);
+                self.ended = Some(error);
+            }
+        }
+    }
+
+    /// A handle to give out. All of them are one, so that the connection is closed with the last.
+    fn handle(&mut self) -> Connection {
+        self.handle.upgrade().unwrap_or_else(|| {
+            let connection = Connection::new(self.shared.clone());
+            self.handle = connection.downgrade();
+            connection
+        })
+    }
+
+    fn handle_done(&mut self, op: OpId, outcome: Result<Output>) {
+        let Some(op) = self.ops.remove(&op) else { return };
+        let dispatcher = self.dispatcher.clone();
+        match (op, outcome) {
+            (Op::Connect(done), outcome) => {
+                let outcome = outcome.map(|_| self.handle());
+                done.complete(outcome, &dispatcher);
+            }
+            (Op::OpenUpstream(full, handlers, done), Ok(Output::Upstream(opened))) => {
+                let side = UpstreamSide {
+                    handlers,
+                    buffer: opened.buffer.clone(),
+                };
+                self.upstreams.insert(opened.key, side);
+                let connection = self.handle();
+                done.complete(Ok(Upstream::new(connection, opened, full)), &dispatcher);
+            }
+            (
+                Op::OpenDownstream {
+                    limit,
+                    reliable,
+                    on_closed,
+                    done,
+                },
+                Ok(Output::Downstream(opened)),
+            ) => {
+                let queue = Arc::new(ReadQueue::new(limit, reliable));
+                self.downstreams.insert(
+                    opened.key,
+                    DownstreamSide {
+                        queue: queue.clone(),
+                        on_closed,
+                    },
+                );
+                let connection = self.handle();
+                done.complete(Ok(Downstream::new(connection, &opened, queue)), &dispatcher);
+            }
+            (Op::OpenUpstream(_, handlers, done), outcome) => {
+                done.complete(Err(failure(outcome)), &dispatcher);
+                dispatcher.post(move || drop(handlers));
+            }
+            (Op::OpenDownstream { on_closed, done, .. }, outcome) => {
+                done.complete(Err(failure(outcome)), &dispatcher);
+                dispatcher.post(move || drop(on_closed));
+            }
+            (Op::Simple(done), outcome) => done.complete(outcome.map(drop), &dispatcher),
+            // The transport's goodbye comes first.
+            (Op::Close(done), outcome) => self.closing.push((done, outcome.map(drop))),
+        }
+    }
+
+    fn report_ack(&self, key: StreamKey, outcome: ChunkOutcome) {
+        let Some(side) = self.upstreams.get(&key) else {
+            return;
+        };
+        let Some(on_ack) = side.handlers.on_ack.clone() else {
+            return;
+        };
+        let buffer = side.buffer.clone();
+        let shared = self.shared.clone();
+        self.dispatcher.post(move || {
+            on_ack(outcome);
+            if buffer.counters.unreported.fetch_sub(1, Relaxed) == MAX_UNREPORTED {
+                // Chunks were held back until the application caught up.
+                let _ = shared.send(Command::Attend(key));
+            }
+        });
+    }
+
+    fn deliver(&mut self, key: StreamKey, chunk: ReceivedChunk) {
+        let Some(side) = self.downstreams.get(&key) else {
+            return;
+        };
+        match side.queue.push_chunk(chunk) {
+            Ok(true) => self.dispatch(key),
+            Ok(false) => {}
+            Err(error) => self.core.fail_downstream(key, &error),
+        }
+    }
+
+    fn dispatch(&self, key: StreamKey) {
+        let Some(side) = self.downstreams.get(&key) else {
+            return;
+        };
+        let queue = side.queue.clone();
+        let shared = self.shared.clone();
+        self.dispatcher
+            .post(move || queue.dispatch(|notice| shared.tell(key, notice)));
+    }
+
+    fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
+        let Some(side) = self.downstreams.remove(&key) else {
+            return;
+        };
+        side.queue.end(error.clone());
+        if side.on_closed.is_none() && !side.queue.has_handlers() {
+            return;
+        }
+        self.dispatcher.post(move || {
+            side.queue.dispatch(|_| {});
+            if let Some(on_closed) = &side.on_closed {
+                on_closed(error);
+            }
+            drop(side.queue.take_handlers());
+        });
+    }
+
+    // The end.
+
+    /// Says goodbye, completes what waits for the end, and returns why it came.
+    async fn finish(mut self) -> Option<Error> {
+        if self.transport_alive {
+            // Whatever the core still wants to say, then the transport's own goodbye.
+            let goodbye = poll_fn(|cx| {
+                while self.transport.poll_ready(cx)?.is_ready() {
+                    let Some(message) = self.core.poll_transmit(Instant::now()) else {
+                        return self.transport.poll_close(cx);
+                    };
+                    self.transport.send(self.encoding.encode(&message))?;
+                }
+                Poll::Pending
+            });
+            // A peer that does not answer the goodbye is left alone.
+            let _ = timeout(GOODBYE, goodbye).await;
+        }
+        let ended = self.ended.take().flatten();
+        let closed = Error::new(Status::Closed, "the connection is closed");
+        for (done, outcome) in self.closing.drain(..) {
+            done.complete(outcome, &self.dispatcher);
+        }
+        refuse_rest(
+            &mut self.commands,
+            ended.as_ref().unwrap_or(&closed),
+            &self.dispatcher,
+        );
+        ended
+    }
+}
+
+fn failure(outcome: Result<Output>) -> Error {
+    outcome
+        .err()
+        .unwrap_or_else(|| Error::new(Status::Internal, "an operation yielded something else"))
+}

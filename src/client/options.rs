@@ -1,0 +1,109 @@
+//! What the application chose, with its callbacks.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::token::TokenSource;
+use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
+use crate::error::Error;
+
+/// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
+/// there after the last event.
+pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
+
+/// Settings of a connection.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// Address, `ws://host:port/path`.
+    pub url: String,
+    /// Settings of the protocol.
+    pub config: ConnectionConfig,
+    /// Where the access token comes from.
+    pub token: TokenSource,
+    /// How long the token source, and then the transport, may take to come up.
+    pub connect_timeout: Duration,
+    /// How long closing may take.
+    pub close_timeout: Duration,
+    /// Largest message accepted from the server.
+    pub max_message_size: usize,
+    /// Told when the connection ended, and why unless the application closed it.
+    pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            config: ConnectionConfig::default(),
+            token: TokenSource::None,
+            connect_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(10),
+            max_message_size: 64 << 20,
+            on_closed: None,
+        }
+    }
+}
+
+/// What a write does when the buffer is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FullPolicy {
+    /// Waits for space, at most this long; inside a callback as [`FullPolicy::Fail`].
+    Block(Duration),
+    /// Fails at once.
+    Fail,
+}
+
+/// Settings of an upstream.
+pub struct UpstreamOptions {
+    /// Settings of the protocol.
+    pub config: UpstreamConfig,
+    /// What a write does when the buffer is full.
+    pub full: FullPolicy,
+    /// Told the outcome of every chunk.
+    pub on_ack: Option<Handler<ChunkOutcome>>,
+    /// Told how the stream ended.
+    pub on_closed: Option<Handler<UpstreamEnd>>,
+}
+
+impl Default for UpstreamOptions {
+    fn default() -> Self {
+        Self {
+            config: UpstreamConfig::default(),
+            full: FullPolicy::Block(Duration::from_secs(10)),
+            on_ack: None,
+            on_closed: None,
+        }
+    }
+}
+
+/// Settings of a downstream.
+pub struct DownstreamOptions {
+    /// Settings of the protocol.
+    pub config: DownstreamConfig,
+    /// Bytes of chunks that may wait for the application. Beyond it a RELIABLE stream fails, others
+    /// drop their oldest chunks and count them.
+    pub buffer_limit: usize,
+    /// Told how the stream ended.
+    pub on_closed: Option<Handler<Option<Error>>>,
+}
+
+impl Default for DownstreamOptions {
+    fn default() -> Self {
+        Self {
+            config: DownstreamConfig::default(),
+            buffer_limit: 64 << 20,
+            on_closed: None,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("url", &self.url)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

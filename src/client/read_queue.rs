@@ -1,0 +1,433 @@
+//! Chunks and metadata on their way from the connection to the application.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::options::Handler;
+use super::runtime;
+use crate::core::{ReceivedChunk, ReceivedMetadata, TakenAck};
+use crate::error::{Error, Result, Status};
+
+/// Chunks taken by the application after which they are acknowledged without waiting for the ack
+/// interval: a quarter of the window that brokers keep towards a reader
+/// (docs/protocol/behaviour.md §11.7 item 75).
+const URGENT_ACKS: usize = 128;
+
+/// Metadata that may wait for the application. Older ones are dropped and counted.
+const METADATA_LIMIT: usize = 4096;
+
+/// Bytes a chunk occupies beside its payloads.
+const CHUNK_OVERHEAD: usize = 256;
+
+/// What arrives at a downstream, until the application takes it.
+pub(super) struct ReadQueue {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+struct State {
+    chunks: VecDeque<(u64, ReceivedChunk)>,
+    metadata: VecDeque<(u64, ReceivedMetadata)>,
+    /// Arrivals so far: keeps chunks and metadata in order for handlers.
+    arrivals: u64,
+    bytes: usize,
+    limit: usize,
+    reliable: bool,
+    taken: Vec<TakenAck>,
+    taken_metadata: Vec<ReceivedMetadata>,
+    end: Option<Option<Error>>,
+    chunk_handler: Option<Arc<Handler<ReceivedChunk>>>,
+    metadata_handler: Option<Arc<Handler<ReceivedMetadata>>>,
+    /// A job that runs the handlers is on its way.
+    dispatching: bool,
+    event: Option<EventFd>,
+    counters: DownstreamCounters,
+}
+
+/// Numbers about a downstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DownstreamCounters {
+    /// Chunks received.
+    pub chunks: u64,
+    /// Points received.
+    pub points: u64,
+    /// Chunks dropped because the application did not take them in time.
+    pub dropped_chunks: u64,
+    /// Points in them.
+    pub dropped_points: u64,
+    /// Metadata dropped because the application did not take them.
+    pub dropped_metadata: u64,
+    /// Chunks waiting for the application.
+    pub buffered_chunks: u64,
+}
+
+/// What the caller has to tell the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    Nothing,
+    /// Chunks were taken: acknowledge within the ack interval.
+    Taken,
+    /// Many were: acknowledge now.
+    Urgent,
+}
+
+enum Item {
+    Chunk(Arc<Handler<ReceivedChunk>>, ReceivedChunk),
+    Metadata(Arc<Handler<ReceivedMetadata>>, ReceivedMetadata),
+}
+
+impl ReadQueue {
+    pub(super) fn new(limit: usize, reliable: bool) -> Self {
+        Self {
+            state: Mutex::new(State {
+                chunks: VecDeque::new(),
+                metadata: VecDeque::new(),
+                arrivals: 0,
+                bytes: 0,
+                limit,
+                reliable,
+                taken: Vec::new(),
+                taken_metadata: Vec::new(),
+                end: None,
+                chunk_handler: None,
+                metadata_handler: None,
+                dispatching: false,
+                event: None,
+                counters: DownstreamCounters::default(),
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // The connection's side.
+
+    /// Queues a chunk. Says whether a dispatch job is needed.
+    ///
+    /// # Errors
+    /// `Overflow` when a RELIABLE stream's queue is full: the stream cannot go on.
+    pub(super) fn push_chunk(&self, chunk: ReceivedChunk) -> Result<bool> {
+        let mut state = self.lock();
+        let size = chunk_size(&chunk);
+        let points = chunk_points(&chunk);
+        while state.bytes + size > state.limit && !state.chunks.is_empty() {
+            if state.reliable {
+                return Err(Error::new(
+                    Status::Overflow,
+                    format!(
+                        "downstream: {} chunks ({} bytes) wait for the application, which does not take them",
+                        state.chunks.len(),
+                        state.bytes
+                    ),
+                ));
+            }
+            state.drop_oldest();
+        }
+        state.counters.chunks += 1;
+        state.counters.points += points;
+        state.bytes += size;
+        let at = state.next_arrival();
+        state.chunks.push_back((at, chunk));
+        Ok(self.announce(state))
+    }
+
+    /// Queues metadata. Says whether a dispatch job is needed.
+    pub(super) fn push_metadata(&self, metadata: ReceivedMetadata) -> bool {
+        let mut state = self.lock();
+        if state.metadata.len() >= METADATA_LIMIT {
+            state.metadata.pop_front();
+            state.counters.dropped_metadata += 1;
+        }
+        let at = state.next_arrival();
+        state.metadata.push_back((at, metadata));
+        self.announce(state)
+    }
+
+    fn announce(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let dispatch = state.wants_dispatch();
+        state.dispatching |= dispatch;
+        state.signal();
+        drop(state);
+        self.arrived.notify_all();
+        dispatch
+    }
+
+    /// What the application took since the last call.
+    pub(super) fn collect(&self) -> Vec<TakenAck> {
+        std::mem::take(&mut self.lock().taken)
+    }
+
+    /// Metadata the application took since the last call.
+    pub(super) fn collect_metadata(&self) -> Vec<ReceivedMetadata> {
+        std::mem::take(&mut self.lock().taken_metadata)
+    }
+
+    /// Nothing arrives any more. What is queued stays readable.
+    pub(super) fn end(&self, error: Option<Error>) {
+        let mut state = self.lock();
+        state.end.get_or_insert(error);
+        state.signal();
+        drop(state);
+        self.arrived.notify_all();
+    }
+
+    /// Whether anything is handed to a handler.
+    pub(super) fn has_handlers(&self) -> bool {
+        let state = self.lock();
+        state.chunk_handler.is_some() || state.metadata_handler.is_some()
+    }
+
+    /// Gives up the handlers, to be dropped where no lock is held.
+    pub(super) fn take_handlers(&self) -> impl Send + 'static {
+        let mut state = self.lock();
+        (state.chunk_handler.take(), state.metadata_handler.take())
+    }
+
+    // The application's side.
+
+    /// Hands every chunk, queued ones included, to a handler from now on. Says whether a dispatch
+    /// job is needed.
+    pub(super) fn set_chunk_handler(&self, handler: Handler<ReceivedChunk>) -> Result<bool> {
+        let mut state = self.lock();
+        state.check_handler(state.chunk_handler.is_some(), "chunks")?;
+        state.chunk_handler = Some(Arc::new(handler));
+        Ok(self.announce(state))
+    }
+
+    /// Hands all metadata to a handler from now on. Says whether a dispatch job is needed.
+    pub(super) fn set_metadata_handler(&self, handler: Handler<ReceivedMetadata>) -> Result<bool> {
+        let mut state = self.lock();
+        state.check_handler(state.metadata_handler.is_some(), "metadata")?;
+        state.metadata_handler = Some(Arc::new(handler));
+        Ok(self.announce(state))
+    }
+
+    /// Next chunk, waiting at most `timeout`; `None` waits until there is one or the stream ends.
+    pub(super) fn next_chunk(&self, timeout: Option<Duration>) -> Result<(ReceivedChunk, Notice)> {
+        self.next(timeout, |state| {
+            if state.chunk_handler.is_some() {
+                Err(handler_exists("chunks"))
+            } else {
+                Ok(state.take_chunk())
+            }
+        })
+    }
+
+    /// Next metadata, waiting at most `timeout`; `None` waits until there is one or the stream ends.
+    pub(super) fn next_metadata(&self, timeout: Option<Duration>) -> Result<(ReceivedMetadata, Notice)> {
+        self.next(timeout, |state| {
+            if state.metadata_handler.is_some() {
+                Err(handler_exists("metadata"))
+            } else {
+                Ok(state.take_metadata())
+            }
+        })
+    }
+
+    fn next<T>(
+        &self,
+        timeout: Option<Duration>,
+        mut take: impl FnMut(&mut State) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let try_only = timeout.is_some_and(|timeout| timeout.is_zero());
+        if !try_only {
+            runtime::refuse_on_library_thread()?;
+        }
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = take(&mut state)? {
+                state.signal();
+                return Ok(item);
+            }
+            if let Some(end) = &state.end {
+                return Err(match end {
+                    Some(error) => error.clone(),
+                    None => Error::new(Status::Closed, "the downstream is closed"),
+                });
+            }
+            state = match deadline {
+                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        let status = if try_only {
+                            Status::WouldBlock
+                        } else {
+                            Status::Timeout
+                        };
+                        return Err(Error::new(status, "the downstream has nothing to read"));
+                    }
+                    self.arrived
+                        .wait_timeout(state, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+
+    /// Runs the handlers on everything queued. `notify` tells the connection.
+    pub(super) fn dispatch(&self, notify: impl Fn(Notice)) {
+        loop {
+            let mut state = self.lock();
+            let next_chunk = state
+                .chunk_handler
+                .as_ref()
+                .and(state.chunks.front())
+                .map(|(at, _)| *at);
+            let next_metadata = state
+                .metadata_handler
+                .as_ref()
+                .and(state.metadata.front())
+                .map(|(at, _)| *at);
+            let chunk_first = match (next_chunk, next_metadata) {
+                (Some(chunk), Some(metadata)) => chunk < metadata,
+                (chunk, _) => chunk.is_some(),
+            };
+            let taken = if chunk_first {
+                let handler = state.chunk_handler.clone();
+                state
+                    .take_chunk()
+                    .zip(handler)
+                    .map(|((c, notice), handler)| (Item::Chunk(handler, c), notice))
+            } else if next_metadata.is_some() {
+                let handler = state.metadata_handler.clone();
+                state
+                    .take_metadata()
+                    .zip(handler)
+                    .map(|((m, notice), handler)| (Item::Metadata(handler, m), notice))
+            } else {
+                None
+            };
+            let Some((item, notice)) = taken else {
+                state.dispatching = false;
+                return;
+            };
+            drop(state);
+            notify(notice);
+            match item {
+                Item::Chunk(handler, chunk) => handler(chunk),
+                Item::Metadata(handler, metadata) => handler(metadata),
+            }
+        }
+    }
+
+    /// A descriptor that is readable while there is something to take or the stream has ended.
+    pub(super) fn pollable(&self) -> Result<RawFd> {
+        let mut state = self.lock();
+        if state.event.is_none() {
+            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+            let event = EventFd::from_value_and_flags(0, flags).map_err(|error| {
+                Error::new(
+                    Status::Resource,
+                    format!("downstream: no event descriptor: {error}"),
+                )
+            })?;
+            state.event = Some(event);
+            state.signal();
+        }
+        state
+            .event
+            .as_ref()
+            .map(|event| event.as_fd().as_raw_fd())
+            .ok_or_else(|| Error::new(Status::Internal, "downstream: no event descriptor"))
+    }
+
+    pub(super) fn counters(&self) -> DownstreamCounters {
+        let state = self.lock();
+        DownstreamCounters {
+            buffered_chunks: state.chunks.len() as u64,
+            ..state.counters
+        }
+    }
+}
+
+impl State {
+    fn next_arrival(&mut self) -> u64 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// A handler can be set once, while the stream is open.
+    fn check_handler(&self, exists: bool, what: &str) -> Result<()> {
+        match &self.end {
+            _ if exists => Err(handler_exists(what)),
+            Some(Some(error)) => Err(error.clone()),
+            Some(None) => Err(Error::new(Status::Closed, "the downstream is closed")),
+            None => Ok(()),
+        }
+    }
+
+    fn wants_dispatch(&self) -> bool {
+        !self.dispatching
+            && (self.chunk_handler.is_some() && !self.chunks.is_empty()
+                || self.metadata_handler.is_some() && !self.metadata.is_empty())
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, chunk)) = self.chunks.pop_front() {
+            self.bytes -= chunk_size(&chunk);
+            self.counters.dropped_chunks += 1;
+            self.counters.dropped_points += chunk_points(&chunk);
+        }
+    }
+
+    fn take_chunk(&mut self) -> Option<(ReceivedChunk, Notice)> {
+        let (_, chunk) = self.chunks.pop_front()?;
+        self.bytes -= chunk_size(&chunk);
+        self.taken.push(TakenAck {
+            upstream: chunk.upstream.stream_id,
+            sequence_number: chunk.sequence_number,
+        });
+        let notice = match self.taken.len() {
+            1 => Notice::Taken,
+            URGENT_ACKS => Notice::Urgent,
+            _ => Notice::Nothing,
+        };
+        Some((chunk, notice))
+    }
+
+    fn take_metadata(&mut self) -> Option<(ReceivedMetadata, Notice)> {
+        let (_, metadata) = self.metadata.pop_front()?;
+        self.taken_metadata.push(metadata.clone());
+        Some((metadata, Notice::Taken))
+    }
+
+    /// Makes the descriptor say what is true. It counts at most one, so that it never blocks.
+    fn signal(&self) {
+        let Some(event) = &self.event else { return };
+        let readable = !self.chunks.is_empty() || !self.metadata.is_empty() || self.end.is_some();
+        let _ = event.read();
+        if readable {
+            let _ = event.write(1);
+        }
+    }
+}
+
+fn handler_exists(what: &str) -> Error {
+    Error::new(
+        Status::InvalidState,
+        format!("downstream: {what} already go to a handler"),
+    )
+}
+
+fn chunk_size(chunk: &ReceivedChunk) -> usize {
+    CHUNK_OVERHEAD
+        + chunk
+            .groups
+            .iter()
+            .map(|group| group.points.as_bytes().len())
+            .sum::<usize>()
+}
+
+fn chunk_points(chunk: &ReceivedChunk) -> u64 {
+    chunk.groups.iter().map(|group| group.points.len() as u64).sum()
+}

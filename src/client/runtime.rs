@@ -1,0 +1,206 @@
+//! The library's threads: one runtime thread per process, and the dispatcher threads.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::Notify;
+
+use crate::error::{Error, Result, Status};
+
+thread_local! {
+    static LIBRARY_THREAD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Something that must be ended before the runtime can stop.
+pub(super) trait Closable: Send + Sync {
+    /// Asks for the end, without waiting.
+    fn close(&self);
+}
+
+struct Runtime {
+    handle: Handle,
+    stop: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Process {
+    runtime: Option<Runtime>,
+    /// Connections, by number, that live on the runtime.
+    connections: Vec<(u64, std::sync::Weak<dyn Closable>)>,
+    next_connection: u64,
+    /// Tasks and threads that have not ended.
+    active: usize,
+    shutting_down: bool,
+}
+
+static PROCESS: Mutex<Process> = Mutex::new(Process {
+    runtime: None,
+    connections: Vec::new(),
+    next_connection: 0,
+    active: 0,
+    shutting_down: false,
+});
+static CHANGED: Condvar = Condvar::new();
+
+fn process() -> MutexGuard<'static, Process> {
+    PROCESS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the current thread belongs to the library: the runtime or a dispatcher thread.
+pub fn on_library_thread() -> bool {
+    LIBRARY_THREAD.get()
+}
+
+pub(super) fn refuse_on_library_thread() -> Result<()> {
+    if on_library_thread() {
+        return Err(Error::new(
+            Status::InCallback,
+            "a blocking function was called inside a callback; use its asynchronous twin",
+        ));
+    }
+    Ok(())
+}
+
+/// Keeps the runtime from stopping as long as it lives.
+pub(super) struct ThreadGuard(());
+
+impl Drop for ThreadGuard {
+    fn drop(&mut self) {
+        process().active -= 1;
+        CHANGED.notify_all();
+    }
+}
+
+/// Starts a library thread: known as one, and with every signal blocked so that the application's
+/// handlers run on the application's threads.
+pub(super) fn spawn_thread(
+    name: &str,
+    body: impl FnOnce(ThreadGuard) + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    process().active += 1;
+    let guard = ThreadGuard(());
+    spawn(name, move || body(guard))
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    // Blocked here too while the thread is made, since it inherits the mask.
+    let before = SigSet::thread_get_mask();
+    let _ = SigSet::all().thread_block();
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+        LIBRARY_THREAD.set(true);
+        body();
+    });
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    thread
+}
+
+/// A connection's place on the runtime; gives it up when dropped.
+pub(super) struct Registration {
+    pub(super) handle: Handle,
+    number: u64,
+    _guard: ThreadGuard,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        process().connections.retain(|(number, _)| *number != self.number);
+    }
+}
+
+/// Starts the runtime if need be and registers a connection on it.
+pub(super) fn register(connection: std::sync::Weak<dyn Closable>) -> Result<Registration> {
+    let mut process = process();
+    if process.shutting_down {
+        return Err(Error::new(
+            Status::InvalidState,
+            "connect: the library is shutting down",
+        ));
+    }
+    if process.runtime.is_none() {
+        process.runtime = Some(start().map_err(|error| {
+            Error::new(
+                Status::Resource,
+                format!("connect: the runtime thread could not be started: {error}"),
+            )
+        })?);
+    }
+    let number = process.next_connection;
+    process.next_connection += 1;
+    process.active += 1;
+    process.connections.push((number, connection));
+    let Some(runtime) = &process.runtime else {
+        unreachable!("started above")
+    };
+    Ok(Registration {
+        handle: runtime.handle.clone(),
+        number,
+        _guard: ThreadGuard(()),
+    })
+}
+
+fn start() -> io::Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let stop = Arc::new(Notify::new());
+    let stopped = stop.clone();
+    let thread = spawn("iscp-runtime", move || runtime.block_on(stopped.notified()))?;
+    Ok(Runtime { handle, stop, thread })
+}
+
+/// Closes every connection, waits until they and their callbacks have ended, and stops the runtime.
+/// The next connection starts it again.
+///
+/// # Errors
+/// `InCallback` on a thread of the library; `Timeout` when something has not ended, in which case
+/// the runtime goes on and the call may be repeated.
+pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
+    refuse_on_library_thread()?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut state = process();
+    state.shutting_down = true;
+    let connections: Vec<_> = state
+        .connections
+        .iter()
+        .filter_map(|(_, weak)| weak.upgrade())
+        .collect();
+    drop(state);
+    for connection in connections {
+        connection.close();
+    }
+    let mut state = process();
+    while state.active > 0 {
+        state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(left) if left.is_zero() => {
+                state.shutting_down = false;
+                let active = state.active;
+                return Err(Error::new(
+                    Status::Timeout,
+                    format!("shutdown: {active} connections or callbacks have not ended"),
+                ));
+            }
+            Some(left) => {
+                CHANGED
+                    .wait_timeout(state, left)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0
+            }
+        };
+    }
+    let runtime = state.runtime.take();
+    state.shutting_down = false;
+    drop(state);
+    if let Some(Runtime { stop, thread, .. }) = runtime {
+        stop.notify_one();
+        let _ = thread.join();
+    }
+    Ok(())
+}
