@@ -1,9 +1,9 @@
 //! Protobuf encoding (docs/protocol/messages.md §7).
 //!
-//! Chunks, the two messages that carry data, have a codec of their own ([`chunk`]) that neither
+//! Chunks, the two messages that carry data, have a codec of their own (`chunk`) that neither
 //! copies nor allocates for a data point. All other messages, and chunks written in a way no encoder
-//! writes them, go through the types that prost generates from `proto/` ([`generated`]); the modules
-//! named after the messages say which generated field becomes which typed one ([`field`]).
+//! writes them, go through the types that prost generates from `proto/` (`generated`); the modules
+//! named after the messages say which generated field becomes which typed one (`field`).
 
 mod chunk;
 mod connection;
