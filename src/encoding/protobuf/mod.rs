@@ -13,7 +13,6 @@ mod field;
 #[rustfmt::skip]
 pub mod generated;
 mod metadata;
-
 mod stream;
 #[cfg(test)]
 mod tests;
