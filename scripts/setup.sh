@@ -7,13 +7,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 mode=${1:-test}
 packages=()
+lacking=
 
 # need PACKAGES COMMAND...: the command succeeds, or the packages are missing.
 need() {
     local missing
     read -ra missing <<<"$1"
     shift
-    "$@" >/dev/null 2>&1 || packages+=("${missing[@]}")
+    if ! "$@" >/dev/null 2>&1; then
+        packages+=("${missing[@]}")
+        mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    fi
 }
 
 # compiles COMPILER LANGUAGE HEADER: the compiler is there, and so are its headers and libraries.
@@ -52,14 +56,15 @@ check_packages() {
 check_rust() {
     local wanted found component missing=()
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-    found=$(cargo --version 2>/dev/null | awk '{print $2}')
+    found=$(cargo --version 2>/dev/null | awk '{print $2}' || true)
     if ! at_least "$wanted" "$found"; then
         # Not installed from here: Debian's Rust is too old, and another toolchain is its owner's decision.
         echo "setup: Rust $wanted or newer is needed, this machine has ${found:-none}. Install it with" >&2
         echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y" >&2
         echo "or, where rustup is already there, with" >&2
         echo "  rustup update stable" >&2
-        exit 1
+        lacking=yes
+        return 0
     fi
     [[ $mode == test ]] || return 0
     for component in rustfmt clippy; do
@@ -68,7 +73,7 @@ check_rust() {
     if ((${#missing[@]})); then
         echo "setup: cargo lacks ${missing[*]}. Install with" >&2
         echo "  rustup component add ${missing[*]}" >&2
-        exit 1
+        lacking=yes
     fi
 }
 
@@ -81,22 +86,18 @@ demo | test) ;;
 esac
 
 check_packages
-if ((${#packages[@]})); then
-    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
-    if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
-        echo "setup: missing: ${packages[*]}. On Debian or Ubuntu install with" >&2
-        echo "  sudo apt-get install --no-install-recommends ${packages[*]}" >&2
-        exit 1
-    fi
+if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
     echo "setup: installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
     check_packages
-    if ((${#packages[@]})); then
-        echo "setup: still missing after the installation: ${packages[*]}" >&2
-        exit 1
-    fi
+fi
+if ((${#packages[@]})); then
+    echo "setup: missing: ${packages[*]}. On Debian or Ubuntu install with" >&2
+    echo "  sudo apt-get install --no-install-recommends ${packages[*]}" >&2
+    lacking=yes
 fi
 check_rust
+[[ -z $lacking ]] || exit 1
 echo "setup: everything for '$mode' is there"
