@@ -17,12 +17,12 @@ exec 3>&2
 rm -rf "$work"
 mkdir -p "$work"
 
-case_name=install
+case_name=preparation
 failed() {
     local status=$?
     # A failing check in a subshell reports twice; only the script itself speaks.
     if [[ $BASH_SUBSHELL -eq 0 && $status -ne 0 ]]; then
-        cat "$log" >&3
+        [[ ! -f $log ]] || cat "$log" >&3
         echo "consumer $case_name: FAILED" >&3
     fi
 }
@@ -64,6 +64,7 @@ install_and_move() {
 the_files() {
     local file
     [[ -f "$prefix/include/iscp/iscp.h" ]] || die "iscp.h is missing"
+    [[ $(cache ISCP_BUILD_CLI) != ON || -x "$prefix/bin/iscp" ]] || die "the program iscp is missing"
     for file in libiscp.a libiscp.so "libiscp.so.$version" pkgconfig/iscp.pc \
         cmake/iscp/iscp-config.cmake cmake/iscp/iscp-config-version.cmake; do
         [[ -f "$lib/$file" ]] || die "$lib/$file is missing"
@@ -211,7 +212,7 @@ two_rust_libraries() {
     run_program "$work/two_rust/other_first" static
 }
 
-run_case install install_and_move
+run_case install-and-move install_and_move
 run_case files the_files
 run_case soname the_soname
 run_case nodelete never_unloaded
