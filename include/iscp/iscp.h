@@ -192,7 +192,7 @@ typedef void (*iscp_release_cb)(void *user_data);
  * be answered; the attempt fails when the connect time-out passes first. `user_data` is as given to
  * `iscp_conn_options_set_token_callback`.
  */
-typedef void (*iscp_token_cb)(iscp_token_request_t *request, void *user_data);
+typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_data);
 
 /**
  * Told that a connection or stream has ended.
@@ -200,7 +200,7 @@ typedef void (*iscp_token_cb)(iscp_token_request_t *request, void *user_data);
  * Called once on the connection's dispatcher thread. `error` is NULL when the application closed it
  * and otherwise says why it ended; it is valid until the callback returns.
  */
-typedef void (*iscp_closed_cb)(const iscp_error_t *error, void *user_data);
+typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
 
 /**
  * Told how an attempt to connect ended.
@@ -209,7 +209,7 @@ typedef void (*iscp_closed_cb)(const iscp_error_t *error, void *user_data);
  * freed with `iscp_conn_free`, and `error` is NULL; on failure `conn` is NULL and `error` is valid
  * until the callback returns.
  */
-typedef void (*iscp_connect_cb)(iscp_conn_t *conn, const iscp_error_t *error, void *user_data);
+typedef void (*iscp_connect_cb)(struct iscp_conn_t *conn, const struct iscp_error_t *error, void *user_data);
 
 /**
  * Told how an operation ended.
@@ -217,7 +217,7 @@ typedef void (*iscp_connect_cb)(iscp_conn_t *conn, const iscp_error_t *error, vo
  * Called once on the connection's dispatcher thread. `error` is NULL on success and otherwise valid
  * until the callback returns.
  */
-typedef void (*iscp_done_cb)(const iscp_error_t *error, void *user_data);
+typedef void (*iscp_done_cb)(const struct iscp_error_t *error, void *user_data);
 
 /**
  * State of a connection: one of the `ISCP_CONN_STATE_…` constants.
@@ -256,7 +256,7 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
  * and not confirmed, in order; points that never left the buffer have no number. Error and array are
  * valid until the callback returns.
  */
-typedef void (*iscp_upstream_closed_cb)(const iscp_error_t *error,
+typedef void (*iscp_upstream_closed_cb)(const struct iscp_error_t *error,
                                         uint64_t undelivered_points,
                                         const uint32_t *undelivered_chunks,
                                         size_t undelivered_chunk_count,
@@ -269,7 +269,9 @@ typedef void (*iscp_upstream_closed_cb)(const iscp_error_t *error,
  * be freed with `iscp_upstream_free`, and `error` is NULL; on failure `upstream` is NULL and `error`
  * is valid until the callback returns.
  */
-typedef void (*iscp_upstream_open_cb)(iscp_upstream_t *upstream, const iscp_error_t *error, void *user_data);
+typedef void (*iscp_upstream_open_cb)(struct iscp_upstream_t *upstream,
+                                      const struct iscp_error_t *error,
+                                      void *user_data);
 
 /**
  * A data id of one upstream, from `iscp_upstream_data_id`.
@@ -279,7 +281,7 @@ typedef uint32_t iscp_data_id_t;
 /**
  * A data point.
  */
-typedef struct {
+typedef struct iscp_data_point_t {
     /**
      * Nanoseconds since the time origin of the session; may be negative.
      */
@@ -307,7 +309,7 @@ typedef int32_t iscp_upstream_stat_t;
 /**
  * A UUID, in the order of its text form.
  */
-typedef struct {
+typedef struct iscp_uuid_t {
     /**
      * The 16 bytes.
      */
@@ -326,8 +328,8 @@ typedef int32_t iscp_metadata_kind_t;
  * be freed with `iscp_downstream_free`, and `error` is NULL; on failure `downstream` is NULL and
  * `error` is valid until the callback returns.
  */
-typedef void (*iscp_downstream_open_cb)(iscp_downstream_t *downstream,
-                                        const iscp_error_t *error,
+typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
+                                        const struct iscp_error_t *error,
                                         void *user_data);
 
 /**
@@ -336,7 +338,7 @@ typedef void (*iscp_downstream_open_cb)(iscp_downstream_t *downstream,
  * Called on the connection's dispatcher thread, for one chunk at a time and in order. `chunk` is
  * valid until the callback returns; `iscp_chunk_ref` keeps it longer.
  */
-typedef void (*iscp_chunk_cb)(const iscp_chunk_t *chunk, void *user_data);
+typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data);
 
 /**
  * Receives metadata.
@@ -344,7 +346,7 @@ typedef void (*iscp_chunk_cb)(const iscp_chunk_t *chunk, void *user_data);
  * Called on the connection's dispatcher thread, in order with the chunks if they go to a callback
  * too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
  */
-typedef void (*iscp_metadata_cb)(const iscp_metadata_t *metadata, void *user_data);
+typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *user_data);
 
 /**
  * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
@@ -772,7 +774,7 @@ ISCP_API bool iscp_has_feature(const char *name);
  * Thread: any but the library's own. Blocking: yes. Lifetime: handles stay valid and must still be
  * freed; their connections are closed. Since: 0.1.0.
  */
-ISCP_API iscp_status_t iscp_shutdown(int32_t timeout_ms, iscp_error_t **out_error);
+ISCP_API iscp_status_t iscp_shutdown(int32_t timeout_ms, struct iscp_error_t **out_error);
 
 /**
  * Name of a status, such as `ISCP_ERR_TIMEOUT`.
@@ -813,7 +815,7 @@ ISCP_API const char *iscp_result_code_name(int32_t result_code);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_status_t iscp_error_code(const iscp_error_t *error);
+ISCP_API iscp_status_t iscp_error_code(const struct iscp_error_t *error);
 
 /**
  * Message that names the culprit: the option, the address, the stream, what the server said.
@@ -823,7 +825,7 @@ ISCP_API iscp_status_t iscp_error_code(const iscp_error_t *error);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: valid as long as the error. Since: 0.1.0.
  */
-ISCP_API const char *iscp_error_message(const iscp_error_t *error);
+ISCP_API const char *iscp_error_message(const struct iscp_error_t *error);
 
 /**
  * Result code of the server, if it was the server that refused.
@@ -834,7 +836,7 @@ ISCP_API const char *iscp_error_message(const iscp_error_t *error);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API int32_t iscp_error_result_code(const iscp_error_t *error);
+ISCP_API int32_t iscp_error_result_code(const struct iscp_error_t *error);
 
 /**
  * What the server said besides its result code.
@@ -844,7 +846,7 @@ ISCP_API int32_t iscp_error_result_code(const iscp_error_t *error);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: valid as long as the error. Since: 0.1.0.
  */
-ISCP_API const char *iscp_error_result_string(const iscp_error_t *error);
+ISCP_API const char *iscp_error_result_string(const struct iscp_error_t *error);
 
 /**
  * Whether the same call may succeed later.
@@ -854,7 +856,7 @@ ISCP_API const char *iscp_error_result_string(const iscp_error_t *error);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API bool iscp_error_is_retriable(const iscp_error_t *error);
+ISCP_API bool iscp_error_is_retriable(const struct iscp_error_t *error);
 
 /**
  * Whether the connection or stream the error belongs to can no longer be used.
@@ -864,7 +866,7 @@ ISCP_API bool iscp_error_is_retriable(const iscp_error_t *error);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API bool iscp_error_is_fatal(const iscp_error_t *error);
+ISCP_API bool iscp_error_is_fatal(const struct iscp_error_t *error);
 
 /**
  * Frees an error. Nothing happens for NULL.
@@ -873,7 +875,7 @@ ISCP_API bool iscp_error_is_fatal(const iscp_error_t *error);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: the error and its texts end here. Since: 0.1.0.
  */
-ISCP_API void iscp_error_free(iscp_error_t *error);
+ISCP_API void iscp_error_free(struct iscp_error_t *error);
 
 /**
  * Sends log messages to a callback, or stops sending them.
@@ -897,7 +899,7 @@ iscp_status_t iscp_log_set(iscp_log_cb callback,
                            iscp_log_level_t level,
                            void *user_data,
                            iscp_release_cb release,
-                           iscp_error_t **out_error);
+                           struct iscp_error_t **out_error);
 
 /**
  * Answers with a token.
@@ -912,9 +914,9 @@ iscp_status_t iscp_log_set(iscp_log_cb callback,
  * ends. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_token_request_resolve(iscp_token_request_t *request,
+iscp_status_t iscp_token_request_resolve(struct iscp_token_request_t *request,
                                          const char *token,
-                                         iscp_error_t **out_error);
+                                         struct iscp_error_t **out_error);
 
 /**
  * Answers that there is no token. The attempt to connect fails with `ISCP_ERR_TOKEN_FAILED`.
@@ -929,9 +931,9 @@ iscp_status_t iscp_token_request_resolve(iscp_token_request_t *request,
  * request ends. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_token_request_reject(iscp_token_request_t *request,
+iscp_status_t iscp_token_request_reject(struct iscp_token_request_t *request,
                                         const char *reason,
-                                        iscp_error_t **out_error);
+                                        struct iscp_error_t **out_error);
 
 /**
  * Makes connection options with every option at its default.
@@ -940,7 +942,7 @@ iscp_status_t iscp_token_request_reject(iscp_token_request_t *request,
  *
  * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
  */
-ISCP_API iscp_conn_options_t *iscp_conn_options_new(void);
+ISCP_API struct iscp_conn_options_t *iscp_conn_options_new(void);
 
 /**
  * Frees options. What was opened with them is not affected. Nothing happens for NULL.
@@ -949,7 +951,7 @@ ISCP_API iscp_conn_options_t *iscp_conn_options_new(void);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
  */
-ISCP_API void iscp_conn_options_free(iscp_conn_options_t *options);
+ISCP_API void iscp_conn_options_free(struct iscp_conn_options_t *options);
 
 /**
  * Sets an option by its name, as the typed setters do: for configuration files and bindings.
@@ -967,10 +969,10 @@ ISCP_API void iscp_conn_options_free(iscp_conn_options_t *options);
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set(struct iscp_conn_options_t *options,
                                     const char *key,
                                     const char *value,
-                                    iscp_error_t **out_error);
+                                    struct iscp_error_t **out_error);
 
 /**
  * Sets the address of the server. There is no default: connecting without one fails.
@@ -985,9 +987,9 @@ iscp_status_t iscp_conn_options_set(iscp_conn_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_url(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_url(struct iscp_conn_options_t *options,
                                         const char *url,
-                                        iscp_error_t **out_error);
+                                        struct iscp_error_t **out_error);
 
 /**
  * Sets the id of this node, under which others receive its data. Default: empty, the server then
@@ -1002,9 +1004,9 @@ iscp_status_t iscp_conn_options_set_url(iscp_conn_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_node_id(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_node_id(struct iscp_conn_options_t *options,
                                             const char *node_id,
-                                            iscp_error_t **out_error);
+                                            struct iscp_error_t **out_error);
 
 /**
  * Sets the intdash project the connection belongs to. Default: none.
@@ -1018,9 +1020,9 @@ iscp_status_t iscp_conn_options_set_node_id(iscp_conn_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_project_uuid(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_project_uuid(struct iscp_conn_options_t *options,
                                                  const char *project_uuid,
-                                                 iscp_error_t **out_error);
+                                                 struct iscp_error_t **out_error);
 
 /**
  * Sets an access token that never changes. Default: none. Replaces a token callback.
@@ -1034,9 +1036,9 @@ iscp_status_t iscp_conn_options_set_project_uuid(iscp_conn_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_token(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_token(struct iscp_conn_options_t *options,
                                           const char *token,
-                                          iscp_error_t **out_error);
+                                          struct iscp_error_t **out_error);
 
 /**
  * Sets how often both sides ask whether the other is still there. Default: 10000.
@@ -1050,9 +1052,9 @@ iscp_status_t iscp_conn_options_set_token(iscp_conn_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_ping_interval_ms(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_ping_interval_ms(struct iscp_conn_options_t *options,
                                                      uint32_t ping_interval_ms,
-                                                     iscp_error_t **out_error);
+                                                     struct iscp_error_t **out_error);
 
 /**
  * Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
@@ -1066,9 +1068,9 @@ iscp_status_t iscp_conn_options_set_ping_interval_ms(iscp_conn_options_t *option
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_ping_timeout_ms(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_ping_timeout_ms(struct iscp_conn_options_t *options,
                                                     uint32_t ping_timeout_ms,
-                                                    iscp_error_t **out_error);
+                                                    struct iscp_error_t **out_error);
 
 /**
  * Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
@@ -1082,9 +1084,9 @@ iscp_status_t iscp_conn_options_set_ping_timeout_ms(iscp_conn_options_t *options
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_connect_timeout_ms(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_connect_timeout_ms(struct iscp_conn_options_t *options,
                                                        uint32_t connect_timeout_ms,
-                                                       iscp_error_t **out_error);
+                                                       struct iscp_error_t **out_error);
 
 /**
  * Sets how long the server may take to answer a request. Default: 10000.
@@ -1098,9 +1100,9 @@ iscp_status_t iscp_conn_options_set_connect_timeout_ms(iscp_conn_options_t *opti
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_response_timeout_ms(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_response_timeout_ms(struct iscp_conn_options_t *options,
                                                         uint32_t response_timeout_ms,
-                                                        iscp_error_t **out_error);
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets how long closing the connection may take, its streams included. Default: 10000.
@@ -1114,9 +1116,9 @@ iscp_status_t iscp_conn_options_set_response_timeout_ms(iscp_conn_options_t *opt
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_close_timeout_ms(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_close_timeout_ms(struct iscp_conn_options_t *options,
                                                      uint32_t close_timeout_ms,
-                                                     iscp_error_t **out_error);
+                                                     struct iscp_error_t **out_error);
 
 /**
  * Sets the largest message accepted from the server. Default: 67108864.
@@ -1130,9 +1132,9 @@ iscp_status_t iscp_conn_options_set_close_timeout_ms(iscp_conn_options_t *option
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_max_message_size(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_max_message_size(struct iscp_conn_options_t *options,
                                                      size_t max_message_size,
-                                                     iscp_error_t **out_error);
+                                                     struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
@@ -1149,11 +1151,11 @@ iscp_status_t iscp_conn_options_set_max_message_size(iscp_conn_options_t *option
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_token_callback(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_token_callback(struct iscp_conn_options_t *options,
                                                    iscp_token_cb callback,
                                                    void *user_data,
                                                    iscp_release_cb release,
-                                                   iscp_error_t **out_error);
+                                                   struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told when the connection ended.
@@ -1170,11 +1172,11 @@ iscp_status_t iscp_conn_options_set_token_callback(iscp_conn_options_t *options,
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_options_set_closed_callback(iscp_conn_options_t *options,
+iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *options,
                                                     iscp_closed_cb callback,
                                                     void *user_data,
                                                     iscp_release_cb release,
-                                                    iscp_error_t **out_error);
+                                                    struct iscp_error_t **out_error);
 
 /**
  * Connects to a server: asks the token source, opens the transport, and introduces itself.
@@ -1192,10 +1194,10 @@ iscp_status_t iscp_conn_options_set_closed_callback(iscp_conn_options_t *options
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_connect(const iscp_conn_options_t *options,
+iscp_status_t iscp_connect(const struct iscp_conn_options_t *options,
                            iscp_connect_cb callback,
                            void *user_data,
-                           iscp_error_t **out_error);
+                           struct iscp_error_t **out_error);
 
 /**
  * Connects to a server and waits for it, as `iscp_connect` does without waiting.
@@ -1215,10 +1217,10 @@ iscp_status_t iscp_connect(const iscp_conn_options_t *options,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_connect_wait(const iscp_conn_options_t *options,
+iscp_status_t iscp_connect_wait(const struct iscp_conn_options_t *options,
                                 int32_t timeout_ms,
-                                iscp_conn_t **out_conn,
-                                iscp_error_t **out_error);
+                                struct iscp_conn_t **out_conn,
+                                struct iscp_error_t **out_error);
 
 /**
  * Flushes and closes every stream, says goodbye to the server and closes the transport.
@@ -1235,10 +1237,10 @@ iscp_status_t iscp_connect_wait(const iscp_conn_options_t *options,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_close(iscp_conn_t *conn,
+iscp_status_t iscp_conn_close(struct iscp_conn_t *conn,
                               iscp_done_cb callback,
                               void *user_data,
-                              iscp_error_t **out_error);
+                              struct iscp_error_t **out_error);
 
 /**
  * Closes a connection and waits for it, as `iscp_conn_close` does without waiting.
@@ -1252,7 +1254,10 @@ iscp_status_t iscp_conn_close(iscp_conn_t *conn,
  * Thread: any but the library's own. Blocking: yes. Lifetime: the connection must still be freed.
  * Since: 0.1.0.
  */
-ISCP_API iscp_status_t iscp_conn_close_wait(iscp_conn_t *conn, int32_t timeout_ms, iscp_error_t **out_error);
+ISCP_API
+iscp_status_t iscp_conn_close_wait(struct iscp_conn_t *conn,
+                                   int32_t timeout_ms,
+                                   struct iscp_error_t **out_error);
 
 /**
  * Sends a base time, which ties the elapsed times of a session to a clock; readers receive it as
@@ -1276,7 +1281,7 @@ ISCP_API iscp_status_t iscp_conn_close_wait(iscp_conn_t *conn, int32_t timeout_m
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_send_base_time(iscp_conn_t *conn,
+iscp_status_t iscp_conn_send_base_time(struct iscp_conn_t *conn,
                                        const char *session_id,
                                        const char *name,
                                        uint32_t priority,
@@ -1285,7 +1290,7 @@ iscp_status_t iscp_conn_send_base_time(iscp_conn_t *conn,
                                        bool persist,
                                        iscp_done_cb callback,
                                        void *user_data,
-                                       iscp_error_t **out_error);
+                                       struct iscp_error_t **out_error);
 
 /**
  * Sends a base time and waits until the server took it, as `iscp_conn_send_base_time` does without
@@ -1307,7 +1312,7 @@ iscp_status_t iscp_conn_send_base_time(iscp_conn_t *conn,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_conn_send_base_time_wait(iscp_conn_t *conn,
+iscp_status_t iscp_conn_send_base_time_wait(struct iscp_conn_t *conn,
                                             const char *session_id,
                                             const char *name,
                                             uint32_t priority,
@@ -1315,7 +1320,7 @@ iscp_status_t iscp_conn_send_base_time_wait(iscp_conn_t *conn,
                                             int64_t base_time_ns,
                                             bool persist,
                                             int32_t timeout_ms,
-                                            iscp_error_t **out_error);
+                                            struct iscp_error_t **out_error);
 
 /**
  * State of a connection.
@@ -1326,7 +1331,7 @@ iscp_status_t iscp_conn_send_base_time_wait(iscp_conn_t *conn,
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_conn_state_t iscp_conn_state(const iscp_conn_t *conn);
+ISCP_API iscp_conn_state_t iscp_conn_state(const struct iscp_conn_t *conn);
 
 /**
  * Protocol version that holds on a connection, as agreed with the server.
@@ -1337,7 +1342,7 @@ ISCP_API iscp_conn_state_t iscp_conn_state(const iscp_conn_t *conn);
  * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the connection is not
  * freed. Since: 0.1.0.
  */
-ISCP_API const char *iscp_conn_protocol_version(const iscp_conn_t *conn);
+ISCP_API const char *iscp_conn_protocol_version(const struct iscp_conn_t *conn);
 
 /**
  * A number about a connection.
@@ -1350,7 +1355,10 @@ ISCP_API const char *iscp_conn_protocol_version(const iscp_conn_t *conn);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_status_t iscp_conn_stat(const iscp_conn_t *conn, iscp_conn_stat_t stat, uint64_t *out_value);
+ISCP_API
+iscp_status_t iscp_conn_stat(const struct iscp_conn_t *conn,
+                             iscp_conn_stat_t stat,
+                             uint64_t *out_value);
 
 /**
  * Adds an owner to a connection: it then takes one more `iscp_conn_free`.
@@ -1360,7 +1368,7 @@ ISCP_API iscp_status_t iscp_conn_stat(const iscp_conn_t *conn, iscp_conn_stat_t 
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
  */
-ISCP_API iscp_conn_t *iscp_conn_ref(iscp_conn_t *conn);
+ISCP_API struct iscp_conn_t *iscp_conn_ref(struct iscp_conn_t *conn);
 
 /**
  * Frees a connection. Unless it was closed, it is closed in the background once its streams have
@@ -1371,7 +1379,7 @@ ISCP_API iscp_conn_t *iscp_conn_ref(iscp_conn_t *conn);
  * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
  * on other threads end in order. Since: 0.1.0.
  */
-ISCP_API void iscp_conn_free(iscp_conn_t *conn);
+ISCP_API void iscp_conn_free(struct iscp_conn_t *conn);
 
 /**
  * Makes upstream options with every option at its default.
@@ -1380,7 +1388,7 @@ ISCP_API void iscp_conn_free(iscp_conn_t *conn);
  *
  * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
  */
-ISCP_API iscp_upstream_options_t *iscp_upstream_options_new(void);
+ISCP_API struct iscp_upstream_options_t *iscp_upstream_options_new(void);
 
 /**
  * Frees options. What was opened with them is not affected. Nothing happens for NULL.
@@ -1389,7 +1397,7 @@ ISCP_API iscp_upstream_options_t *iscp_upstream_options_new(void);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
  */
-ISCP_API void iscp_upstream_options_free(iscp_upstream_options_t *options);
+ISCP_API void iscp_upstream_options_free(struct iscp_upstream_options_t *options);
 
 /**
  * Sets an option by its name, as the typed setters do: for configuration files and bindings.
@@ -1407,10 +1415,10 @@ ISCP_API void iscp_upstream_options_free(iscp_upstream_options_t *options);
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set(struct iscp_upstream_options_t *options,
                                         const char *key,
                                         const char *value,
-                                        iscp_error_t **out_error);
+                                        struct iscp_error_t **out_error);
 
 /**
  * Sets the session the data belongs to. Default: empty.
@@ -1424,9 +1432,9 @@ iscp_status_t iscp_upstream_options_set(iscp_upstream_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_session_id(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_session_id(struct iscp_upstream_options_t *options,
                                                    const char *session_id,
-                                                   iscp_error_t **out_error);
+                                                   struct iscp_error_t **out_error);
 
 /**
  * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
@@ -1440,9 +1448,9 @@ iscp_status_t iscp_upstream_options_set_session_id(iscp_upstream_options_t *opti
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_qos(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_qos(struct iscp_upstream_options_t *options,
                                             iscp_qos_t qos,
-                                            iscp_error_t **out_error);
+                                            struct iscp_error_t **out_error);
 
 /**
  * Sets how often the server acknowledges. Default: 100.
@@ -1456,9 +1464,9 @@ iscp_status_t iscp_upstream_options_set_qos(iscp_upstream_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_ack_interval_ms(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_ack_interval_ms(struct iscp_upstream_options_t *options,
                                                         uint32_t ack_interval_ms,
-                                                        iscp_error_t **out_error);
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets how long the server keeps the stream after the connection was lost. Default: 60000.
@@ -1472,9 +1480,9 @@ iscp_status_t iscp_upstream_options_set_ack_interval_ms(iscp_upstream_options_t 
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_expiry_interval_ms(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_expiry_interval_ms(struct iscp_upstream_options_t *options,
                                                            uint32_t expiry_interval_ms,
-                                                           iscp_error_t **out_error);
+                                                           struct iscp_error_t **out_error);
 
 /**
  * Sets whether the server stores the data in the session. Default: false.
@@ -1488,9 +1496,9 @@ iscp_status_t iscp_upstream_options_set_expiry_interval_ms(iscp_upstream_options
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_persist(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_persist(struct iscp_upstream_options_t *options,
                                                 bool persist,
-                                                iscp_error_t **out_error);
+                                                struct iscp_error_t **out_error);
 
 /**
  * Announces a data id when the stream is opened, so that the server gives it an alias from the start.
@@ -1505,9 +1513,9 @@ iscp_status_t iscp_upstream_options_set_persist(iscp_upstream_options_t *options
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_data_id(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_data_id(struct iscp_upstream_options_t *options,
                                                 const char *data_id,
-                                                iscp_error_t **out_error);
+                                                struct iscp_error_t **out_error);
 
 /**
  * Sets when written points are sent: `none` (only by `iscp_upstream_flush`, by closing, and when the
@@ -1523,9 +1531,9 @@ iscp_status_t iscp_upstream_options_set_data_id(iscp_upstream_options_t *options
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_flush_policy(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_flush_policy(struct iscp_upstream_options_t *options,
                                                      const char *flush_policy,
-                                                     iscp_error_t **out_error);
+                                                     struct iscp_error_t **out_error);
 
 /**
  * Sets how long a point stays buffered, for the policies `interval` and `interval_or_size`. Default:
@@ -1540,9 +1548,9 @@ iscp_status_t iscp_upstream_options_set_flush_policy(iscp_upstream_options_t *op
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_flush_interval_ms(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_flush_interval_ms(struct iscp_upstream_options_t *options,
                                                           uint32_t flush_interval_ms,
-                                                          iscp_error_t **out_error);
+                                                          struct iscp_error_t **out_error);
 
 /**
  * Sets how many payload bytes are buffered before they are sent, for the policies `size` and
@@ -1557,9 +1565,9 @@ iscp_status_t iscp_upstream_options_set_flush_interval_ms(iscp_upstream_options_
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_flush_size(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_flush_size(struct iscp_upstream_options_t *options,
                                                    size_t flush_size,
-                                                   iscp_error_t **out_error);
+                                                   struct iscp_error_t **out_error);
 
 /**
  * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
@@ -1573,9 +1581,9 @@ iscp_status_t iscp_upstream_options_set_flush_size(iscp_upstream_options_t *opti
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_close_timeout_ms(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_options_t *options,
                                                          uint32_t close_timeout_ms,
-                                                         iscp_error_t **out_error);
+                                                         struct iscp_error_t **out_error);
 
 /**
  * Sets how many bytes of points may wait to be sent. Default: 8388608.
@@ -1589,9 +1597,9 @@ iscp_status_t iscp_upstream_options_set_close_timeout_ms(iscp_upstream_options_t
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_buffer_limit(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_buffer_limit(struct iscp_upstream_options_t *options,
                                                      size_t buffer_limit,
-                                                     iscp_error_t **out_error);
+                                                     struct iscp_error_t **out_error);
 
 /**
  * Sets how many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE;
@@ -1606,9 +1614,9 @@ iscp_status_t iscp_upstream_options_set_buffer_limit(iscp_upstream_options_t *op
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_in_flight_limit(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_options_t *options,
                                                         size_t in_flight_limit,
-                                                        iscp_error_t **out_error);
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
@@ -1624,9 +1632,9 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(iscp_upstream_options_t 
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_buffer_policy(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_buffer_policy(struct iscp_upstream_options_t *options,
                                                       const char *buffer_policy,
-                                                      iscp_error_t **out_error);
+                                                      struct iscp_error_t **out_error);
 
 /**
  * Sets how long a write waits for space in the buffer. Default: 10000.
@@ -1640,9 +1648,9 @@ iscp_status_t iscp_upstream_options_set_buffer_policy(iscp_upstream_options_t *o
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_write_timeout_ms(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_write_timeout_ms(struct iscp_upstream_options_t *options,
                                                          uint32_t write_timeout_ms,
-                                                         iscp_error_t **out_error);
+                                                         struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told what the server said about every chunk.
@@ -1658,11 +1666,11 @@ iscp_status_t iscp_upstream_options_set_write_timeout_ms(iscp_upstream_options_t
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_ack_callback(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_options_t *options,
                                                      iscp_ack_cb callback,
                                                      void *user_data,
                                                      iscp_release_cb release,
-                                                     iscp_error_t **out_error);
+                                                     struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told how the stream ended, and what could not be delivered.
@@ -1678,11 +1686,11 @@ iscp_status_t iscp_upstream_options_set_ack_callback(iscp_upstream_options_t *op
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_closed_callback(iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_options_t *options,
                                                         iscp_upstream_closed_cb callback,
                                                         void *user_data,
                                                         iscp_release_cb release,
-                                                        iscp_error_t **out_error);
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Opens an upstream.
@@ -1700,11 +1708,11 @@ iscp_status_t iscp_upstream_options_set_closed_callback(iscp_upstream_options_t 
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_open(iscp_conn_t *conn,
-                                 const iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_open(struct iscp_conn_t *conn,
+                                 const struct iscp_upstream_options_t *options,
                                  iscp_upstream_open_cb callback,
                                  void *user_data,
-                                 iscp_error_t **out_error);
+                                 struct iscp_error_t **out_error);
 
 /**
  * Opens an upstream and waits for it, as `iscp_upstream_open` does without waiting.
@@ -1721,11 +1729,11 @@ iscp_status_t iscp_upstream_open(iscp_conn_t *conn,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_open_wait(iscp_conn_t *conn,
-                                      const iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_open_wait(struct iscp_conn_t *conn,
+                                      const struct iscp_upstream_options_t *options,
                                       int32_t timeout_ms,
-                                      iscp_upstream_t **out_upstream,
-                                      iscp_error_t **out_error);
+                                      struct iscp_upstream_t **out_upstream,
+                                      struct iscp_error_t **out_error);
 
 /**
  * Makes a data id known to an upstream, so that points can be written to it.
@@ -1743,11 +1751,11 @@ iscp_status_t iscp_upstream_open_wait(iscp_conn_t *conn,
  * id is valid as long as the upstream. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_data_id(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_data_id(struct iscp_upstream_t *upstream,
                                     const char *name,
                                     const char *type,
                                     iscp_data_id_t *out_data_id,
-                                    iscp_error_t **out_error);
+                                    struct iscp_error_t **out_error);
 
 /**
  * Writes a point. It is sent when the flush policy says so.
@@ -1766,7 +1774,7 @@ iscp_status_t iscp_upstream_data_id(iscp_upstream_t *upstream,
  * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_write(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
                                   iscp_data_id_t data_id,
                                   int64_t elapsed_time_ns,
                                   const uint8_t *payload,
@@ -1786,9 +1794,9 @@ iscp_status_t iscp_upstream_write(iscp_upstream_t *upstream,
  * copied. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_write_points(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
                                          iscp_data_id_t data_id,
-                                         const iscp_data_point_t *points,
+                                         const struct iscp_data_point_t *points,
                                          size_t point_count,
                                          size_t *out_written);
 
@@ -1809,12 +1817,12 @@ iscp_status_t iscp_upstream_write_points(iscp_upstream_t *upstream,
  * Thread: any, callbacks included. Blocking: no. Lifetime: nothing is kept. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_flush(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_flush(struct iscp_upstream_t *upstream,
                                   iscp_flush_level_t level,
                                   int32_t timeout_ms,
                                   iscp_done_cb callback,
                                   void *user_data,
-                                  iscp_error_t **out_error);
+                                  struct iscp_error_t **out_error);
 
 /**
  * Sends everything written before and waits, as `iscp_upstream_flush` does without waiting.
@@ -1829,10 +1837,10 @@ iscp_status_t iscp_upstream_flush(iscp_upstream_t *upstream,
  * Thread: any but the library's own. Blocking: yes. Lifetime: nothing is kept. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_flush_wait(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_flush_wait(struct iscp_upstream_t *upstream,
                                        iscp_flush_level_t level,
                                        int32_t timeout_ms,
-                                       iscp_error_t **out_error);
+                                       struct iscp_error_t **out_error);
 
 /**
  * Sends everything written, waits until the server confirmed it, and closes the stream.
@@ -1850,11 +1858,11 @@ iscp_status_t iscp_upstream_flush_wait(iscp_upstream_t *upstream,
  * fail from now on. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_close(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_close(struct iscp_upstream_t *upstream,
                                   bool close_session,
                                   iscp_done_cb callback,
                                   void *user_data,
-                                  iscp_error_t **out_error);
+                                  struct iscp_error_t **out_error);
 
 /**
  * Closes an upstream and waits for it, as `iscp_upstream_close` does without waiting.
@@ -1871,10 +1879,10 @@ iscp_status_t iscp_upstream_close(iscp_upstream_t *upstream,
  * writes fail from now on. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_close_wait(iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_close_wait(struct iscp_upstream_t *upstream,
                                        bool close_session,
                                        int32_t timeout_ms,
-                                       iscp_error_t **out_error);
+                                       struct iscp_error_t **out_error);
 
 /**
  * A number about an upstream.
@@ -1888,7 +1896,7 @@ iscp_status_t iscp_upstream_close_wait(iscp_upstream_t *upstream,
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_stat(const iscp_upstream_t *upstream,
+iscp_status_t iscp_upstream_stat(const struct iscp_upstream_t *upstream,
                                  iscp_upstream_stat_t stat,
                                  uint64_t *out_value);
 
@@ -1900,7 +1908,7 @@ iscp_status_t iscp_upstream_stat(const iscp_upstream_t *upstream,
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_uuid_t iscp_upstream_id(const iscp_upstream_t *upstream);
+ISCP_API struct iscp_uuid_t iscp_upstream_id(const struct iscp_upstream_t *upstream);
 
 /**
  * Clock of the server when an upstream was opened.
@@ -1911,7 +1919,7 @@ ISCP_API iscp_uuid_t iscp_upstream_id(const iscp_upstream_t *upstream);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API int64_t iscp_upstream_server_time_ns(const iscp_upstream_t *upstream);
+ISCP_API int64_t iscp_upstream_server_time_ns(const struct iscp_upstream_t *upstream);
 
 /**
  * Frees an upstream. Unless it was closed, it is closed in the background: what was written is still
@@ -1922,7 +1930,7 @@ ISCP_API int64_t iscp_upstream_server_time_ns(const iscp_upstream_t *upstream);
  * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
  * on other threads end in order. Since: 0.1.0.
  */
-ISCP_API void iscp_upstream_free(iscp_upstream_t *upstream);
+ISCP_API void iscp_upstream_free(struct iscp_upstream_t *upstream);
 
 /**
  * Number of a chunk in its upstream.
@@ -1932,7 +1940,7 @@ ISCP_API void iscp_upstream_free(iscp_upstream_t *upstream);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API uint32_t iscp_chunk_sequence_number(const iscp_chunk_t *chunk);
+ISCP_API uint32_t iscp_chunk_sequence_number(const struct iscp_chunk_t *chunk);
 
 /**
  * Node that sent a chunk.
@@ -1942,7 +1950,7 @@ ISCP_API uint32_t iscp_chunk_sequence_number(const iscp_chunk_t *chunk);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the chunk. Since: 0.1.0.
  */
-ISCP_API const char *iscp_chunk_source_node_id(const iscp_chunk_t *chunk);
+ISCP_API const char *iscp_chunk_source_node_id(const struct iscp_chunk_t *chunk);
 
 /**
  * Session that a chunk belongs to.
@@ -1952,7 +1960,7 @@ ISCP_API const char *iscp_chunk_source_node_id(const iscp_chunk_t *chunk);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the chunk. Since: 0.1.0.
  */
-ISCP_API const char *iscp_chunk_session_id(const iscp_chunk_t *chunk);
+ISCP_API const char *iscp_chunk_session_id(const struct iscp_chunk_t *chunk);
 
 /**
  * Upstream that a chunk belongs to.
@@ -1962,7 +1970,7 @@ ISCP_API const char *iscp_chunk_session_id(const iscp_chunk_t *chunk);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_uuid_t iscp_chunk_upstream_id(const iscp_chunk_t *chunk);
+ISCP_API struct iscp_uuid_t iscp_chunk_upstream_id(const struct iscp_chunk_t *chunk);
 
 /**
  * Number of groups in a chunk: one for each run of points of a data id. 0 for an empty chunk.
@@ -1972,7 +1980,7 @@ ISCP_API iscp_uuid_t iscp_chunk_upstream_id(const iscp_chunk_t *chunk);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API size_t iscp_chunk_group_count(const iscp_chunk_t *chunk);
+ISCP_API size_t iscp_chunk_group_count(const struct iscp_chunk_t *chunk);
 
 /**
  * Number of points in all groups of a chunk.
@@ -1982,7 +1990,7 @@ ISCP_API size_t iscp_chunk_group_count(const iscp_chunk_t *chunk);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API size_t iscp_chunk_point_count(const iscp_chunk_t *chunk);
+ISCP_API size_t iscp_chunk_point_count(const struct iscp_chunk_t *chunk);
 
 /**
  * One group of a chunk: its data id and its points.
@@ -2000,11 +2008,11 @@ ISCP_API size_t iscp_chunk_point_count(const iscp_chunk_t *chunk);
  * as long as the chunk. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_chunk_group(const iscp_chunk_t *chunk,
+iscp_status_t iscp_chunk_group(const struct iscp_chunk_t *chunk,
                                size_t group,
                                const char **out_name,
                                const char **out_type,
-                               const iscp_data_point_t **out_points,
+                               const struct iscp_data_point_t **out_points,
                                size_t *out_point_count);
 
 /**
@@ -2016,7 +2024,7 @@ iscp_status_t iscp_chunk_group(const iscp_chunk_t *chunk,
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
  */
-ISCP_API iscp_chunk_t *iscp_chunk_ref(const iscp_chunk_t *chunk);
+ISCP_API struct iscp_chunk_t *iscp_chunk_ref(const struct iscp_chunk_t *chunk);
 
 /**
  * Frees a chunk. Nothing happens for NULL.
@@ -2027,7 +2035,7 @@ ISCP_API iscp_chunk_t *iscp_chunk_ref(const iscp_chunk_t *chunk);
  * Thread: any, callbacks included. Blocking: never. Lifetime: everything read from it ends with its
  * last owner. Since: 0.1.0.
  */
-ISCP_API void iscp_chunk_free(iscp_chunk_t *chunk);
+ISCP_API void iscp_chunk_free(struct iscp_chunk_t *chunk);
 
 /**
  * Kind of metadata.
@@ -2038,7 +2046,7 @@ ISCP_API void iscp_chunk_free(iscp_chunk_t *chunk);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_metadata_kind_t iscp_metadata_kind(const iscp_metadata_t *metadata);
+ISCP_API iscp_metadata_kind_t iscp_metadata_kind(const struct iscp_metadata_t *metadata);
 
 /**
  * Node that metadata is about.
@@ -2048,7 +2056,7 @@ ISCP_API iscp_metadata_kind_t iscp_metadata_kind(const iscp_metadata_t *metadata
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the metadata. Since: 0.1.0.
  */
-ISCP_API const char *iscp_metadata_source_node_id(const iscp_metadata_t *metadata);
+ISCP_API const char *iscp_metadata_source_node_id(const struct iscp_metadata_t *metadata);
 
 /**
  * Session that metadata is about.
@@ -2058,7 +2066,7 @@ ISCP_API const char *iscp_metadata_source_node_id(const iscp_metadata_t *metadat
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the metadata. Since: 0.1.0.
  */
-ISCP_API const char *iscp_metadata_session_id(const iscp_metadata_t *metadata);
+ISCP_API const char *iscp_metadata_session_id(const struct iscp_metadata_t *metadata);
 
 /**
  * Stream that metadata is about.
@@ -2068,7 +2076,7 @@ ISCP_API const char *iscp_metadata_session_id(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_uuid_t iscp_metadata_stream_id(const iscp_metadata_t *metadata);
+ISCP_API struct iscp_uuid_t iscp_metadata_stream_id(const struct iscp_metadata_t *metadata);
 
 /**
  * QoS of the stream that metadata is about.
@@ -2078,7 +2086,7 @@ ISCP_API iscp_uuid_t iscp_metadata_stream_id(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_qos_t iscp_metadata_qos(const iscp_metadata_t *metadata);
+ISCP_API iscp_qos_t iscp_metadata_qos(const struct iscp_metadata_t *metadata);
 
 /**
  * Name of the clock of a base time.
@@ -2088,7 +2096,7 @@ ISCP_API iscp_qos_t iscp_metadata_qos(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the metadata. Since: 0.1.0.
  */
-ISCP_API const char *iscp_metadata_name(const iscp_metadata_t *metadata);
+ISCP_API const char *iscp_metadata_name(const struct iscp_metadata_t *metadata);
 
 /**
  * Priority of a base time among those of its session.
@@ -2098,7 +2106,7 @@ ISCP_API const char *iscp_metadata_name(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API uint32_t iscp_metadata_priority(const iscp_metadata_t *metadata);
+ISCP_API uint32_t iscp_metadata_priority(const struct iscp_metadata_t *metadata);
 
 /**
  * Elapsed time that corresponds to a base time.
@@ -2108,7 +2116,7 @@ ISCP_API uint32_t iscp_metadata_priority(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API int64_t iscp_metadata_elapsed_time_ns(const iscp_metadata_t *metadata);
+ISCP_API int64_t iscp_metadata_elapsed_time_ns(const struct iscp_metadata_t *metadata);
 
 /**
  * The clock of a base time.
@@ -2118,7 +2126,7 @@ ISCP_API int64_t iscp_metadata_elapsed_time_ns(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API int64_t iscp_metadata_base_time_ns(const iscp_metadata_t *metadata);
+ISCP_API int64_t iscp_metadata_base_time_ns(const struct iscp_metadata_t *metadata);
 
 /**
  * Points that the sender of a closed upstream counted.
@@ -2128,7 +2136,7 @@ ISCP_API int64_t iscp_metadata_base_time_ns(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API uint64_t iscp_metadata_total_points(const iscp_metadata_t *metadata);
+ISCP_API uint64_t iscp_metadata_total_points(const struct iscp_metadata_t *metadata);
 
 /**
  * Last sequence number of a closed upstream.
@@ -2138,7 +2146,7 @@ ISCP_API uint64_t iscp_metadata_total_points(const iscp_metadata_t *metadata);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API uint32_t iscp_metadata_final_sequence_number(const iscp_metadata_t *metadata);
+ISCP_API uint32_t iscp_metadata_final_sequence_number(const struct iscp_metadata_t *metadata);
 
 /**
  * Name of a kind of metadata, such as "upstream_open".
@@ -2159,7 +2167,7 @@ ISCP_API const char *iscp_metadata_kind_name(iscp_metadata_kind_t kind);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
  */
-ISCP_API iscp_metadata_t *iscp_metadata_ref(const iscp_metadata_t *metadata);
+ISCP_API struct iscp_metadata_t *iscp_metadata_ref(const struct iscp_metadata_t *metadata);
 
 /**
  * Frees metadata. Nothing happens for NULL.
@@ -2170,7 +2178,7 @@ ISCP_API iscp_metadata_t *iscp_metadata_ref(const iscp_metadata_t *metadata);
  * Thread: any, callbacks included. Blocking: never. Lifetime: everything read from it ends with its
  * last owner. Since: 0.1.0.
  */
-ISCP_API void iscp_metadata_free(iscp_metadata_t *metadata);
+ISCP_API void iscp_metadata_free(struct iscp_metadata_t *metadata);
 
 /**
  * Makes downstream options with every option at its default.
@@ -2179,7 +2187,7 @@ ISCP_API void iscp_metadata_free(iscp_metadata_t *metadata);
  *
  * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
  */
-ISCP_API iscp_downstream_options_t *iscp_downstream_options_new(void);
+ISCP_API struct iscp_downstream_options_t *iscp_downstream_options_new(void);
 
 /**
  * Frees options. What was opened with them is not affected. Nothing happens for NULL.
@@ -2188,7 +2196,7 @@ ISCP_API iscp_downstream_options_t *iscp_downstream_options_new(void);
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
  */
-ISCP_API void iscp_downstream_options_free(iscp_downstream_options_t *options);
+ISCP_API void iscp_downstream_options_free(struct iscp_downstream_options_t *options);
 
 /**
  * Sets an option by its name, as the typed setters do: for configuration files and bindings.
@@ -2206,10 +2214,10 @@ ISCP_API void iscp_downstream_options_free(iscp_downstream_options_t *options);
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set(struct iscp_downstream_options_t *options,
                                           const char *key,
                                           const char *value,
-                                          iscp_error_t **out_error);
+                                          struct iscp_error_t **out_error);
 
 /**
  * Adds a filter: points of a node whose data id matches. May be called several times; a point is
@@ -2228,10 +2236,10 @@ iscp_status_t iscp_downstream_options_set(iscp_downstream_options_t *options,
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_add_filter(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_add_filter(struct iscp_downstream_options_t *options,
                                                  const char *source_node_id,
                                                  const char *filter,
-                                                 iscp_error_t **out_error);
+                                                 struct iscp_error_t **out_error);
 
 /**
  * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
@@ -2245,9 +2253,9 @@ iscp_status_t iscp_downstream_options_add_filter(iscp_downstream_options_t *opti
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_qos(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_qos(struct iscp_downstream_options_t *options,
                                               iscp_qos_t qos,
-                                              iscp_error_t **out_error);
+                                              struct iscp_error_t **out_error);
 
 /**
  * Sets how long the server keeps the stream after the connection was lost. Default: 60000.
@@ -2261,9 +2269,9 @@ iscp_status_t iscp_downstream_options_set_qos(iscp_downstream_options_t *options
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_expiry_interval_ms(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_expiry_interval_ms(struct iscp_downstream_options_t *options,
                                                              uint32_t expiry_interval_ms,
-                                                             iscp_error_t **out_error);
+                                                             struct iscp_error_t **out_error);
 
 /**
  * Announces a data id when the stream is opened, so that the server uses an alias for it from the
@@ -2278,9 +2286,9 @@ iscp_status_t iscp_downstream_options_set_expiry_interval_ms(iscp_downstream_opt
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_data_id(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_data_id(struct iscp_downstream_options_t *options,
                                                   const char *data_id,
-                                                  iscp_error_t **out_error);
+                                                  struct iscp_error_t **out_error);
 
 /**
  * Sets how often chunks that the application took are acknowledged. Default: 100.
@@ -2294,9 +2302,9 @@ iscp_status_t iscp_downstream_options_set_data_id(iscp_downstream_options_t *opt
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_ack_interval_ms(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_ack_interval_ms(struct iscp_downstream_options_t *options,
                                                           uint32_t ack_interval_ms,
-                                                          iscp_error_t **out_error);
+                                                          struct iscp_error_t **out_error);
 
 /**
  * Sets whether the server leaves out chunks of which no point matches. Default: false.
@@ -2310,9 +2318,9 @@ iscp_status_t iscp_downstream_options_set_ack_interval_ms(iscp_downstream_option
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_omit_empty_chunk(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_omit_empty_chunk(struct iscp_downstream_options_t *options,
                                                            bool omit_empty_chunk,
-                                                           iscp_error_t **out_error);
+                                                           struct iscp_error_t **out_error);
 
 /**
  * Sets how long closing waits for the last acknowledgement to be confirmed. Default: 10000.
@@ -2326,9 +2334,9 @@ iscp_status_t iscp_downstream_options_set_omit_empty_chunk(iscp_downstream_optio
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_close_timeout_ms(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstream_options_t *options,
                                                            uint32_t close_timeout_ms,
-                                                           iscp_error_t **out_error);
+                                                           struct iscp_error_t **out_error);
 
 /**
  * Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
@@ -2343,9 +2351,9 @@ iscp_status_t iscp_downstream_options_set_close_timeout_ms(iscp_downstream_optio
  * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_buffer_limit(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_buffer_limit(struct iscp_downstream_options_t *options,
                                                        size_t buffer_limit,
-                                                       iscp_error_t **out_error);
+                                                       struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told how the stream ended.
@@ -2362,11 +2370,11 @@ iscp_status_t iscp_downstream_options_set_buffer_limit(iscp_downstream_options_t
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_closed_callback(iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream_options_t *options,
                                                           iscp_closed_cb callback,
                                                           void *user_data,
                                                           iscp_release_cb release,
-                                                          iscp_error_t **out_error);
+                                                          struct iscp_error_t **out_error);
 
 /**
  * Opens a downstream.
@@ -2385,11 +2393,11 @@ iscp_status_t iscp_downstream_options_set_closed_callback(iscp_downstream_option
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_open(iscp_conn_t *conn,
-                                   const iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_open(struct iscp_conn_t *conn,
+                                   const struct iscp_downstream_options_t *options,
                                    iscp_downstream_open_cb callback,
                                    void *user_data,
-                                   iscp_error_t **out_error);
+                                   struct iscp_error_t **out_error);
 
 /**
  * Opens a downstream and waits for it, as `iscp_downstream_open` does without waiting.
@@ -2407,11 +2415,11 @@ iscp_status_t iscp_downstream_open(iscp_conn_t *conn,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_open_wait(iscp_conn_t *conn,
-                                        const iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
+                                        const struct iscp_downstream_options_t *options,
                                         int32_t timeout_ms,
-                                        iscp_downstream_t **out_downstream,
-                                        iscp_error_t **out_error);
+                                        struct iscp_downstream_t **out_downstream,
+                                        struct iscp_error_t **out_error);
 
 /**
  * Hands chunks to a callback from now on, beginning with those received before. Can be set once.
@@ -2428,11 +2436,11 @@ iscp_status_t iscp_downstream_open_wait(iscp_conn_t *conn,
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_read(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_read(struct iscp_downstream_t *downstream,
                                    iscp_chunk_cb callback,
                                    void *user_data,
                                    iscp_release_cb release,
-                                   iscp_error_t **out_error);
+                                   struct iscp_error_t **out_error);
 
 /**
  * Hands metadata to a callback from now on, beginning with that received before. Can be set once.
@@ -2449,11 +2457,11 @@ iscp_status_t iscp_downstream_read(iscp_downstream_t *downstream,
  * called, also on failure. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_read_metadata(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_read_metadata(struct iscp_downstream_t *downstream,
                                             iscp_metadata_cb callback,
                                             void *user_data,
                                             iscp_release_cb release,
-                                            iscp_error_t **out_error);
+                                            struct iscp_error_t **out_error);
 
 /**
  * Takes the next chunk.
@@ -2472,10 +2480,10 @@ iscp_status_t iscp_downstream_read_metadata(iscp_downstream_t *downstream,
  * the chunk is owned by the caller. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_next_chunk_wait(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_next_chunk_wait(struct iscp_downstream_t *downstream,
                                               int32_t timeout_ms,
-                                              iscp_chunk_t **out_chunk,
-                                              iscp_error_t **out_error);
+                                              struct iscp_chunk_t **out_chunk,
+                                              struct iscp_error_t **out_error);
 
 /**
  * Takes the next metadata.
@@ -2494,10 +2502,10 @@ iscp_status_t iscp_downstream_next_chunk_wait(iscp_downstream_t *downstream,
  * the metadata is owned by the caller. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_next_metadata_wait(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_next_metadata_wait(struct iscp_downstream_t *downstream,
                                                  int32_t timeout_ms,
-                                                 iscp_metadata_t **out_metadata,
-                                                 iscp_error_t **out_error);
+                                                 struct iscp_metadata_t **out_metadata,
+                                                 struct iscp_error_t **out_error);
 
 /**
  * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a chunk or
@@ -2517,9 +2525,9 @@ iscp_status_t iscp_downstream_next_metadata_wait(iscp_downstream_t *downstream,
  * freed. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_pollable(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_pollable(struct iscp_downstream_t *downstream,
                                        int32_t *out_fd,
-                                       iscp_error_t **out_error);
+                                       struct iscp_error_t **out_error);
 
 /**
  * Acknowledges what the application took and closes the stream. What was received stays readable.
@@ -2536,10 +2544,10 @@ iscp_status_t iscp_downstream_pollable(iscp_downstream_t *downstream,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_close(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
                                     iscp_done_cb callback,
                                     void *user_data,
-                                    iscp_error_t **out_error);
+                                    struct iscp_error_t **out_error);
 
 /**
  * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
@@ -2554,9 +2562,9 @@ iscp_status_t iscp_downstream_close(iscp_downstream_t *downstream,
  * Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_close_wait(iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
                                          int32_t timeout_ms,
-                                         iscp_error_t **out_error);
+                                         struct iscp_error_t **out_error);
 
 /**
  * A number about a downstream.
@@ -2570,7 +2578,7 @@ iscp_status_t iscp_downstream_close_wait(iscp_downstream_t *downstream,
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_stat(const iscp_downstream_t *downstream,
+iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
                                    iscp_downstream_stat_t stat,
                                    uint64_t *out_value);
 
@@ -2582,7 +2590,7 @@ iscp_status_t iscp_downstream_stat(const iscp_downstream_t *downstream,
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API iscp_uuid_t iscp_downstream_id(const iscp_downstream_t *downstream);
+ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
 
 /**
  * Clock of the server when a downstream was opened.
@@ -2593,7 +2601,7 @@ ISCP_API iscp_uuid_t iscp_downstream_id(const iscp_downstream_t *downstream);
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
-ISCP_API int64_t iscp_downstream_server_time_ns(const iscp_downstream_t *downstream);
+ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
 
 /**
  * Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
@@ -2604,7 +2612,7 @@ ISCP_API int64_t iscp_downstream_server_time_ns(const iscp_downstream_t *downstr
  * on other threads end in order, and its callbacks are released once they have returned.
  * Since: 0.1.0.
  */
-ISCP_API void iscp_downstream_free(iscp_downstream_t *downstream);
+ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
 
 #ifdef __cplusplus
 }  // extern "C"
