@@ -1,0 +1,219 @@
+//! The broker on the network.
+
+mod driver;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::core;
+
+/// Settings of a server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Address for WebSockets; port 0 takes a free one.
+    pub ws: Option<SocketAddr>,
+    /// Access tokens, in addition to those of `core`. None in either: everyone may connect.
+    pub tokens: Vec<String>,
+    /// From the TCP connection to the end of the WebSocket handshake. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// Settings of the broker itself.
+    pub core: core::Config,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            ws: None,
+            tokens: Vec::new(),
+            handshake_timeout: Duration::from_secs(10),
+            core: core::Config::default(),
+        }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration names no address.
+    #[error("no address to listen on")]
+    NoAddress,
+    /// An address could not be taken.
+    #[error("cannot listen on {address}: {}", describe(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The thread of the server could not be set up.
+    #[error("cannot start the broker's thread: {}", describe(.0))]
+    Thread(#[source] io::Error),
+}
+
+/// Text for an I/O error without the system's number, where there is one.
+fn describe(error: &io::Error) -> String {
+    let kind = error.kind().to_string();
+    if error.kind() == io::ErrorKind::Other || kind.starts_with("uncategorized") {
+        error.to_string()
+    } else {
+        kind
+    }
+}
+
+/// The open broker.
+#[derive(Debug)]
+pub struct Server(());
+
+impl Server {
+    /// Starts a broker on one thread of its own, with one runtime.
+    ///
+    /// # Errors
+    /// The address that could not be taken, and why.
+    pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
+        if config.ws.is_none() {
+            return Err(StartError::NoAddress);
+        }
+        let (command, commands) = watch::channel(None);
+        let (report, started) = mpsc::channel();
+        let stopped = Arc::new(Stopped::default());
+        let signal = StopSignal(Arc::clone(&stopped));
+        thread::Builder::new()
+            .name("iscp-broker".to_owned())
+            .spawn(move || {
+                let _signal = signal;
+                driver::run(config, commands, &report);
+            })
+            .map_err(StartError::Thread)?;
+        let ws_addr = started.recv().unwrap_or_else(|_| {
+            Err(StartError::Thread(io::Error::other(
+                "the broker's thread ended early",
+            )))
+        })?;
+        Ok(ServerHandle {
+            ws_addr,
+            command,
+            stopped,
+        })
+    }
+}
+
+/// A running server. Dropping the handle stops it.
+#[derive(Debug)]
+pub struct ServerHandle {
+    ws_addr: SocketAddr,
+    command: watch::Sender<Option<Instant>>,
+    stopped: Arc<Stopped>,
+}
+
+impl ServerHandle {
+    /// Time a dropped handle grants the connections to close.
+    const DROP_LIMIT: Duration = Duration::from_secs(1);
+
+    /// Address on which the server takes WebSockets.
+    pub fn ws_addr(&self) -> SocketAddr {
+        self.ws_addr
+    }
+
+    /// URL for clients, `ws://HOST:PORT`. Any path does.
+    pub fn ws_url(&self) -> String {
+        format!("ws://{}", self.ws_addr)
+    }
+
+    /// Stops taking connections, closes those there are, and returns when the server has ended, at
+    /// the latest after `limit`. Clients see their WebSocket close and may connect again; they get no
+    /// iSCP Disconnect, from which some would not come back (docs/protocol/behaviour.md §3.2).
+    pub fn shutdown(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        // An earlier, shorter limit stays in force.
+        self.command.send_if_modified(|at| {
+            let sooner = at.is_none_or(|at| deadline < at);
+            if sooner {
+                *at = Some(deadline);
+            }
+            sooner
+        });
+        // The driver needs a moment beyond its own limit to drop what is left.
+        self.stopped.wait(Some(deadline + Duration::from_millis(500)));
+    }
+
+    /// Waits until the server has ended, which only [`ServerHandle::shutdown`] from another thread
+    /// brings about.
+    pub fn join(&self) {
+        self.stopped.wait(None);
+    }
+
+    /// Whether the server has ended.
+    pub fn is_stopped(&self) -> bool {
+        *self.stopped.flag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        self.shutdown(Self::DROP_LIMIT);
+    }
+}
+
+/// Tells when the server's thread has ended.
+#[derive(Debug, Default)]
+struct Stopped {
+    flag: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stopped {
+    fn wait(&self, deadline: Option<Instant>) {
+        let mut stopped = self.flag.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*stopped {
+            stopped = match deadline {
+                None => self.changed.wait(stopped).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return;
+                    }
+                    self.changed
+                        .wait_timeout(stopped, left)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+    }
+}
+
+/// Sets [`Stopped`] when dropped, so also when the thread panics.
+struct StopSignal(Arc<Stopped>);
+
+impl Drop for StopSignal {
+    fn drop(&mut self) {
+        *self.0.flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_error_names_the_address_and_the_reason() {
+        let error = StartError::Listen {
+            address: ([127, 0, 0, 1], 80).into(),
+            source: io::Error::from_raw_os_error(13),
+        };
+        assert_eq!(
+            error.to_string(),
+            "cannot listen on 127.0.0.1:80: permission denied"
+        );
+        assert!(matches!(
+            Server::start(ServerConfig::default()),
+            Err(StartError::NoAddress)
+        ));
+    }
+}
