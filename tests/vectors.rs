@@ -35,7 +35,7 @@ fn text<'a>(entry: &'a Value, key: &str) -> &'a str {
 
 fn bytes(entry: &Value, key: &str) -> Bytes {
     let hex = text(entry, key).as_bytes();
-    assert!(hex.len() % 2 == 0);
+    assert!(hex.len().is_multiple_of(2));
     hex.chunks(2)
         .map(|digits| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap())
         .collect()

@@ -57,6 +57,9 @@ pub struct Timing {
     pub reorder_wait: Duration,
     /// How long the close of an upstream waits for chunks still under way. Default 1 s.
     pub close_wait: Duration,
+    /// How much longer than its ping timeout a socket may take nothing. A slow link can need seconds
+    /// until the system reports room. Default 5 s.
+    pub stall_margin: Duration,
     /// From the answer that opens a downstream to its first chunk: Rust and TypeScript lose what
     /// arrives before they processed the answer. Default 10 ms.
     pub open_gap: Duration,
@@ -80,6 +83,7 @@ impl Default for Timing {
             min_expiry: Duration::from_secs(2),
             reorder_wait: Duration::from_millis(100),
             close_wait: Duration::from_secs(1),
+            stall_margin: Duration::from_secs(5),
             open_gap: Duration::from_millis(10),
             auth_delay: Duration::from_secs(1),
         }
@@ -101,6 +105,9 @@ pub struct Limits {
     pub filters: usize,
     /// Data filters of a downstream, all filters together. Default 4096.
     pub data_filters: usize,
+    /// Length in bytes of all texts in the filters of a downstream together, which readers of its node
+    /// receive as one message. Default 256 KiB.
+    pub filter_bytes: usize,
     /// Data ids of a stream that get an alias. Default 16 384.
     pub data_ids: usize,
     /// Groups in one chunk. Default 65 536.
@@ -112,7 +119,7 @@ pub struct Limits {
     pub base_times: usize,
     /// Responses and acks that wait for one client to read them. Default 4096.
     pub responses: usize,
-    /// Chunk results that wait for one upstream client to read its acks. Default 65 536.
+    /// Chunk results that wait for one upstream client to read its acks. Default 262 144.
     pub chunk_results: usize,
     /// Chunks of one upstream that wait for chunks with lower numbers. Default 255.
     pub reorder_chunks: usize,
@@ -143,12 +150,13 @@ impl Default for Limits {
             detached_streams: 10_000,
             filters: 1024,
             data_filters: 4096,
+            filter_bytes: 256 * 1024,
             data_ids: 16_384,
             groups_per_chunk: 65_536,
             name_bytes: 1024,
             base_times: 64,
             responses: 4096,
-            chunk_results: 65_536,
+            chunk_results: 262_144,
             reorder_chunks: 255,
             reorder_bytes: 16 * 1024 * 1024,
             lossy_queue_bytes: 16 * 1024 * 1024,

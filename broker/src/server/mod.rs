@@ -1,5 +1,6 @@
 //! The broker on the network.
 
+mod connection;
 mod driver;
 
 use std::io;

@@ -41,7 +41,12 @@ fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
     let requests = schema
         .file
         .into_iter()
-        .map(|file| (prost_build::Module::from_protobuf_package_name(file.package()), file))
+        .map(|file| {
+            (
+                prost_build::Module::from_protobuf_package_name(file.package()),
+                file,
+            )
+        })
         .collect();
     let mut modules = config.generate(requests)?;
 
@@ -72,7 +77,9 @@ fn open_up_maps(schema: &mut FileDescriptorSet) {
         let docs = &mut file.source_code_info.get_or_insert_default().location;
         for (index, message) in (0..).zip(&mut file.message_type) {
             for (nested_index, nested) in (0..).zip(&mut message.nested_type) {
-                let Some(options) = &mut nested.options else { continue };
+                let Some(options) = &mut nested.options else {
+                    continue;
+                };
                 if options.map_entry.take().is_none() {
                     continue;
                 }
@@ -83,7 +90,11 @@ fn open_up_maps(schema: &mut FileDescriptorSet) {
                 for (field_index, field) in (0..).zip(&mut nested.field) {
                     field.proto3_optional = Some(true);
                     let path: Vec<_> = path.into_iter().chain([2, field_index]).collect();
-                    let part = if field_index == 0 { "Alias." } else { "What it stands for." };
+                    let part = if field_index == 0 {
+                        "Alias."
+                    } else {
+                        "What it stands for."
+                    };
                     docs.push(doc(&path, part));
                 }
             }

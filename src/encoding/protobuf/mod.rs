@@ -6,13 +6,13 @@
 //! named after the messages say which generated field becomes which typed one (`field`).
 
 mod chunk;
+mod common;
 mod connection;
 mod field;
 #[doc(hidden)]
 #[rustfmt::skip]
 pub mod generated;
 mod metadata;
-mod shared;
 mod stream;
 #[cfg(test)]
 mod tests;

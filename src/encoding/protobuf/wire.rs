@@ -2,7 +2,8 @@
 
 use crate::encoding::DecodeError;
 
-/// How many unknown groups may lie inside each other.
+/// How many unknown groups may lie inside each other. The nesting of known
+/// messages is that of the schema, which has no cycles.
 const MAX_GROUP_DEPTH: u32 = 100;
 
 /// Wire types (docs/protocol/messages.md §7; 3 and 4 delimit groups).

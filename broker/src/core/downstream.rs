@@ -1,0 +1,596 @@
+//! Downstreams: opening, queue, acks, closing, expiry (docs/protocol/behaviour.md §11.3, §11.7).
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use iscp::message::{
+    DataPointGroup, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamCloseRequest,
+    DownstreamFilter, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse,
+    DownstreamResumeRequest, DownstreamResumeResponse, Message, Metadata, OrAlias, Qos, Reply, ResultCode,
+    StreamChunk, UpstreamInfo,
+};
+use tracing::{debug, info, warn};
+use uuid::Uuid;
+
+use super::aliases::{AliasError, DownstreamIds};
+use super::arena::Key;
+use super::connection::RequestIds;
+use super::metadata::Event;
+use super::routing::Routed;
+use super::subscription::Source;
+use super::timers::Timer;
+use super::version::Version;
+use super::{Broker, ConnId, Limits, environment, filter, outbox};
+
+/// A downstream, with or without a connection.
+#[derive(Debug)]
+pub(super) struct Downstream {
+    pub(super) id: Uuid,
+    pub(super) connection: Option<ConnId>,
+    /// Listed among the turns of its connection.
+    pub(super) has_turn: bool,
+    alias: u32,
+    owner: Rc<str>,
+    qos: Qos,
+    omit_empty_chunk: bool,
+    /// The client understands filter references.
+    tell_filters: bool,
+    filters: Vec<DownstreamFilter>,
+    /// Nodes of the filters.
+    nodes: Vec<Key>,
+    expiry: Duration,
+    resume_token: String,
+    ids: DownstreamIds,
+    sources: HashMap<Key, Source>,
+    /// Chunks and metadata wait apart, so that old chunks can be dropped, and leave in the order of
+    /// their numbers.
+    chunks: VecDeque<QueuedChunk>,
+    metadata: VecDeque<(u64, Rc<Event>)>,
+    next_number: u64,
+    queued_bytes: usize,
+    /// Chunks of a RELIABLE downstream that the client has not acknowledged.
+    unacked: VecDeque<(Uuid, u32)>,
+    window: usize,
+    /// Just opened: the client may not be ready yet.
+    held: bool,
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct QueuedChunk {
+    number: u64,
+    upstream: Key,
+    info: Rc<UpstreamInfo>,
+    chunk: Rc<Routed>,
+    /// Which groups are for this downstream; `None` for all.
+    selection: Option<Box<[u32]>>,
+}
+
+/// What became of a chunk offered to a downstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// It is not wanted.
+    Omitted,
+    /// It waits to be sent; so many older ones were dropped for it.
+    Queued { dropped: u64 },
+    /// It may not be dropped and there is no room.
+    Overflow,
+}
+
+impl Downstream {
+    /// Queues the part of a chunk that the filters let through.
+    pub(super) fn offer(
+        &mut self,
+        upstream: Key,
+        info: &Rc<UpstreamInfo>,
+        chunk: &Rc<Routed>,
+        limits: &Limits,
+    ) -> Offer {
+        let source = self.sources.entry(upstream).or_default();
+        let node = &info.source_node_id;
+        let mut matched = Vec::new();
+        let mut all = true;
+        for (i, group) in chunk.groups.iter().enumerate() {
+            if source.matches(&self.filters, node, group) {
+                if !all {
+                    matched.push(i as u32);
+                }
+            } else if all {
+                all = false;
+                matched.extend(0..i as u32);
+            }
+        }
+        if self.omit_empty_chunk && (chunk.groups.is_empty() || (!all && matched.is_empty())) {
+            return Offer::Omitted;
+        }
+        let reliable = self.qos == Qos::Reliable;
+        if reliable
+            && self.queued_bytes + chunk.bytes > limits.reliable_queue_bytes
+            && !self.chunks.is_empty()
+        {
+            return Offer::Overflow;
+        }
+        self.queued_bytes += chunk.bytes;
+        let number = self.number();
+        self.chunks.push_back(QueuedChunk {
+            number,
+            upstream,
+            info: Rc::clone(info),
+            chunk: Rc::clone(chunk),
+            selection: (!all).then(|| matched.into()),
+        });
+        let dropped = if reliable { 0 } else { self.drop_oldest(limits) };
+        Offer::Queued { dropped }
+    }
+
+    /// Makes room by dropping what has waited longest.
+    fn drop_oldest(&mut self, limits: &Limits) -> u64 {
+        let mut dropped = 0;
+        while self.queued_bytes > limits.lossy_queue_bytes && self.chunks.len() > 1 {
+            if let Some(oldest) = self.chunks.pop_front() {
+                self.queued_bytes -= oldest.chunk.bytes;
+                dropped += 1;
+            }
+        }
+        if dropped > 0 {
+            let before = self.dropped;
+            self.dropped += dropped;
+            // A line for each power of two: a consumer that is too slow drops without end.
+            if before.checked_ilog2() != self.dropped.checked_ilog2() {
+                warn!(downstream = %self.id, dropped = self.dropped, "slow consumer, chunks dropped");
+            }
+        }
+        dropped
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Queues metadata. Returns whether there was room.
+    pub(super) fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits) -> bool {
+        if self.metadata.len() >= limits.metadata_queue {
+            return false;
+        }
+        let number = self.number();
+        self.metadata.push_back((number, Rc::clone(event)));
+        true
+    }
+
+    /// Whether the downstream is to be listed among the turns of its connection, which is then done.
+    pub(super) fn take_turn(&mut self) -> bool {
+        !self.held && !std::mem::replace(&mut self.has_turn, true)
+    }
+
+    /// Next message of the downstream. Metadata and data keep the order in which they were queued
+    /// (docs/protocol/behaviour.md §11 item 63).
+    pub(super) fn next_message(&mut self, request_ids: &mut RequestIds) -> Option<Message> {
+        if self.held {
+            return None;
+        }
+        let chunk = self.chunks.front().map_or(u64::MAX, |queued| queued.number);
+        if self.metadata.front().is_some_and(|(number, _)| *number < chunk) {
+            let (_, event) = outbox::pop(&mut self.metadata)?;
+            // The last of an upstream: none of its chunks waits any more.
+            if let Some(upstream) = event.ends {
+                self.sources.remove(&upstream);
+            }
+            return Some(Message::DownstreamMetadata(DownstreamMetadata {
+                request_id: request_ids.next(),
+                stream_id_alias: self.alias,
+                source_node_id: event.source_node_id.to_string(),
+                metadata: event.metadata.clone(),
+            }));
+        }
+        let reliable = self.qos == Qos::Reliable;
+        if reliable && self.unacked.len() >= self.window {
+            return None;
+        }
+        let queued = outbox::pop(&mut self.chunks)?;
+        self.queued_bytes -= queued.chunk.bytes;
+        if reliable {
+            self.unacked
+                .push_back((queued.info.stream_id, queued.chunk.sequence_number));
+        }
+        Some(Message::DownstreamChunk(self.build(&queued)))
+    }
+
+    /// The message for a chunk, with the aliases known by now.
+    fn build(&mut self, queued: &QueuedChunk) -> DownstreamChunk {
+        let source = self.sources.entry(queued.upstream).or_default();
+        let node = &queued.info.source_node_id;
+        let count = queued
+            .selection
+            .as_ref()
+            .map_or(queued.chunk.groups.len(), |selection| selection.len());
+        let mut groups = Vec::with_capacity(count);
+        let mut filter_references = Vec::with_capacity(if self.tell_filters { count } else { 0 });
+        for i in 0..count {
+            let index = queued
+                .selection
+                .as_ref()
+                .map_or(i, |selection| selection[i] as usize);
+            let group = &queued.chunk.groups[index];
+            let data_id = match source.id_alias(&self.ids, group) {
+                Some(alias) => OrAlias::Alias(alias),
+                None => OrAlias::Full((*group.id).clone()),
+            };
+            groups.push(DataPointGroup {
+                data_id,
+                points: group.points.clone(),
+            });
+            if self.tell_filters {
+                filter_references.push(source.references(&self.filters, node, group));
+            }
+        }
+        DownstreamChunk {
+            stream_id_alias: self.alias,
+            upstream: match source.alias {
+                Some(alias) => OrAlias::Alias(alias),
+                None => OrAlias::Full((*queued.info).clone()),
+            },
+            chunk: StreamChunk {
+                sequence_number: queued.chunk.sequence_number,
+                groups,
+            },
+            filter_references,
+        }
+    }
+
+    /// Takes note that the client has a chunk.
+    fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
+        let wanted = (stream_id, sequence_number);
+        // Clients acknowledge in order, so this is nearly always the first.
+        if let Some(at) = self.unacked.iter().position(|entry| *entry == wanted) {
+            self.unacked.remove(at);
+        }
+    }
+}
+
+impl Broker {
+    pub(super) fn open_downstream(&mut self, conn: ConnId, request: DownstreamOpenRequest, now: Instant) {
+        let request_id = request.request_id;
+        if let Err((result_code, result_string)) = self.check_downstream(conn, &request) {
+            debug!(conn = conn.0, code = %result_code, reason = %result_string, "downstream refused");
+            let refusal = DownstreamOpenResponse {
+                request_id,
+                result_code,
+                result_string,
+                ..DownstreamOpenResponse::default()
+            };
+            return self.answer(conn, Message::DownstreamOpenResponse(refusal), now);
+        }
+        let Some(session) = self.session(conn) else { return };
+        let (owner, version) = (Rc::clone(&session.node_id), session.version);
+        let id = environment::new_uuid(self.environment.as_mut());
+        let resume_token = self.resume_token(version);
+        let mut ids = DownstreamIds::default();
+        // Conflicts and excess were refused above.
+        let _ = ids.learn(request.data_id_aliases, self.config.limits.data_ids);
+        let mut nodes: Vec<Key> = Vec::new();
+        for filter in &request.filters {
+            let node = self.nodes.enter(&filter.source_node_id);
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        let metadata = Metadata::DownstreamOpen {
+            stream_id: id,
+            filters: request.filters.clone(),
+            qos: request.qos,
+        };
+        let key = self.downstreams.insert(Downstream {
+            id,
+            connection: Some(conn),
+            has_turn: false,
+            alias: request.desired_stream_id_alias,
+            owner: Rc::clone(&owner),
+            qos: request.qos,
+            omit_empty_chunk: request.omit_empty_chunk,
+            tell_filters: version >= Version::V3,
+            filters: request.filters,
+            nodes: nodes.clone(),
+            expiry: Duration::from_secs(u64::from(request.expiry_interval_s)),
+            resume_token: resume_token.clone(),
+            ids,
+            sources: HashMap::new(),
+            chunks: VecDeque::new(),
+            metadata: VecDeque::new(),
+            next_number: 0,
+            queued_bytes: 0,
+            unacked: VecDeque::new(),
+            window: self.config.limits.reliable_window.max(1),
+            held: true,
+            dropped: 0,
+        });
+        self.downstream_ids.insert(id, key);
+        if let Some(session) = self.session_mut(conn) {
+            session.downstreams.insert(request.desired_stream_id_alias, key);
+        }
+        for node in &nodes {
+            if let Some(node) = self.nodes.get_mut(*node) {
+                node.readers.push(key);
+            }
+        }
+        info!(conn = conn.0, stream = %id, node = %owner, "downstream opened");
+        let response = DownstreamOpenResponse {
+            request_id,
+            stream_id: id,
+            server_time_ns: self.environment.unix_time_ns(now).max(0),
+            result_code: ResultCode::SUCCEEDED,
+            result_string: "OK".to_owned(),
+            resume_token,
+        };
+        self.answer(conn, Message::DownstreamOpenResponse(response), now);
+        // What comes now waits a moment: Rust and TypeScript register a stream only after they have
+        // processed the answer (docs/protocol/behaviour.md §11 item 50).
+        self.timers
+            .set(Timer::DownstreamOpen(key), now + self.config.timing.open_gap);
+        if self.config.replay_metadata {
+            self.replay(key, &nodes);
+        }
+        if let Some(node) = self.nodes.find(&owner) {
+            self.announce(node, metadata, None);
+        }
+    }
+
+    fn check_downstream(
+        &self,
+        conn: ConnId,
+        request: &DownstreamOpenRequest,
+    ) -> Result<(), (ResultCode, String)> {
+        let limits = &self.config.limits;
+        self.check_stream_limits(conn, request.qos, request.expiry_interval_s)?;
+        let alias = request.desired_stream_id_alias;
+        if self
+            .session(conn)
+            .is_some_and(|session| session.downstreams.contains_key(&alias))
+        {
+            let text = format!("stream id alias {alias} is in use on this connection");
+            return Err((ResultCode::PROTOCOL_ERROR, text));
+        }
+        if request.filters.len() > limits.filters {
+            let text = format!("more than {} filters", limits.filters);
+            return Err((ResultCode::TOO_MANY_DOWNSTREAM_FILTERS, text));
+        }
+        let data_filters = request.filters.iter().map(|filter| filter.data_filters.len());
+        if data_filters.sum::<usize>() > limits.data_filters {
+            let text = format!("more than {} data filters", limits.data_filters);
+            return Err((ResultCode::TOO_MANY_DATA_FILTERS, text));
+        }
+        let texts = request.filters.iter().map(|filter| {
+            let data = filter
+                .data_filters
+                .iter()
+                .map(|data| data.name.len() + data.kind.len());
+            filter.source_node_id.len() + data.sum::<usize>()
+        });
+        if texts.sum::<usize>() > limits.filter_bytes {
+            let text = format!("filters with more than {} bytes together", limits.filter_bytes);
+            return Err((ResultCode::TOO_MANY_DATA_FILTERS, text));
+        }
+        if request.data_id_aliases.len() > limits.data_ids {
+            let text = format!("more than {} data id aliases", limits.data_ids);
+            return Err((ResultCode::TOO_MANY_DATA_ID_ALIASES, text));
+        }
+        for id in request.data_id_aliases.values() {
+            filter::check_data_id(id, limits.name_bytes)
+                .map_err(|text| (ResultCode::INVALID_DATA_ID, text))?;
+        }
+        for (i, filter) in request.filters.iter().enumerate() {
+            let invalid = |text| (ResultCode::INVALID_DATA_FILTER, format!("filter {i}: {text}"));
+            let too_long = || invalid(format!("more than {} bytes in a text", limits.name_bytes));
+            if filter.source_node_id.len() > limits.name_bytes {
+                return Err(too_long());
+            }
+            for data in &filter.data_filters {
+                for pattern in [&data.name, &data.kind] {
+                    if pattern.len() > limits.name_bytes {
+                        return Err(too_long());
+                    }
+                    filter::check_pattern(pattern).map_err(invalid)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a new downstream send.
+    pub(super) fn release_downstream(&mut self, key: Key) {
+        if let Some(downstream) = self.downstreams.get_mut(key) {
+            downstream.held = false;
+        }
+        self.give_turn(key);
+    }
+
+    /// Lists a downstream among the turns of its connection.
+    pub(super) fn give_turn(&mut self, key: Key) {
+        let Some(downstream) = self.downstreams.get_mut(key) else {
+            return;
+        };
+        if let Some(conn) = downstream.connection
+            && downstream.take_turn()
+            && let Some(connection) = self.connections.get_mut(&conn)
+        {
+            connection.out.turns.push_back(key);
+            connection.wake(conn, &mut self.ready);
+        }
+    }
+
+    pub(super) fn downstream_ack(&mut self, conn: ConnId, ack: DownstreamChunkAck, now: Instant) {
+        let key = self
+            .session(conn)
+            .and_then(|session| session.downstreams.get(&ack.stream_id_alias))
+            .copied();
+        let downstream = key.and_then(|key| self.downstreams.get_mut(key));
+        let (Some(key), Some(downstream)) = (key, downstream) else {
+            // Late, for a stream that is closed (docs/protocol/behaviour.md §11 item 58).
+            debug!(
+                conn = conn.0,
+                alias = ack.stream_id_alias,
+                "ack for an unknown downstream"
+            );
+            return;
+        };
+        for result in ack.results {
+            downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number);
+        }
+        let learned = downstream
+            .ids
+            .learn(ack.data_id_aliases, self.config.limits.data_ids);
+        for (alias, info) in ack.upstream_aliases {
+            // Of several aliases for one upstream, Go's habit, the first is used. An upstream that has
+            // ended needs none.
+            if let Some(upstream) = self.upstream_ids.get(&info.stream_id)
+                && let Some(source) = downstream.sources.get_mut(upstream)
+            {
+                source.alias.get_or_insert(alias);
+            }
+        }
+        let (result_code, result_string) = match learned {
+            Ok(()) => (ResultCode::SUCCEEDED, "OK".to_owned()),
+            Err(AliasError::Full) => (
+                ResultCode::MAXIMUM_DATA_ID_ALIAS,
+                "no room for more data id aliases".to_owned(),
+            ),
+            Err(AliasError::Conflict(alias)) => (
+                ResultCode::PROTOCOL_ERROR,
+                format!("data id alias {alias} stands for another data id"),
+            ),
+        };
+        let complete = DownstreamChunkAckComplete {
+            stream_id_alias: ack.stream_id_alias,
+            ack_id: ack.ack_id,
+            result_code,
+            result_string,
+        };
+        self.answer(conn, Message::DownstreamChunkAckComplete(complete), now);
+        self.give_turn(key);
+    }
+
+    pub(super) fn close_downstream(&mut self, conn: ConnId, request: DownstreamCloseRequest, now: Instant) {
+        let key = self.downstream_ids.get(&request.stream_id).copied();
+        let own_node = self.session(conn).map(|session| Rc::clone(&session.node_id));
+        let downstream = key.and_then(|key| self.downstreams.get(key));
+        let mut closes = None;
+        let (result_code, text) = match (key, downstream) {
+            (Some(key), Some(downstream)) => match downstream.connection {
+                Some(other) if other != conn => (
+                    ResultCode::STREAM_NOT_FOUND,
+                    "the stream belongs to another connection",
+                ),
+                None if Some(&downstream.owner) != own_node.as_ref() => {
+                    (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node")
+                }
+                _ => {
+                    closes = Some(key);
+                    (ResultCode::SUCCEEDED, "OK")
+                }
+            },
+            // As for upstreams: Go closes a stream that it could not resume.
+            _ => (ResultCode::SUCCEEDED, "no such stream: nothing to close"),
+        };
+        if let Some(key) = closes {
+            let metadata = Metadata::DownstreamNormalClose {
+                stream_id: request.stream_id,
+            };
+            self.remove_downstream(key, metadata);
+        }
+        let response = Message::DownstreamCloseResponse(Reply {
+            request_id: request.request_id,
+            result_code,
+            result_string: text.to_owned(),
+        });
+        self.answer(conn, response, now);
+    }
+
+    /// The connection of a downstream is gone.
+    pub(super) fn detach_downstream(&mut self, key: Key, now: Instant) {
+        self.unsubscribe(key);
+        let Some(downstream) = self.downstreams.get_mut(key) else {
+            return;
+        };
+        downstream.connection = None;
+        downstream.has_turn = false;
+        downstream.chunks = VecDeque::new();
+        downstream.metadata = VecDeque::new();
+        downstream.queued_bytes = 0;
+        downstream.sources = HashMap::new();
+        let expiry = downstream.expiry;
+        self.detached += 1;
+        self.timers.clear(Timer::DownstreamOpen(key));
+        if expiry.is_zero() || self.detached > self.config.limits.detached_streams {
+            self.expire_downstream(key, now);
+        } else {
+            let at = now + expiry.max(self.config.timing.min_expiry);
+            self.timers.set(Timer::DownstreamExpiry(key), at);
+        }
+    }
+
+    /// Takes a downstream out of the nodes it reads.
+    fn unsubscribe(&mut self, key: Key) {
+        let Some(downstream) = self.downstreams.get_mut(key) else {
+            return;
+        };
+        for node in std::mem::take(&mut downstream.nodes) {
+            if let Some(node) = self.nodes.get_mut(node) {
+                node.remove_reader(key);
+            }
+            self.nodes.release(node);
+        }
+    }
+
+    /// Gives up a downstream whose connection is gone.
+    pub(super) fn expire_downstream(&mut self, key: Key, _now: Instant) {
+        if let Some(downstream) = self.downstreams.get(key) {
+            let metadata = Metadata::DownstreamAbnormalClose {
+                stream_id: downstream.id,
+            };
+            self.remove_downstream(key, metadata);
+        }
+    }
+
+    fn remove_downstream(&mut self, key: Key, metadata: Metadata) {
+        self.unsubscribe(key);
+        let Some(downstream) = self.downstreams.remove(key) else {
+            return;
+        };
+        info!(stream = %downstream.id, node = %downstream.owner, dropped = downstream.dropped, "downstream ended");
+        self.downstream_ids.remove(&downstream.id);
+        match downstream.connection {
+            Some(conn) => {
+                if let Some(session) = self.session_mut(conn) {
+                    session.downstreams.remove(&downstream.alias);
+                }
+            }
+            None => self.detached -= 1,
+        }
+        self.timers.clear(Timer::DownstreamOpen(key));
+        self.timers.clear(Timer::DownstreamExpiry(key));
+        if let Some(node) = self.nodes.find(&downstream.owner) {
+            self.announce(node, metadata, None);
+        }
+    }
+
+    /// As for upstreams, see [`Broker::resume_upstream`].
+    pub(super) fn resume_downstream(&mut self, conn: ConnId, request: DownstreamResumeRequest, now: Instant) {
+        let downstream = self
+            .downstream_ids
+            .get(&request.stream_id)
+            .and_then(|key| self.downstreams.get(*key));
+        let (result_code, text) = self.resume_refusal(
+            conn,
+            downstream.map(|downstream| downstream.resume_token.as_str()),
+            &request.resume_token,
+        );
+        let response = DownstreamResumeResponse {
+            request_id: request.request_id,
+            result_code,
+            result_string: format!("downstream {}: {text}", request.stream_id),
+            ..DownstreamResumeResponse::default()
+        };
+        self.answer(conn, Message::DownstreamResumeResponse(response), now);
+    }
+}

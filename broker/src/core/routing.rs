@@ -1,0 +1,99 @@
+//! From one upstream to its readers.
+
+use std::rc::Rc;
+
+use iscp::message::{DataId, Points, ResultCode};
+
+use super::Broker;
+use super::arena::Key;
+use super::downstream::Offer;
+
+/// Memory a chunk and each of its groups take beside the bytes of their points, in estimate.
+const CHUNK_OVERHEAD: usize = 256;
+const GROUP_OVERHEAD: usize = 64;
+
+/// A chunk ready to be forwarded; shared by all queues it stands in.
+#[derive(Debug)]
+pub(super) struct Routed {
+    pub(super) sequence_number: u32,
+    pub(super) groups: Vec<RoutedGroup>,
+    /// What the chunk counts for in a queue.
+    pub(super) bytes: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct RoutedGroup {
+    /// Place of the id in the upstream's table; `None` when the table is full.
+    pub(super) place: Option<u32>,
+    pub(super) id: Rc<DataId>,
+    pub(super) points: Points,
+}
+
+impl Routed {
+    pub(super) fn new(sequence_number: u32, groups: Vec<RoutedGroup>) -> Self {
+        let bytes = groups
+            .iter()
+            .map(|group| GROUP_OVERHEAD + group.points.as_bytes().len())
+            .sum::<usize>()
+            + CHUNK_OVERHEAD;
+        Self {
+            sequence_number,
+            groups,
+            bytes,
+        }
+    }
+}
+
+impl Broker {
+    /// Offers a chunk to every downstream that reads the node.
+    pub(super) fn fan_out(&mut self, key: Key, chunk: &Rc<Routed>) {
+        let Self {
+            config,
+            connections,
+            upstreams,
+            downstreams,
+            nodes,
+            ready,
+            doomed,
+            chunks_forwarded,
+            chunks_dropped,
+            ..
+        } = self;
+        let Some(upstream) = upstreams.get(key) else {
+            return;
+        };
+        let Some(node) = nodes.get(upstream.node) else {
+            return;
+        };
+        for reader in &node.readers {
+            let Some(downstream) = downstreams.get_mut(*reader) else {
+                continue;
+            };
+            let Some(conn) = downstream.connection else {
+                continue;
+            };
+            match downstream.offer(key, &upstream.info, chunk, &config.limits) {
+                Offer::Omitted => continue,
+                Offer::Queued { dropped } => {
+                    *chunks_forwarded += 1;
+                    *chunks_dropped += dropped;
+                }
+                Offer::Overflow => {
+                    let text = format!(
+                        "downstream {}: {} MiB of RELIABLE data wait for acks",
+                        downstream.id,
+                        config.limits.reliable_queue_bytes >> 20
+                    );
+                    doomed.push((conn, ResultCode::ACK_TIMEOUT, text));
+                    continue;
+                }
+            }
+            if downstream.take_turn()
+                && let Some(connection) = connections.get_mut(&conn)
+            {
+                connection.out.turns.push_back(*reader);
+                connection.wake(conn, ready);
+            }
+        }
+    }
+}

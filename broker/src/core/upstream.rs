@@ -1,0 +1,643 @@
+//! Upstreams: opening, chunks, acks, closing, expiry (docs/protocol/behaviour.md §11.2).
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use iscp::message::{
+    Aliases, DataPointGroup, Message, Metadata, OrAlias, Qos, Reply, ResultCode, UpstreamChunk,
+    UpstreamChunkAck, UpstreamChunkResult, UpstreamCloseRequest, UpstreamInfo, UpstreamOpenRequest,
+    UpstreamOpenResponse, UpstreamResumeRequest, UpstreamResumeResponse,
+};
+use tracing::{debug, info};
+use uuid::Uuid;
+
+use super::aliases::UpstreamIds;
+use super::arena::Key;
+use super::outbox::Answer;
+use super::routing::{Routed, RoutedGroup};
+use super::sequence::{Received, Reorder};
+use super::timers::Timer;
+use super::version::Version;
+use super::{Broker, ConnId, Limits, Timing, environment};
+
+/// An upstream, with or without a connection.
+#[derive(Debug)]
+pub(super) struct Upstream {
+    pub(super) info: Rc<UpstreamInfo>,
+    pub(super) qos: Qos,
+    pub(super) node: Key,
+    alias: u32,
+    connection: Option<ConnId>,
+    expiry: Duration,
+    ack_interval: Duration,
+    resume_token: String,
+    ids: UpstreamIds,
+    received: Received,
+    /// Chunks that came too early; `None` for one that was refused.
+    reorder: Reorder<Option<Rc<Routed>>>,
+    results: Vec<UpstreamChunkResult>,
+    /// Places of data ids whose aliases the next ack carries.
+    asked: Vec<u32>,
+    last_ack: Option<Instant>,
+    ack_queued: bool,
+    closing: Option<UpstreamCloseRequest>,
+}
+
+/// Results in one ack: Python refuses messages above 1 MiB.
+const MAX_RESULTS_PER_ACK: usize = 8192;
+
+/// Why a chunk is not forwarded, as its sender will read it.
+type Refusal = (ResultCode, String);
+
+impl Upstream {
+    /// An ack for what was gathered so far, or for as much of it as one message should carry.
+    pub(super) fn take_acks(&mut self) -> Option<Message> {
+        self.ack_queued = false;
+        if !self.has_acks() {
+            return None;
+        }
+        let data_id_aliases: Aliases<_> = std::mem::take(&mut self.asked)
+            .into_iter()
+            .filter_map(|place| self.ids.announce(place))
+            .collect();
+        let rest = self
+            .results
+            .split_off(self.results.len().min(MAX_RESULTS_PER_ACK));
+        Some(Message::UpstreamChunkAck(UpstreamChunkAck {
+            stream_id_alias: self.alias,
+            results: std::mem::replace(&mut self.results, rest),
+            data_id_aliases,
+        }))
+    }
+
+    /// Whether there is something to acknowledge.
+    pub(super) fn has_acks(&self) -> bool {
+        !self.results.is_empty() || !self.asked.is_empty()
+    }
+
+    /// Resolves what a chunk refers to. Fails as a whole: its sender could not tell which part was
+    /// taken.
+    fn resolve(&mut self, chunk: UpstreamChunk, limits: &Limits) -> Result<Rc<Routed>, Refusal> {
+        let groups = chunk.chunk.groups;
+        for id in &chunk.data_ids {
+            // An id that cannot have an alias goes without; only its use in a group is an error.
+            if let Ok(Some((place, _))) = self.ids.enter(id, limits.data_ids, limits.name_bytes)
+                && self.ids.ask(place)
+            {
+                self.asked.push(place);
+            }
+        }
+        if groups.len() > limits.groups_per_chunk {
+            let text = format!("more than {} groups in a chunk", limits.groups_per_chunk);
+            return Err((ResultCode::INVALID_PAYLOAD, text));
+        }
+        let mut routed = Vec::with_capacity(groups.len());
+        for DataPointGroup { data_id, points } in groups {
+            let (place, id) = match data_id {
+                OrAlias::Alias(alias) => {
+                    let (place, id) = self.ids.resolve(alias).ok_or_else(|| {
+                        let text = format!("data id alias {alias} was never given out on this stream");
+                        (ResultCode::INVALID_DATA_ID_ALIAS, text)
+                    })?;
+                    (Some(place), id)
+                }
+                OrAlias::Full(id) => match self.ids.enter(&id, limits.data_ids, limits.name_bytes) {
+                    Ok(Some((place, id))) => (Some(place), id),
+                    Ok(None) => (None, Rc::new(id)),
+                    Err(text) => return Err((ResultCode::INVALID_DATA_ID, text)),
+                },
+            };
+            routed.push(RoutedGroup { place, id, points });
+        }
+        Ok(Rc::new(Routed::new(chunk.chunk.sequence_number, routed)))
+    }
+
+    fn is_ordered(&self) -> bool {
+        matches!(self.qos, Qos::Reliable | Qos::Partial)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.closing
+            .as_ref()
+            .is_some_and(|request| self.received.complete_up_to(request.final_sequence_number))
+    }
+}
+
+/// Interval between the acks of a stream. A value below the floor is a client that means seconds
+/// (docs/protocol/behaviour.md §0.3, §11 item 32).
+fn ack_interval(ms: u32, timing: &Timing) -> Duration {
+    match ms {
+        0 => Duration::ZERO,
+        ms => Duration::from_millis(u64::from(ms)).max(timing.min_ack_interval),
+    }
+}
+
+impl Broker {
+    pub(super) fn open_upstream(&mut self, conn: ConnId, request: UpstreamOpenRequest, now: Instant) {
+        let response = match self.check_upstream(conn, &request) {
+            Ok(()) => self.make_upstream(conn, &request, now),
+            Err((result_code, result_string)) => {
+                debug!(conn = conn.0, code = %result_code, reason = %result_string, "upstream refused");
+                UpstreamOpenResponse {
+                    request_id: request.request_id,
+                    result_code,
+                    result_string,
+                    ..UpstreamOpenResponse::default()
+                }
+            }
+        };
+        let opened = self.upstream_ids.get(&response.stream_id).copied();
+        self.answer(conn, Message::UpstreamOpenResponse(response), now);
+        if let Some(upstream) = opened.and_then(|key| self.upstreams.get(key)) {
+            let metadata = Metadata::UpstreamOpen {
+                stream_id: upstream.info.stream_id,
+                session_id: upstream.info.session_id.clone(),
+                qos: upstream.qos,
+            };
+            self.announce(upstream.node, metadata, None);
+        }
+    }
+
+    fn check_upstream(&self, conn: ConnId, request: &UpstreamOpenRequest) -> Result<(), Refusal> {
+        let (limits, timing) = (&self.config.limits, &self.config.timing);
+        self.check_stream_limits(conn, request.qos, request.expiry_interval_s)?;
+        if Duration::from_millis(u64::from(request.ack_interval_ms)) > timing.max_ack_interval {
+            let text = format!("ack interval above {} ms", timing.max_ack_interval.as_millis());
+            return Err((ResultCode::TOO_LONG_ACK_INTERVAL, text));
+        }
+        if request.session_id.len() > limits.name_bytes {
+            let text = format!("session id with more than {} bytes", limits.name_bytes);
+            return Err((ResultCode::PROTOCOL_ERROR, text));
+        }
+        if request.data_ids.len() > limits.data_ids {
+            let text = format!("more than {} data ids", limits.data_ids);
+            return Err((ResultCode::TOO_MANY_DATA_ID_ALIASES, text));
+        }
+        Ok(())
+    }
+
+    /// What upstreams and downstreams have in common.
+    pub(super) fn check_stream_limits(&self, conn: ConnId, qos: Qos, expiry_s: u32) -> Result<(), Refusal> {
+        let max = self.config.limits.streams_per_connection;
+        let streams = self
+            .session(conn)
+            .map_or(0, |session| session.upstreams.len() + session.downstreams.len());
+        if streams >= max {
+            let text = format!("more than {max} streams on one connection");
+            return Err((ResultCode::TOO_MANY_STREAMS, text));
+        }
+        if let Qos::Unknown(number) = qos {
+            let text = format!("QoS {number} is not supported");
+            return Err((ResultCode::DESIRED_QOS_NOT_SUPPORTED, text));
+        }
+        let max = self.config.timing.max_expiry_interval;
+        if Duration::from_secs(u64::from(expiry_s)) > max {
+            let text = format!("expiry interval above {} s", max.as_secs());
+            return Err((ResultCode::TOO_LONG_EXPIRY_INTERVAL, text));
+        }
+        Ok(())
+    }
+
+    /// A resume token, for clients that know what it is (docs/protocol/behaviour.md §9).
+    pub(super) fn resume_token(&mut self, version: Version) -> String {
+        if version < Version::V3 {
+            return String::new();
+        }
+        Uuid::from_bytes(self.environment.random()).simple().to_string()
+    }
+
+    /// An alias that no upstream of the broker has, and never 0: Go takes a refusal's 0 for an alias
+    /// (docs/protocol/behaviour.md §11 items 27, 28).
+    fn new_upstream_alias(&mut self) -> u32 {
+        loop {
+            self.last_upstream_alias = self.last_upstream_alias.wrapping_add(1);
+            let alias = self.last_upstream_alias;
+            if alias != 0 && !self.upstream_aliases.contains_key(&alias) {
+                return alias;
+            }
+        }
+    }
+
+    fn make_upstream(
+        &mut self,
+        conn: ConnId,
+        request: &UpstreamOpenRequest,
+        now: Instant,
+    ) -> UpstreamOpenResponse {
+        let Some(session) = self.session(conn) else {
+            return UpstreamOpenResponse::default();
+        };
+        let (node, node_id, version) = (session.node, Rc::clone(&session.node_id), session.version);
+        let stream_id = environment::new_uuid(self.environment.as_mut());
+        let alias = self.new_upstream_alias();
+        let resume_token = self.resume_token(version);
+        let limits = &self.config.limits;
+        let mut ids = UpstreamIds::default();
+        let data_id_aliases = request
+            .data_ids
+            .iter()
+            .filter_map(|id| {
+                let (place, _) = ids.enter(id, limits.data_ids, limits.name_bytes).ok()??;
+                ids.announce(place)
+            })
+            .collect();
+        let key = self.upstreams.insert(Upstream {
+            info: Rc::new(UpstreamInfo {
+                session_id: request.session_id.clone(),
+                stream_id,
+                source_node_id: node_id.to_string(),
+            }),
+            qos: request.qos,
+            node,
+            alias,
+            connection: Some(conn),
+            expiry: Duration::from_secs(u64::from(request.expiry_interval_s)),
+            ack_interval: ack_interval(request.ack_interval_ms, &self.config.timing),
+            resume_token: resume_token.clone(),
+            ids,
+            received: Received::default(),
+            reorder: Reorder::default(),
+            results: Vec::new(),
+            asked: Vec::new(),
+            last_ack: None,
+            ack_queued: false,
+            closing: None,
+        });
+        self.upstream_ids.insert(stream_id, key);
+        self.upstream_aliases.insert(alias, key);
+        if let Some(session) = self.session_mut(conn) {
+            session.upstreams.push(key);
+        }
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.upstreams.push(key);
+        }
+        info!(conn = conn.0, stream = %stream_id, node = %node_id, session = %request.session_id, "upstream opened");
+        UpstreamOpenResponse {
+            request_id: request.request_id,
+            stream_id,
+            stream_id_alias: alias,
+            data_id_aliases,
+            server_time_ns: self.environment.unix_time_ns(now).max(0),
+            result_code: ResultCode::SUCCEEDED,
+            result_string: "OK".to_owned(),
+            resume_token,
+        }
+    }
+
+    pub(super) fn upstream_chunk(&mut self, conn: ConnId, chunk: UpstreamChunk, now: Instant) {
+        self.chunks_received += 1;
+        let limits = &self.config.limits;
+        let key = self.upstream_aliases.get(&chunk.stream_id_alias).copied();
+        let upstream = key.and_then(|key| self.upstreams.get_mut(key));
+        let (Some(key), Some(upstream)) =
+            (key, upstream.filter(|upstream| upstream.connection == Some(conn)))
+        else {
+            // No message exists to complain with (docs/protocol/behaviour.md §11 item 39).
+            debug!(
+                conn = conn.0,
+                alias = chunk.stream_id_alias,
+                "chunk for an unknown upstream"
+            );
+            return;
+        };
+        let sequence_number = chunk.chunk.sequence_number;
+        let receipt = upstream.received.insert(sequence_number);
+        let mut result = UpstreamChunkResult {
+            sequence_number,
+            result_code: ResultCode::SUCCEEDED,
+            result_string: "OK".to_owned(),
+        };
+        let ordered = upstream.is_ordered();
+        let mut released = None;
+        // A chunk of a RELIABLE stream that comes again is acknowledged again, not forwarded again.
+        if !(receipt.duplicate && ordered) {
+            let resolved = match upstream.resolve(chunk, limits) {
+                Ok(routed) => Some(routed),
+                Err((code, text)) => {
+                    debug!(stream = %upstream.info.stream_id, sequence_number, %code, reason = %text, "chunk refused");
+                    result.result_code = code;
+                    result.result_string = text;
+                    None
+                }
+            };
+            if ordered {
+                let bytes = resolved.as_ref().map_or(0, |routed| routed.bytes);
+                released = upstream
+                    .reorder
+                    .push(receipt.position, resolved, bytes, now)
+                    .flatten();
+            } else {
+                released = resolved;
+            }
+        }
+        upstream.results.push(result);
+        let over = upstream.results.len() > limits.chunk_results;
+        let complete = upstream.closing.is_some() && upstream.is_complete();
+
+        if let Some(routed) = released {
+            self.fan_out(key, &routed);
+        }
+        if ordered {
+            while self.is_backed_up(key) && self.skip_gap(key) {}
+            self.release_in_order(key);
+            let timer = Timer::UpstreamReorder(key);
+            if !self.timers.is_set(timer)
+                && let Some(at) = self
+                    .upstreams
+                    .get(key)
+                    .and_then(|upstream| upstream.reorder.deadline(self.config.timing.reorder_wait))
+            {
+                self.timers.set(timer, at);
+            }
+        }
+        if over {
+            let text = format!("upstream {}: acks are not read", self.stream_id(key));
+            self.doomed.push((conn, ResultCode::RATE_LIMIT_REACHED, text));
+        }
+        self.schedule_ack(key, receipt.late, now);
+        if complete {
+            self.finish_close(key, now);
+        }
+    }
+
+    fn is_backed_up(&self, key: Key) -> bool {
+        let limits = &self.config.limits;
+        self.upstreams.get(key).is_some_and(|upstream| {
+            upstream
+                .reorder
+                .is_over(limits.reorder_chunks, limits.reorder_bytes)
+        })
+    }
+
+    fn stream_id(&self, key: Key) -> Uuid {
+        self.upstreams
+            .get(key)
+            .map_or(Uuid::nil(), |upstream| upstream.info.stream_id)
+    }
+
+    /// Sends acks now when none was sent for an interval, else at the end of the interval. At once
+    /// while chunks come late: Go sends one chunk an ack then (docs/protocol/behaviour.md §11 items
+    /// 32, 33).
+    fn schedule_ack(&mut self, key: Key, at_once: bool, now: Instant) {
+        let Some(upstream) = self.upstreams.get(key) else {
+            return;
+        };
+        if upstream.ack_queued {
+            return;
+        }
+        let due = match upstream.last_ack {
+            Some(last) if !at_once => last + upstream.ack_interval,
+            _ => now,
+        };
+        if due <= now {
+            self.send_acks(key, now);
+        } else if !self.timers.is_set(Timer::UpstreamAck(key)) {
+            self.timers.set(Timer::UpstreamAck(key), due);
+        }
+    }
+
+    pub(super) fn send_acks(&mut self, key: Key, now: Instant) {
+        self.timers.clear(Timer::UpstreamAck(key));
+        let Some(upstream) = self.upstreams.get_mut(key) else {
+            return;
+        };
+        let Some(conn) = upstream.connection else { return };
+        upstream.last_ack = Some(now);
+        if !std::mem::replace(&mut upstream.ack_queued, true) {
+            self.push_answer(conn, Answer::Acks(key), now);
+        }
+    }
+
+    /// Forwards what is next in order.
+    fn release_in_order(&mut self, key: Key) {
+        while let Some(next) = self
+            .upstreams
+            .get_mut(key)
+            .and_then(|upstream| upstream.reorder.pop_in_order())
+        {
+            if let Some(routed) = next {
+                self.fan_out(key, &routed);
+            }
+        }
+    }
+
+    /// Gives up on the lowest missing chunks. Returns whether something was waiting for them.
+    fn skip_gap(&mut self, key: Key) -> bool {
+        let skipped = self
+            .upstreams
+            .get_mut(key)
+            .is_some_and(|upstream| upstream.reorder.skip_gap());
+        if skipped {
+            self.release_in_order(key);
+        }
+        skipped
+    }
+
+    /// Forwards the chunks that have waited long enough, and those before them.
+    pub(super) fn release_waiting(&mut self, key: Key, now: Instant) {
+        let wait = self.config.timing.reorder_wait;
+        while self.upstreams.get(key).is_some_and(|upstream| {
+            upstream
+                .reorder
+                .deadline(wait)
+                .is_some_and(|deadline| deadline <= now)
+        }) {
+            self.skip_gap(key);
+        }
+        if let Some(at) = self
+            .upstreams
+            .get(key)
+            .and_then(|upstream| upstream.reorder.deadline(wait))
+        {
+            self.timers.set(Timer::UpstreamReorder(key), at);
+        }
+    }
+
+    pub(super) fn close_upstream(&mut self, conn: ConnId, request: UpstreamCloseRequest, now: Instant) {
+        let reply = |result_code, text: &str| {
+            Message::UpstreamCloseResponse(Reply {
+                request_id: request.request_id,
+                result_code,
+                result_string: text.to_owned(),
+            })
+        };
+        let key = self.upstream_ids.get(&request.stream_id).copied();
+        let node = self.session(conn).map(|session| session.node);
+        let upstream = key.and_then(|key| self.upstreams.get_mut(key));
+        let (Some(key), Some(upstream)) = (key, upstream) else {
+            // Success, or Go would not report the stream as closed after a failed resume
+            // (docs/protocol/behaviour.md §11 item 41).
+            let response = reply(ResultCode::SUCCEEDED, "no such stream: nothing to close");
+            return self.answer(conn, response, now);
+        };
+        match upstream.connection {
+            Some(other) if other != conn => {
+                let response = reply(
+                    ResultCode::STREAM_NOT_FOUND,
+                    "the stream belongs to another connection",
+                );
+                return self.answer(conn, response, now);
+            }
+            // After a failed resume a client closes the stream of its earlier connection.
+            None if Some(upstream.node) != node => {
+                let response = reply(ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node");
+                return self.answer(conn, response, now);
+            }
+            None => {
+                upstream.closing = Some(request.clone());
+                self.answer(conn, reply(ResultCode::SUCCEEDED, "OK"), now);
+                return self.finish_close(key, now);
+            }
+            Some(_) => {}
+        }
+        if upstream.closing.is_some() {
+            let response = reply(ResultCode::PROTOCOL_ERROR, "the stream is being closed");
+            return self.answer(conn, response, now);
+        }
+        upstream.closing = Some(request);
+        if upstream.is_complete() {
+            self.finish_close(key, now);
+        } else {
+            let wait = self.config.timing.close_wait;
+            self.timers.set(Timer::UpstreamClose(key), now + wait);
+        }
+    }
+
+    /// Closes an upstream for which a close request came: forwards and acknowledges what there is,
+    /// answers, tells the readers.
+    pub(super) fn finish_close(&mut self, key: Key, now: Instant) {
+        while self.skip_gap(key) {}
+        let Some(upstream) = self.upstreams.get_mut(key) else {
+            return;
+        };
+        let Some(request) = upstream.closing.take() else {
+            return;
+        };
+        let connection = upstream.connection;
+        let acks: Vec<_> = std::iter::from_fn(|| upstream.take_acks()).collect();
+        let metadata = Metadata::UpstreamNormalClose {
+            stream_id: upstream.info.stream_id,
+            session_id: upstream.info.session_id.clone(),
+            total_data_points: request.total_data_points,
+            final_sequence_number: request.final_sequence_number,
+        };
+        if let Some(conn) = connection {
+            for acks in acks {
+                self.answer(conn, acks, now);
+            }
+            let response = Message::UpstreamCloseResponse(Reply {
+                request_id: request.request_id,
+                result_code: ResultCode::SUCCEEDED,
+                result_string: "OK".to_owned(),
+            });
+            self.answer(conn, response, now);
+        }
+        self.remove_upstream(key, metadata);
+    }
+
+    /// The connection of an upstream is gone.
+    pub(super) fn detach_upstream(&mut self, key: Key, now: Instant) {
+        let Some(upstream) = self.upstreams.get_mut(key) else {
+            return;
+        };
+        upstream.connection = None;
+        upstream.results = Vec::new();
+        upstream.ack_queued = false;
+        let (closing, expiry) = (upstream.closing.is_some(), upstream.expiry);
+        self.timers.clear(Timer::UpstreamAck(key));
+        self.detached += 1;
+        if closing {
+            self.finish_close(key, now);
+        } else if expiry.is_zero() || self.detached > self.config.limits.detached_streams {
+            self.expire_upstream(key, now);
+        } else {
+            let at = now + expiry.max(self.config.timing.min_expiry);
+            self.timers.set(Timer::UpstreamExpiry(key), at);
+        }
+    }
+
+    /// Gives up an upstream whose connection is gone.
+    pub(super) fn expire_upstream(&mut self, key: Key, _now: Instant) {
+        while self.skip_gap(key) {}
+        let Some(upstream) = self.upstreams.get(key) else {
+            return;
+        };
+        let metadata = Metadata::UpstreamAbnormalClose {
+            stream_id: upstream.info.stream_id,
+            session_id: upstream.info.session_id.clone(),
+        };
+        self.remove_upstream(key, metadata);
+    }
+
+    fn remove_upstream(&mut self, key: Key, metadata: Metadata) {
+        let Some(upstream) = self.upstreams.remove(key) else {
+            return;
+        };
+        info!(stream = %upstream.info.stream_id, node = %upstream.info.source_node_id, "upstream ended");
+        self.announce(upstream.node, metadata, Some(key));
+        self.upstream_ids.remove(&upstream.info.stream_id);
+        self.upstream_aliases.remove(&upstream.alias);
+        match upstream.connection {
+            Some(conn) => {
+                if let Some(session) = self.session_mut(conn) {
+                    session.upstreams.retain(|other| *other != key);
+                }
+            }
+            None => self.detached -= 1,
+        }
+        if let Some(node) = self.nodes.get_mut(upstream.node) {
+            node.remove_upstream(key);
+        }
+        self.nodes.release(upstream.node);
+        for timer in [
+            Timer::UpstreamAck(key),
+            Timer::UpstreamReorder(key),
+            Timer::UpstreamClose(key),
+            Timer::UpstreamExpiry(key),
+        ] {
+            self.timers.clear(timer);
+        }
+    }
+
+    /// Streams end with their connection in this version, beside the wait for their expiry: a client
+    /// is told so, and opens a new one.
+    pub(super) fn resume_upstream(&mut self, conn: ConnId, request: UpstreamResumeRequest, now: Instant) {
+        let upstream = self
+            .upstream_ids
+            .get(&request.stream_id)
+            .and_then(|key| self.upstreams.get(*key));
+        let (result_code, text) = self.resume_refusal(
+            conn,
+            upstream.map(|upstream| upstream.resume_token.as_str()),
+            &request.resume_token,
+        );
+        let response = UpstreamResumeResponse {
+            request_id: request.request_id,
+            result_code,
+            result_string: format!("upstream {}: {text}", request.stream_id),
+            ..UpstreamResumeResponse::default()
+        };
+        self.answer(conn, Message::UpstreamResumeResponse(response), now);
+    }
+
+    /// Why a stream is not resumed. `known` is the token of the stream, if there is such a stream.
+    pub(super) fn resume_refusal(
+        &self,
+        conn: ConnId,
+        known: Option<&str>,
+        token: &str,
+    ) -> (ResultCode, &'static str) {
+        let version = self.session(conn).map(|session| session.version);
+        match known {
+            // Below 3.0.0 clients cannot decode the code (docs/protocol/behaviour.md §0.5).
+            Some(known) if version == Some(Version::V3) && known != token => {
+                (ResultCode::INVALID_RESUME_TOKEN, "wrong resume token")
+            }
+            Some(_) => (
+                ResultCode::STREAM_NOT_FOUND,
+                "the stream ended with its connection",
+            ),
+            None => (ResultCode::STREAM_NOT_FOUND, "no such stream"),
+        }
+    }
+}
