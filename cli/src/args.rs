@@ -23,7 +23,7 @@ pub(crate) struct Args {
     ///
     /// The environment variable ISCP_LOG, if set, decides instead what is logged: a level (error, warn, info,
     /// debug, trace) or a list such as `iscp=debug,iscp_broker=info`.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 900)]
     pub(crate) verbose: u8,
 }
 

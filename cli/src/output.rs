@@ -37,6 +37,15 @@ enum Payload<'a> {
     Bytes(String),
 }
 
+/// Metadata as a JSON object.
+#[derive(Serialize)]
+struct MetadataLine<'a> {
+    metadata: &'a str,
+    source_node_id: &'a str,
+    #[serde(flatten)]
+    fields: Value,
+}
+
 impl<W: Write> Printer<W> {
     /// Prints to a buffered writer: payloads, or JSON objects.
     pub(crate) fn new(writer: W, json: bool) -> Self {
@@ -81,14 +90,12 @@ impl<W: Write> Printer<W> {
         if !self.json {
             return Ok(());
         }
-        let mut object = json!({
-            "metadata": kind(&metadata.metadata),
-            "source_node_id": metadata.source_node_id,
-        });
-        if let (Value::Object(object), Value::Object(fields)) = (&mut object, fields(&metadata.metadata)) {
-            object.extend(fields);
-        }
-        serde_json::to_writer(&mut self.writer, &object)?;
+        let line = MetadataLine {
+            metadata: kind(&metadata.metadata),
+            source_node_id: &metadata.source_node_id,
+            fields: fields(&metadata.metadata),
+        };
+        serde_json::to_writer(&mut self.writer, &line)?;
         self.writer.write_all(b"\n")
     }
 
