@@ -51,6 +51,17 @@ impl Captured {
         state.0.clone()
     }
 
+    /// Waits until a text was written.
+    fn wait_for(&self, text: &str) -> Vec<u8> {
+        let mut seen = 0;
+        self.wait(text, |bytes, _| {
+            // What was looked at before could end with the beginning of the text.
+            let new = &bytes[usize::saturating_sub(seen, text.len())..];
+            seen = bytes.len();
+            new.windows(text.len()).any(|window| window == text.as_bytes())
+        })
+    }
+
     /// Everything, once the program has ended.
     fn rest(&self) -> Vec<u8> {
         self.wait("the end", |_, ended| ended)
@@ -144,8 +155,7 @@ impl Program {
 
     /// Waits until standard output contains a text.
     pub(crate) fn wait_for_output(&self, text: &str) -> Vec<u8> {
-        let stdout = self.stdout.as_ref().unwrap();
-        stdout.wait(text, |bytes, _| contains(bytes, text))
+        self.stdout.as_ref().unwrap().wait_for(text)
     }
 
     /// Whether there is anything on standard output yet.
@@ -156,7 +166,7 @@ impl Program {
 
     /// Waits until standard error contains a text.
     pub(crate) fn wait_for_log(&self, text: &str) {
-        self.stderr.wait(text, |bytes, _| contains(bytes, text));
+        self.stderr.wait_for(text);
     }
 
     /// Sends a signal.
@@ -256,8 +266,4 @@ impl Broker {
     pub(crate) fn publish(&self, options: &[&str], input: &[u8]) {
         run(&self.publisher(options), input).quiet_success();
     }
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
