@@ -26,13 +26,11 @@ impl Version {
             None => (text, false),
         };
         let mut parsed = [0u64; 3];
-        let mut count = 0;
-        for part in numbers.split('.') {
+        for (i, part) in numbers.split('.').enumerate() {
             if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_digit()) {
                 return None;
             }
-            *parsed.get_mut(count)? = part.parse().ok()?;
-            count += 1;
+            *parsed.get_mut(i)? = part.parse().ok()?;
         }
         match parsed {
             [2, 0, 0] if prerelease => None,

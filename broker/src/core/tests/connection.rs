@@ -1,0 +1,368 @@
+//! Handshake, keep-alive and end of connections (docs/protocol/behaviour.md §11.1).
+
+use super::*;
+
+fn request(version: &str, node: &str, token: &str) -> ConnectRequest {
+    ConnectRequest {
+        request_id: 8,
+        protocol_version: version.to_owned(),
+        node_id: node.to_owned(),
+        access_token: token.to_owned(),
+        ..ConnectRequest::default()
+    }
+}
+
+#[test]
+fn the_response_echoes_the_request_id_and_a_version_the_client_accepts() {
+    let mut world = World::new();
+    for (announced, answered) in [("2.0.0", "2.0.0"), ("3.0.0", "3.0.0"), ("3.2.0", "3.0.0")] {
+        let conn = world.dial();
+        let response = world.request_connect(conn, request(announced, "node", ""));
+        assert_eq!(
+            (
+                response.request_id,
+                response.result_code,
+                &*response.protocol_version
+            ),
+            (8, ResultCode::SUCCEEDED, answered)
+        );
+        assert!(!world.broker.is_closing(conn));
+    }
+}
+
+#[test]
+fn an_unknown_version_is_refused_and_the_connection_closed() {
+    let mut world = World::new();
+    for version in ["1.0.0", "4.0.0", "", "v2"] {
+        let conn = world.dial();
+        let response = world.request_connect(conn, request(version, "node", ""));
+        assert_eq!(response.result_code, ResultCode::INCOMPATIBLE_VERSION);
+        assert!(!response.protocol_version.is_empty());
+        assert!(world.broker.is_closing(conn));
+        world.send(conn, Message::Ping(2));
+        assert_eq!(world.receive(conn), [], "a refused client is not pinged back");
+    }
+}
+
+#[test]
+fn a_token_opens_the_door_from_the_request_or_the_header() {
+    let mut world = World::with(|config| config.tokens = vec!["one".into(), "two".into()]);
+    for (token, header, expected) in [
+        ("one", None, ResultCode::SUCCEEDED),
+        ("two", None, ResultCode::SUCCEEDED),
+        ("", Some("one"), ResultCode::SUCCEEDED),
+        ("", Some("Bearer two"), ResultCode::SUCCEEDED),
+        ("", None, ResultCode::AUTH_FAILED),
+        ("on", None, ResultCode::AUTH_FAILED),
+        ("three", Some("Bearer"), ResultCode::AUTH_FAILED),
+    ] {
+        let conn = world.dial();
+        let peer = PeerInfo {
+            address: None,
+            authorization: header.map(str::to_owned),
+        };
+        world.broker.connected(conn, peer, world.now);
+        let response = world.request_connect(conn, request("3.0.0", "node", token));
+        assert_eq!(response.result_code, expected, "{token:?} {header:?}");
+        assert_eq!(world.broker.is_closing(conn), !expected.is_success());
+    }
+}
+
+#[test]
+fn repeated_wrong_tokens_are_answered_late() {
+    let mut world = World::with(|config| config.tokens = vec!["one".into()]);
+    let mut delayed = 0;
+    for _ in 0..8 {
+        let conn = world.dial();
+        world.send(conn, Message::ConnectRequest(request("3.0.0", "node", "bad")));
+        if !world.broker.is_closing(conn) {
+            assert_eq!(world.receive(conn), []);
+            world.advance(1000);
+            delayed += 1;
+        }
+        assert_eq!(names(&world.receive(conn)), ["ConnectResponse"]);
+        assert!(world.broker.is_closing(conn));
+    }
+    assert_eq!(delayed, 3);
+    let conn = world.dial();
+    let response = world.request_connect(conn, request("3.0.0", "node", "one"));
+    assert_eq!(response.result_code, ResultCode::SUCCEEDED);
+}
+
+#[test]
+fn a_silent_client_is_disconnected_with_connect_timeout() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.send(conn, Message::Ping(0));
+    world.advance(9_999);
+    assert_eq!(world.receive(conn), [], "no Pong before the ConnectRequest");
+    world.advance(1);
+    assert_eq!(
+        disconnect(&world.receive(conn)).result_code,
+        ResultCode::CONNECT_TIMEOUT
+    );
+    assert!(world.broker.is_closing(conn));
+}
+
+#[test]
+fn messages_out_of_place_are_protocol_errors() {
+    let mut world = World::new();
+    let early = world.dial();
+    world.send(early, Message::UpstreamOpenRequest(upstream("s", Qos::Reliable)));
+    let second = world.connect("a");
+    world.send(second, Message::ConnectRequest(request("3.0.0", "a", "")));
+    let wrong_way = world.connect("b");
+    world.send(wrong_way, Message::ConnectResponse(ConnectResponse::default()));
+    for conn in [early, second, wrong_way] {
+        let messages = world.receive(conn);
+        assert_eq!(disconnect(&messages).result_code, ResultCode::PROTOCOL_ERROR);
+        assert!(world.broker.is_closing(conn));
+    }
+}
+
+#[test]
+fn garbage_is_answered_with_malformed_message() {
+    let mut world = World::new();
+    let conn = world.connect("a");
+    world.broker.malformed(conn, "no arm", world.now);
+    let messages = world.receive(conn);
+    assert_eq!(disconnect(&messages).result_code, ResultCode::MALFORMED_MESSAGE);
+    assert_eq!(disconnect(&messages).result_string, "no arm");
+}
+
+#[test]
+fn clients_are_pinged_with_odd_ids_at_the_interval_they_announce() {
+    let mut world = World::new();
+    let conn = world.dial();
+    let mut connect = request("3.0.0", "node", "");
+    (connect.ping_interval_s, connect.ping_timeout_s) = (3, 1);
+    world.request_connect(conn, connect);
+    for id in [1, 3, 5] {
+        world.advance(2_999);
+        assert_eq!(world.receive(conn), []);
+        world.advance(1);
+        assert_eq!(world.receive(conn), [Message::Ping(id)]);
+        world.send(conn, Message::Pong(id));
+    }
+}
+
+#[test]
+fn a_client_that_announces_zero_is_pinged_at_the_default() {
+    let mut world = World::new();
+    let conn = world.dial();
+    let response = world.request_connect(conn, request("3.0.0", "node", ""));
+    assert_eq!(response.result_code, ResultCode::SUCCEEDED);
+    world.advance(10_000);
+    assert_eq!(world.receive(conn), [Message::Ping(1)]);
+}
+
+#[test]
+fn a_missing_pong_ends_the_connection_and_keeps_the_streams() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.request_connect(conn, request("3.0.0", "node", ""));
+    world.open_upstream(conn, upstream("s", Qos::Reliable));
+    world.advance(10_000);
+    assert_eq!(names(&world.receive(conn)), ["Ping"]);
+    world.advance(1);
+    world.send(conn, Message::Pong(77));
+    // The wrong Pong counts as a sign of life, once; then 1 s as announced and 1 s of margin.
+    world.advance(3_998);
+    assert!(!world.broker.is_closing(conn));
+    world.advance(1);
+    assert_eq!(
+        disconnect(&world.receive(conn)).result_code,
+        ResultCode::PING_TIMEOUT
+    );
+    assert_eq!(world.broker.stats().upstreams, 1);
+}
+
+#[test]
+fn other_messages_prolong_the_wait_for_a_pong_but_not_for_ever() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.request_connect(conn, request("3.0.0", "node", ""));
+    world.advance(10_000);
+    let mut waited = 0;
+    while !world.broker.is_closing(conn) {
+        world.send(conn, Message::Ping(2));
+        world.advance(500);
+        waited += 500;
+    }
+    assert_eq!(waited, 6_000);
+}
+
+#[test]
+fn a_pong_overtakes_everything_that_waits() {
+    let mut world = World::new();
+    let reader = world.connect("r");
+    let sender = world.connect("s");
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Unreliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Unreliable));
+    world.chunk(sender, stream.stream_id_alias, 1, vec![full("a")]);
+    world.send(reader, Message::DownstreamChunkAck(ack_of(1, 0, &[])));
+    world.send(reader, Message::Ping(6));
+    let messages = world.receive(reader);
+    assert_eq!(
+        names(&messages),
+        [
+            "Pong",
+            "DownstreamChunkAckComplete",
+            "DownstreamMetadata",
+            "DownstreamChunk"
+        ]
+    );
+}
+
+#[test]
+fn a_pong_does_not_overtake_the_connect_response() {
+    let mut world = World::new();
+    let conn = world.dial();
+    world.send(conn, Message::ConnectRequest(request("2.0.0", "node", "")));
+    world.send(conn, Message::Ping(2));
+    assert_eq!(names(&world.receive(conn)), ["ConnectResponse", "Pong"]);
+}
+
+#[test]
+fn a_client_without_a_node_id_gets_one() {
+    let mut world = World::new();
+    let sender = world.connect("");
+    let reader = world.connect("r");
+    world.open_downstream(reader, downstream(1, all_of(""), Qos::Unreliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Unreliable));
+    world.chunk(sender, stream.stream_id_alias, 1, vec![full("a")]);
+    assert_eq!(world.receive(reader), [], "no node is named \"\"");
+}
+
+#[test]
+fn bad_connect_values_have_their_codes() {
+    let mut world = World::with(|config| config.limits.connections = 1);
+    let mut long_ping = request("2.0.0", "node", "");
+    long_ping.ping_timeout_s = 601;
+    let long_name = request("2.0.0", &"n".repeat(1025), "");
+    for (connect, code) in [
+        (long_ping, ResultCode::TOO_LONG_PING_TIMEOUT),
+        (long_name, ResultCode::PROTOCOL_ERROR),
+        (request("2.0.0", "node", ""), ResultCode::SUCCEEDED),
+        (request("2.0.0", "node", ""), ResultCode::RATE_LIMIT_REACHED),
+    ] {
+        let conn = world.dial();
+        assert_eq!(world.request_connect(conn, connect).result_code, code);
+    }
+}
+
+#[test]
+fn a_clients_disconnect_is_not_answered_and_detaches_its_streams() {
+    let mut world = World::new();
+    let sender = world.connect("s");
+    let reader = world.connect("r");
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Unreliable));
+    let mut open = upstream("s", Qos::Reliable);
+    open.expiry_interval_s = 5;
+    let stream = world.open_upstream(sender, open);
+    assert_eq!(names(&world.receive(reader)), ["DownstreamMetadata"]);
+    world.send(sender, Message::Disconnect(Disconnect::default()));
+    assert_eq!(world.receive(sender), []);
+    assert!(world.broker.is_closing(sender));
+    world.broker.connection_lost(sender, world.now);
+    world.advance(4_999);
+    assert_eq!(world.receive(reader), []);
+    world.advance(1);
+    assert_eq!(
+        metadata(&world.receive(reader)),
+        [&Metadata::UpstreamAbnormalClose {
+            stream_id: stream.stream_id,
+            session_id: "s".to_owned()
+        }]
+    );
+    assert_eq!(world.broker.stats().upstreams, 0);
+}
+
+#[test]
+fn a_lost_stream_without_expiry_ends_at_once_and_others_get_a_minimum_of_grace() {
+    let mut world = World::new();
+    let reader = world.connect("r");
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Unreliable));
+    for (expiry, grace) in [(0, 0), (1, 2_000)] {
+        let sender = world.connect("s");
+        let mut open = upstream("s", Qos::Reliable);
+        open.expiry_interval_s = expiry;
+        world.open_upstream(sender, open);
+        world.receive(reader);
+        world.broker.connection_lost(sender, world.now);
+        if grace > 0 {
+            world.advance(grace - 1);
+            assert_eq!(world.receive(reader), []);
+            world.advance(1);
+        }
+        assert_eq!(names(&world.receive(reader)), ["DownstreamMetadata"]);
+    }
+}
+
+#[test]
+fn shutdown_closes_without_a_disconnect_after_what_was_owed() {
+    let mut world = World::new();
+    let conn = world.connect("a");
+    let stream = world.open_upstream(conn, upstream("s", Qos::Reliable));
+    world.chunk(conn, stream.stream_id_alias, 1, vec![full("a")]);
+    world.receive(conn);
+    world.chunk(conn, stream.stream_id_alias, 2, vec![full("a")]);
+    world.broker.shutdown(world.now);
+    let messages = world.receive(conn);
+    assert_eq!(names(&messages), ["UpstreamChunkAck"]);
+    assert_eq!(results(&messages), [(2, ResultCode::SUCCEEDED)]);
+    assert!(world.broker.is_closing(conn));
+    let late = world.dial();
+    assert!(world.broker.is_closing(late));
+}
+
+#[test]
+fn a_client_that_sends_requests_and_reads_nothing_is_ended() {
+    let mut world = World::with(|config| config.limits.responses = 10);
+    let conn = world.connect("a");
+    for id in 0..12 {
+        world.send(conn, Message::Ping(2 * id));
+    }
+    assert!(world.broker.is_closing(conn));
+    assert_eq!(
+        disconnect(&world.receive(conn)).result_code,
+        ResultCode::RATE_LIMIT_REACHED
+    );
+}
+
+#[test]
+fn ready_lists_each_connection_with_output_once() {
+    let mut world = World::new();
+    let (a, b) = (world.connect("a"), world.connect("b"));
+    let mut ready = Vec::new();
+    world.broker.take_ready(&mut ready);
+    ready.clear();
+    world.send(a, Message::Ping(2));
+    world.send(a, Message::Ping(4));
+    world.broker.take_ready(&mut ready);
+    assert_eq!(ready, [a]);
+    world.send(b, Message::Ping(2));
+    world.broker.take_ready(&mut ready);
+    assert_eq!(ready, [a, b]);
+}
+
+#[test]
+fn nothing_remains_of_clients_that_left() {
+    let mut world = World::new();
+    for round in 0..3 {
+        let sender = world.connect("s");
+        let reader = world.connect("r");
+        world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
+        let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+        world.chunk(sender, stream.stream_id_alias, 1 + round, vec![full("a")]);
+        world.broker.connection_lost(reader, world.now);
+        world.broker.connection_lost(sender, world.now);
+        world.advance(60_000);
+    }
+    let stats = world.broker.stats();
+    assert_eq!(
+        (stats.connections, stats.upstreams, stats.downstreams, stats.nodes),
+        (0, 0, 0, 0)
+    );
+    assert_eq!(world.broker.next_timeout(), None);
+}

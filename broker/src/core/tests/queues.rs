@@ -1,0 +1,104 @@
+//! Slow consumers (docs/protocol/behaviour.md §11.7).
+
+use super::*;
+
+/// A world whose reader has one downstream of node `s` and whose sender one upstream.
+fn world(qos: Qos, adjust: impl FnOnce(&mut Config)) -> (World, ConnId, ConnId, UpstreamOpenResponse) {
+    let mut world = World::with(adjust);
+    let reader = world.connect("r");
+    let sender = world.connect("s");
+    world.open_downstream(reader, downstream(1, all_of("s"), qos));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+    world.receive(reader);
+    (world, reader, sender, stream)
+}
+
+#[test]
+fn unreliable_and_partial_queues_drop_the_oldest_chunks_and_keep_metadata() {
+    for qos in [Qos::Unreliable, Qos::Partial] {
+        let (mut world, reader, sender, stream) =
+            world(qos, |config| config.limits.lossy_queue_bytes = 4_000);
+        for number in 1..=100 {
+            world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+        }
+        world.send(sender, close(stream.stream_id, 100));
+        let messages = world.receive(reader);
+        let received = numbers(&messages);
+        assert!((5..20).contains(&received.len()), "{received:?}");
+        assert_eq!(received.last(), Some(&100));
+        assert!(received.windows(2).all(|pair| pair[1] == pair[0] + 1));
+        assert_eq!(metadata(&messages).len(), 1, "the close is not dropped");
+        assert_eq!(world.broker.stats().chunks_dropped, 100 - received.len() as u64);
+    }
+}
+
+#[test]
+fn a_reliable_downstream_has_a_bounded_number_of_chunks_under_way_and_loses_none() {
+    let (mut world, reader, sender, stream) =
+        world(Qos::Reliable, |config| config.limits.reliable_window = 4);
+    for number in 1..=10 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    assert_eq!(numbers(&world.receive(reader)), [1, 2, 3, 4]);
+    let id = stream.stream_id;
+    let mut ack = |results: &[(Uuid, u32)]| {
+        world.send(reader, Message::DownstreamChunkAck(ack_of(1, 0, results)));
+        numbers(&world.receive(reader))
+    };
+    assert_eq!(ack(&[(Uuid::nil(), 1), (id, 9)]), [], "nothing that is under way");
+    assert_eq!(ack(&[(id, 2)]), [5]);
+    assert_eq!(ack(&[(id, 2)]), [], "twice");
+    assert_eq!(ack(&[(id, 5), (id, 4), (id, 3), (id, 1)]), [6, 7, 8, 9]);
+    assert_eq!(ack(&[(id, 6)]), [10]);
+}
+
+#[test]
+fn a_reliable_consumer_that_falls_too_far_behind_is_disconnected_by_name() {
+    let (mut world, reader, sender, stream) =
+        world(Qos::Reliable, |config| config.limits.reliable_queue_bytes = 4_000);
+    let other = world.connect("other");
+    world.open_downstream(other, downstream(1, all_of("s"), Qos::Unreliable));
+    world.receive(other);
+    for number in 1..=100 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    let messages = world.receive(reader);
+    let goodbye = disconnect(&messages);
+    assert_eq!(goodbye.result_code, ResultCode::ACK_TIMEOUT);
+    assert!(goodbye.result_string.contains("downstream"), "{goodbye:?}");
+    assert!(world.broker.is_closing(reader));
+    assert_eq!(
+        numbers(&world.receive(other)).len(),
+        100,
+        "others are not affected"
+    );
+}
+
+#[test]
+fn a_reliable_stream_without_acks_does_not_hold_up_others_on_the_connection() {
+    let (mut world, reader, sender, stream) =
+        world(Qos::Reliable, |config| config.limits.reliable_window = 1);
+    world.open_downstream(reader, downstream(2, all_of("s"), Qos::Unreliable));
+    world.receive(reader);
+    for number in 1..=3 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    let messages = world.receive(reader);
+    let received: Vec<_> = chunks(&messages)
+        .iter()
+        .map(|chunk| (chunk.stream_id_alias, chunk.chunk.sequence_number))
+        .collect();
+    assert_eq!(received, [(1, 1), (2, 1), (2, 2), (2, 3)]);
+}
+
+#[test]
+fn metadata_that_nobody_reads_ends_the_connection() {
+    let (mut world, reader, sender, _) = world(Qos::Reliable, |config| config.limits.metadata_queue = 4);
+    for _ in 0..5 {
+        world.open_upstream(sender, upstream("s", Qos::Reliable));
+    }
+    assert_eq!(
+        disconnect(&world.receive(reader)).result_code,
+        ResultCode::ACK_TIMEOUT
+    );
+}

@@ -1,0 +1,339 @@
+//! The server over real WebSockets, spoken to by a client that knows nothing but bytes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use iscp::encoding::Encoding;
+use iscp::message::{
+    ConnectRequest, DataFilter, DataId, DataPointGroup, DownstreamFilter, DownstreamOpenRequest, Message,
+    OrAlias, Points, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamCloseRequest, UpstreamOpenRequest,
+};
+use iscp_broker::{Server, ServerConfig, ServerHandle};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
+
+/// Nothing here takes nearly as long; only a failure waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn start(adjust: impl FnOnce(&mut ServerConfig)) -> ServerHandle {
+    let mut config = ServerConfig {
+        ws: Some(([127, 0, 0, 1], 0).into()),
+        ..ServerConfig::default()
+    };
+    adjust(&mut config);
+    Server::start(config).unwrap()
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
+
+struct Client(WebSocketStream<TcpStream>);
+
+impl Client {
+    async fn dial(server: &ServerHandle, path: &str) -> Result<Self, WsError> {
+        let request = format!("{}{path}", server.ws_url()).into_client_request()?;
+        let stream = TcpStream::connect(server.ws_addr()).await?;
+        let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+        Ok(Self(socket))
+    }
+
+    async fn connect(server: &ServerHandle, node: &str) -> Self {
+        let mut client = Self::dial(server, "/api/iscp/connect?enc=proto").await.unwrap();
+        match client.ask(connect_request(node, "")).await {
+            Message::ConnectResponse(response) => {
+                assert_eq!(response.result_code, ResultCode::SUCCEEDED);
+            }
+            other => panic!("{other:?}"),
+        }
+        client
+    }
+
+    async fn send_bytes(&mut self, bytes: Bytes) {
+        self.0.send(WsMessage::Binary(bytes)).await.unwrap();
+    }
+
+    async fn send(&mut self, message: Message) {
+        self.send_bytes(Encoding::Protobuf.encode(&message)).await;
+    }
+
+    /// Next message, or how the connection ended.
+    async fn next(&mut self) -> Result<Message, String> {
+        loop {
+            let frame = timeout(PATIENCE, self.0.next()).await.expect("no message came");
+            match frame {
+                Some(Ok(WsMessage::Binary(bytes))) => return Ok(Encoding::Protobuf.decode(bytes).unwrap()),
+                Some(Ok(WsMessage::Close(frame))) => {
+                    return Err(format!("close {:?}", frame.map(|frame| u16::from(frame.code))));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("end".to_owned()),
+            }
+        }
+    }
+
+    async fn ask(&mut self, message: Message) -> Message {
+        self.send(message).await;
+        self.next().await.unwrap()
+    }
+}
+
+fn connect_request(node: &str, token: &str) -> Message {
+    Message::ConnectRequest(ConnectRequest {
+        request_id: 0,
+        protocol_version: "3.0.0".to_owned(),
+        node_id: node.to_owned(),
+        ping_interval_s: 10,
+        ping_timeout_s: 1,
+        access_token: token.to_owned(),
+        ..ConnectRequest::default()
+    })
+}
+
+fn chunk(alias: u32, number: u32, payload: &[u8]) -> Message {
+    Message::UpstreamChunk(UpstreamChunk {
+        stream_id_alias: alias,
+        chunk: StreamChunk {
+            sequence_number: number,
+            groups: vec![DataPointGroup {
+                data_id: OrAlias::Full(DataId::new("speed", "float")),
+                points: [(1, payload), (2, b"")].into_iter().collect::<Points>(),
+            }],
+        },
+        data_ids: vec![],
+    })
+}
+
+async fn open_upstream(client: &mut Client, qos: Qos) -> iscp::message::UpstreamOpenResponse {
+    let request = UpstreamOpenRequest {
+        request_id: 2,
+        session_id: "session".to_owned(),
+        qos,
+        ..UpstreamOpenRequest::default()
+    };
+    match client.ask(Message::UpstreamOpenRequest(request)).await {
+        Message::UpstreamOpenResponse(response) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn open_downstream(client: &mut Client, node: &str, qos: Qos) {
+    let request = DownstreamOpenRequest {
+        request_id: 2,
+        desired_stream_id_alias: 1,
+        filters: vec![DownstreamFilter {
+            source_node_id: node.to_owned(),
+            data_filters: vec![DataFilter {
+                name: "#".to_owned(),
+                kind: "#".to_owned(),
+            }],
+        }],
+        qos,
+        ..DownstreamOpenRequest::default()
+    };
+    match client.ask(Message::DownstreamOpenRequest(request)).await {
+        Message::DownstreamOpenResponse(response) => {
+            assert_eq!(response.result_code, ResultCode::SUCCEEDED);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_chunk_travels_from_an_upstream_to_a_downstream() {
+    let server = start(|_| {});
+    run(async {
+        let mut reader = Client::connect(&server, "reader").await;
+        open_downstream(&mut reader, "sender", Qos::Reliable).await;
+        let mut sender = Client::connect(&server, "sender").await;
+        let stream = open_upstream(&mut sender, Qos::Reliable).await;
+        match sender.ask(chunk(stream.stream_id_alias, 1, b"payload")).await {
+            Message::UpstreamChunkAck(ack) => {
+                assert_eq!(ack.results.len(), 1);
+                assert_eq!(ack.results[0].result_code, ResultCode::SUCCEEDED);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(reader.next().await.unwrap().name(), "DownstreamMetadata");
+        match reader.next().await.unwrap() {
+            Message::DownstreamChunk(chunk) => {
+                assert!(matches!(chunk.upstream, OrAlias::Full(ref info) if info.source_node_id == "sender"));
+                let points: Vec<_> = chunk.chunk.groups[0].points.iter().collect();
+                assert_eq!(points.len(), 2);
+                assert_eq!(&points[0].payload[..], b"payload");
+            }
+            other => panic!("{other:?}"),
+        }
+        let close = UpstreamCloseRequest {
+            request_id: 4,
+            stream_id: stream.stream_id,
+            total_data_points: 2,
+            final_sequence_number: 1,
+            close_session: false,
+        };
+        assert_eq!(
+            sender.ask(Message::UpstreamCloseRequest(close)).await.name(),
+            "UpstreamCloseResponse"
+        );
+        assert_eq!(reader.next().await.unwrap().name(), "DownstreamMetadata");
+        assert_eq!(sender.ask(Message::Ping(6)).await, Message::Pong(6));
+    });
+}
+
+#[test]
+fn every_path_is_served_and_odd_parameters_are_refused_in_words() {
+    let server = start(|_| {});
+    run(async {
+        for path in [
+            "",
+            "/",
+            "/api/iscp/connect",
+            "/?enc=proto&clevel=0&comp=context-takeover&cwinbits=0",
+            "/x?tid=a&tgid=b",
+        ] {
+            let mut client = Client::dial(&server, path).await.unwrap();
+            let response = client.ask(connect_request("", "")).await;
+            assert_eq!(response.name(), "ConnectResponse", "{path}");
+        }
+        match Client::dial(&server, "/?enc=xml").await {
+            Err(WsError::Http(response)) => {
+                assert_eq!(response.status(), 400);
+                let body = response.body().clone().unwrap_or_default();
+                assert!(String::from_utf8_lossy(&body).contains("xml"), "{body:?}");
+            }
+            other => panic!("{:?}", other.map(|_| ())),
+        }
+    });
+}
+
+#[test]
+fn a_wrong_token_is_refused_and_the_connection_closed() {
+    let server = start(|config| config.tokens = vec!["secret".to_owned()]);
+    run(async {
+        for (token, code) in [
+            ("guess", ResultCode::AUTH_FAILED),
+            ("", ResultCode::AUTH_FAILED),
+            ("secret", ResultCode::SUCCEEDED),
+        ] {
+            let mut client = Client::dial(&server, "/").await.unwrap();
+            match client.ask(connect_request("node", token)).await {
+                Message::ConnectResponse(response) => assert_eq!(response.result_code, code),
+                other => panic!("{other:?}"),
+            }
+            if !code.is_success() {
+                assert_eq!(client.next().await, Err("close Some(1000)".to_owned()));
+            }
+        }
+    });
+}
+
+#[test]
+fn bytes_that_are_no_message_end_the_connection_with_malformed_message() {
+    let server = start(|config| config.core.limits.message_bytes = 100_000);
+    run(async {
+        for garbage in [&b"\xff\xff\xff"[..], b"", &[0; 50_000]] {
+            let mut client = Client::connect(&server, "node").await;
+            client.send_bytes(Bytes::copy_from_slice(garbage)).await;
+            match client.next().await {
+                Ok(Message::Disconnect(disconnect)) => {
+                    assert_eq!(disconnect.result_code, ResultCode::MALFORMED_MESSAGE);
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(client.next().await, Err("close Some(1000)".to_owned()));
+        }
+        // Too large to be read at all.
+        let mut client = Client::connect(&server, "node").await;
+        client.send_bytes(Bytes::from(vec![0; 100_001])).await;
+        while client.next().await.is_ok() {}
+    });
+}
+
+#[test]
+fn a_reader_that_stops_reading_does_not_slow_down_others() {
+    let server = start(|config| config.core.limits.lossy_queue_bytes = 1024 * 1024);
+    run(async {
+        let mut stuck = Client::connect(&server, "stuck").await;
+        open_downstream(&mut stuck, "sender", Qos::Unreliable).await;
+        let mut reader = Client::connect(&server, "reader").await;
+        open_downstream(&mut reader, "sender", Qos::Reliable).await;
+        let mut sender = Client::connect(&server, "sender").await;
+        let alias = open_upstream(&mut sender, Qos::Reliable).await.stream_id_alias;
+        assert_eq!(reader.next().await.unwrap().name(), "DownstreamMetadata");
+        let payload = vec![7; 64 * 1024];
+        for number in 1..=200 {
+            sender.send(chunk(alias, number, &payload)).await;
+            match reader.next().await.unwrap() {
+                Message::DownstreamChunk(chunk) => assert_eq!(chunk.chunk.sequence_number, number),
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn shutdown_closes_connections_in_an_orderly_way_and_ends_in_time() {
+    let server = start(|_| {});
+    let address = server.ws_addr();
+    run(async {
+        let mut client = Client::connect(&server, "node").await;
+        // One that is in the middle of its handshake does not hold up anything.
+        let _half_open = TcpStream::connect(address).await.unwrap();
+        let waiting = tokio::task::spawn_blocking(move || {
+            server.shutdown(PATIENCE);
+            server
+        });
+        assert_eq!(client.next().await, Err("close Some(1000)".to_owned()));
+        drop(client);
+        let server = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+        assert!(server.is_stopped());
+        server.join();
+        assert!(TcpStream::connect(address).await.is_err());
+    });
+}
+
+#[test]
+fn dropping_the_handle_stops_the_server() {
+    let server = start(|_| {});
+    let address = server.ws_addr();
+    drop(server);
+    run(async move {
+        assert!(TcpStream::connect(address).await.is_err());
+    });
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let server = start(|_| {});
+    let config = ServerConfig {
+        ws: Some(server.ws_addr()),
+        ..ServerConfig::default()
+    };
+    let error = Server::start(config).unwrap_err().to_string();
+    assert!(
+        error.starts_with(&format!("cannot listen on {}: ", server.ws_addr())),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_peer_that_never_finishes_its_handshake_is_dropped() {
+    let server = start(|config| config.handshake_timeout = Duration::from_millis(50));
+    run(async {
+        let mut stream = TcpStream::connect(server.ws_addr()).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        let end = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        assert!(end.is_err() || rest.is_empty());
+    });
+}
