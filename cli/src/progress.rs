@@ -1,6 +1,5 @@
 //! The progress line on standard error.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
 use std::time::Duration;
 

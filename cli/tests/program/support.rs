@@ -15,7 +15,13 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a program has written to one of its outputs so far.
 #[derive(Clone, Default)]
-struct Captured(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
+struct Captured(Arc<(Mutex<Written>, Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    ended: bool,
+}
 
 impl Captured {
     fn start(mut from: impl Read + Send + 'static) -> Self {
@@ -27,8 +33,8 @@ impl Captured {
                 let read = from.read(&mut chunk).unwrap_or(0);
                 let (state, changed) = &*writer.0;
                 let mut state = state.lock().unwrap();
-                state.0.extend_from_slice(&chunk[..read]);
-                state.1 = read == 0;
+                state.bytes.extend_from_slice(&chunk[..read]);
+                state.ended = read == 0;
                 changed.notify_all();
                 if read == 0 {
                     return;
@@ -42,13 +48,13 @@ impl Captured {
     fn wait(&self, what: &str, mut ready: impl FnMut(&[u8], bool) -> bool) -> Vec<u8> {
         let (state, changed) = &*self.0;
         let (state, timeout) = changed
-            .wait_timeout_while(state.lock().unwrap(), DEADLINE, |(bytes, ended)| {
-                !ready(bytes, *ended)
+            .wait_timeout_while(state.lock().unwrap(), DEADLINE, |written| {
+                !ready(&written.bytes, written.ended)
             })
             .unwrap();
-        let text = String::from_utf8_lossy(&state.0);
+        let text = String::from_utf8_lossy(&state.bytes);
         assert!(!timeout.timed_out(), "waited in vain for {what} in: {text:.2000}");
-        state.0.clone()
+        state.bytes.clone()
     }
 
     /// Waits until a text was written.
@@ -161,7 +167,7 @@ impl Program {
     /// Whether there is anything on standard output yet.
     pub(crate) fn has_output(&self) -> bool {
         let stdout = self.stdout.as_ref().unwrap();
-        !stdout.0.0.lock().unwrap().0.is_empty()
+        !stdout.0.0.lock().unwrap().bytes.is_empty()
     }
 
     /// Waits until standard error contains a text.
