@@ -30,6 +30,21 @@ fn a_signal_ends_the_broker_and_its_connections() {
 }
 
 #[test]
+fn a_broker_runs_on_when_nobody_reads_its_output() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let broker = Program::start_with(&["broker", "-v", "--ws", "127.0.0.1:0"], |command| {
+        command.stdout(writer);
+    });
+    let log = String::from_utf8(broker.wait_for_log("address=127.0.0.1:")).unwrap();
+    let (_, address) = log.trim_end().rsplit_once('=').unwrap();
+    let url = format!("ws://{address}");
+    run(&["pub", "--url", &url, "--node", "n"], b"x\n").quiet_success();
+    broker.signal(SIGTERM);
+    assert_eq!(broker.wait().code, Some(0));
+}
+
+#[test]
 fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal::SIGKILL;
+use tokio::net::TcpSocket;
 use tokio_tungstenite::tungstenite;
 
 use crate::support::{Broker, Finished, Program, run};
@@ -31,8 +32,11 @@ fn clients(url: &str, options: &[&str], check: impl Fn(Finished, &str)) {
 
 #[test]
 fn a_refused_port_is_named() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    clients(&format!("ws://{free}"), &[], |finished, url| {
+    // Taken, so that nobody else listens there, but not listening.
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = taken.local_addr().unwrap();
+    clients(&format!("ws://{address}"), &[], |finished, url| {
         finished.failed(&[url, "refused"]);
     });
 }
@@ -130,6 +134,19 @@ fn a_broker_that_dies_ends_the_subscriber() {
     subscriber.finish().failed(&[&broker.url]);
     // Standard input is still open.
     publisher.wait().failed(&[&broker.url]);
+}
+
+#[test]
+fn a_broker_that_dies_ends_the_publisher_in_the_middle_of_its_input() {
+    let broker = Broker::start();
+    let subscriber = broker.subscribe(&[]);
+    let mut publisher = Program::start(&broker.publisher(&[]));
+    let mut stdin = publisher.take_stdin();
+    let writer = thread::spawn(move || while stdin.write_all(b"x\n").is_ok() {});
+    subscriber.wait_for_output("x\n");
+    broker.program.signal(SIGKILL);
+    publisher.wait().failed(&[&broker.url]);
+    writer.join().unwrap();
 }
 
 #[test]

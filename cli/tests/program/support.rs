@@ -171,8 +171,8 @@ impl Program {
     }
 
     /// Waits until standard error contains a text.
-    pub(crate) fn wait_for_log(&self, text: &str) {
-        self.stderr.wait_for(text);
+    pub(crate) fn wait_for_log(&self, text: &str) -> Vec<u8> {
+        self.stderr.wait_for(text)
     }
 
     /// Sends a signal.
