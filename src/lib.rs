@@ -10,5 +10,6 @@ pub mod client;
 pub mod core;
 pub mod encoding;
 pub mod error;
+mod ffi;
 pub mod message;
 pub mod transport;

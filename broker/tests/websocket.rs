@@ -282,6 +282,33 @@ fn a_reader_that_stops_reading_does_not_slow_down_others() {
 }
 
 #[test]
+fn a_socket_that_takes_nothing_is_given_up() {
+    let server = start(|config| {
+        config.core.timing.stall_margin = Duration::from_millis(100);
+        config.core.limits.lossy_queue_bytes = 1024 * 1024;
+    });
+    run(async {
+        let mut watcher = Client::connect(&server, "watcher").await;
+        open_downstream(&mut watcher, "stuck", Qos::Unreliable).await;
+        let mut stuck = Client::connect(&server, "stuck").await;
+        open_downstream(&mut stuck, "sender", Qos::Unreliable).await;
+        let opened = watcher.next().await.unwrap();
+        let mut sender = Client::connect(&server, "sender").await;
+        let alias = open_upstream(&mut sender, Qos::Unreliable).await.stream_id_alias;
+        // More than the buffers between broker and client can hold.
+        let payload = vec![7; 1024 * 1024];
+        for number in 1..=64 {
+            sender.send(chunk(alias, number, &payload)).await;
+        }
+        let ended = watcher.next().await.unwrap();
+        for (message, expected) in [(opened, "DownstreamOpen"), (ended, "DownstreamAbnormalClose")] {
+            let text = format!("{message:?}");
+            assert!(text.contains(expected), "{text}");
+        }
+    });
+}
+
+#[test]
 fn shutdown_closes_connections_in_an_orderly_way_and_ends_in_time() {
     let server = start(|_| {});
     let address = server.ws_addr();

@@ -28,7 +28,7 @@ use crate::core::{
 };
 use crate::encoding::Encoding;
 use crate::error::{Error, Result, Status};
-use crate::message::Qos;
+use crate::message::{Message, Qos};
 use crate::transport::{Negotiation, Transport, TransportError, websocket};
 
 /// Messages read, commands taken and messages sent in one turn before other connections get theirs.
@@ -77,6 +77,7 @@ pub(super) async fn run(
 ) {
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
+    let token_source = options.token.clone();
     let established = tokio::select! {
         established = establish(&url, &options, &dispatcher) => established,
         closing = close_requested(&mut commands) => {
@@ -109,8 +110,14 @@ pub(super) async fn run(
             Some(error)
         }
     };
-    if let Some(on_closed) = on_closed {
-        dispatcher.post(move || on_closed(ended));
+    if on_closed.is_some() || matches!(token_source, TokenSource::Callback(_)) {
+        dispatcher.post(move || {
+            if let Some(on_closed) = on_closed {
+                on_closed(ended);
+            }
+            // Dropped here, so that the application is not called on the runtime thread.
+            drop(token_source);
+        });
     }
     drop(registration);
 }
@@ -314,7 +321,14 @@ impl<'a> Driver<'a> {
                     counters.messages_received.fetch_add(1, Relaxed);
                     counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
                     match self.encoding.decode(bytes) {
-                        Ok(message) => self.core.handle_message(message, now),
+                        Ok(message) => {
+                            let pong = matches!(message, Message::Pong(_));
+                            self.core.handle_message(message, now);
+                            if let (true, Some(took)) = (pong, self.core.round_trip()) {
+                                let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                                counters.round_trip_ns.store(nanos, Relaxed);
+                            }
+                        }
                         Err(error) => self.core.handle_malformed(&error.to_string()),
                     }
                 }

@@ -22,6 +22,6 @@ pub use connection::{Connection, ConnectionCounters, ConnectionState, parse_url}
 pub use downstream::Downstream;
 pub use options::{ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
 pub use read_queue::DownstreamCounters;
-pub use runtime::{on_library_thread, shutdown};
+pub use runtime::{on_library_thread, shutdown, spawn_detached};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;

@@ -88,6 +88,11 @@ pub(super) fn spawn_thread(
     spawn(name, move || body(guard))
 }
 
+/// Starts a library thread that [`shutdown`] does not wait for; whoever started it ends it.
+pub fn spawn_detached(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    spawn(name, body)
+}
+
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     // Blocked here too while the thread is made, since it inherits the mask.
     let before = SigSet::thread_get_mask();

@@ -379,9 +379,9 @@ mod tests {
                 Err(status) => break status,
             }
         };
-        assert_eq!((accepted, refusal), (8, Status::WouldBlock));
+        assert_eq!((accepted, refusal), (9, Status::WouldBlock));
         assert_eq!(buffer.push(a, 1, &[0; 1000]), Err(Status::TooLarge));
-        assert_eq!(buffer.take().unwrap().points, 8);
+        assert_eq!(buffer.take().unwrap().points, 9);
         assert!(buffer.push(a, 1, &[0; 100]).is_ok());
     }
 

@@ -291,7 +291,9 @@ impl Broker {
             .unwrap_or_default();
         let header = header.strip_prefix("Bearer ").unwrap_or(header).trim();
         // Every token is compared, and in full, so that time tells nothing.
-        self.config.tokens.iter().fold(false, |found, token| {
+        // An empty one lets nobody in: it is what an unset variable in a start script leaves.
+        let tokens = self.config.tokens.iter().filter(|token| !token.is_empty());
+        tokens.fold(false, |found, token| {
             found | same_secret(token, access_token) | same_secret(token, header)
         })
     }

@@ -43,6 +43,9 @@ pub enum StartError {
     /// The configuration names no address.
     #[error("no address to listen on")]
     NoAddress,
+    /// An access token is empty, which would protect nothing.
+    #[error("an access token is empty")]
+    EmptyToken,
     /// An address could not be taken.
     #[error("cannot listen on {address}: {}", describe(source))]
     Listen {
@@ -74,10 +77,14 @@ impl Server {
     /// Starts a broker on one thread of its own, with one runtime.
     ///
     /// # Errors
-    /// The address that could not be taken, and why.
+    /// The address that could not be taken and why, or what is missing in the configuration.
     pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
         if config.ws.is_none() {
             return Err(StartError::NoAddress);
+        }
+        let mut tokens = config.tokens.iter().chain(&config.core.tokens);
+        if tokens.any(String::is_empty) {
+            return Err(StartError::EmptyToken);
         }
         let (command, commands) = watch::channel(None);
         let (report, started) = mpsc::channel();
@@ -212,9 +219,17 @@ mod tests {
             error.to_string(),
             "cannot listen on 127.0.0.1:80: permission denied"
         );
+    }
+
+    #[test]
+    fn a_server_without_address_or_with_an_empty_token_does_not_start() {
+        let mut config = ServerConfig::default();
         assert!(matches!(
-            Server::start(ServerConfig::default()),
+            Server::start(config.clone()),
             Err(StartError::NoAddress)
         ));
+        config.ws = Some(([127, 0, 0, 1], 0).into());
+        config.tokens = vec![String::new()];
+        assert!(matches!(Server::start(config), Err(StartError::EmptyToken)));
     }
 }

@@ -46,7 +46,7 @@ fn an_unknown_version_is_refused_and_the_connection_closed() {
 
 #[test]
 fn a_token_opens_the_door_from_the_request_or_the_header() {
-    let mut world = World::with(|config| config.tokens = vec!["one".into(), "two".into()]);
+    let mut world = World::with(|config| config.tokens = vec!["one".into(), "".into(), "two".into()]);
     for (token, header, expected) in [
         ("one", None, ResultCode::SUCCEEDED),
         ("two", None, ResultCode::SUCCEEDED),

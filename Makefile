@@ -1,0 +1,21 @@
+# Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
+.DEFAULT_GOAL := help
+.PHONY: help demo test header fmt clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
+
+demo: ## Send and show telemetry through a broker on this machine, for ten seconds
+	@scripts/demo.sh
+
+test: ## Run every check and every test
+	@scripts/test.sh
+
+header: ## Write include/iscp/iscp.h anew from the Rust sources
+	ISCP_UPDATE_HEADER=1 cargo test -p iscp --test header
+
+fmt: ## Format all Rust and C sources
+	@scripts/fmt.sh
+
+clean: ## Remove everything that was built
+	rm -rf build target

@@ -1,0 +1,2642 @@
+/**
+ * @file iscp.h
+ * @brief libiscp: iSCP (intdash Stream Control Protocol) for C and C++.
+ *
+ * Connect (`iscp_connect_wait`), open an upstream and write points (`iscp_upstream_open_wait`,
+ * `iscp_upstream_data_id`, `iscp_upstream_write`), or open a downstream and read them
+ * (`iscp_downstream_open_wait`, `iscp_downstream_next_chunk_wait`). The README has a complete program.
+ *
+ * What holds for every function:
+ *
+ * - Handles are pointers to opaque objects. Each is freed once with the `free` function of its type,
+ *   in any order, on any thread, inside callbacks too; freeing never blocks, and freeing NULL does
+ *   nothing. A handle that was freed answers `ISCP_ERR_BAD_HANDLE` (best effort: its memory may have
+ *   become another handle), and after a fork a handle of the parent answers `ISCP_ERR_FORKED`.
+ * - Functions return `ISCP_OK` or a negative status. Those with `out_error` store an object there
+ *   with the detail, which the caller frees with `iscp_error_free`; NULL means no interest. Every
+ *   other output is set to NULL or 0 on failure.
+ * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
+ * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
+ *   waits for ever and 0 does not wait.
+ *
+ * Callbacks:
+ *
+ * - A function that talks to the server returns at once and calls back exactly once: on success,
+ *   failure, time-out or cancellation. If it returns a failure, it does not call back. Its twin
+ *   `..._wait` blocks instead.
+ * - Long-lived callbacks come with a `release` function, which is called exactly once with the
+ *   `user_data`, after the last callback has returned, also when the operation failed.
+ * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
+ *   thread; those of different connections run on different threads. No library lock is held, and a
+ *   slow callback delays the callbacks of its connection only, never the network.
+ * - Inside a callback every function may be called, `free` included, except those documented as
+ *   blocking: they answer `ISCP_ERR_IN_CALLBACK` at once.
+ * - Arguments of a callback are valid until it returns, unless its documentation says that the
+ *   application owns them.
+ * - A callback must return: no C++ exception, no `longjmp`.
+ */
+
+#ifndef ISCP_ISCP_H
+#define ISCP_ISCP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** Version of the header as text. */
+#define ISCP_VERSION_STRING "0.1.0"
+
+/** Version of the header as a number: major * 10000 + minor * 100 + patch. */
+#define ISCP_VERSION_NUMBER (ISCP_VERSION_MAJOR * 10000 + ISCP_VERSION_MINOR * 100 + ISCP_VERSION_PATCH)
+
+/**
+ * Marks what the library exports. Define ISCP_DLL before including the header to import it from a
+ * Windows DLL.
+ */
+#if defined(_WIN32) && defined(ISCP_DLL)
+#define ISCP_API __declspec(dllimport)
+#else
+#define ISCP_API
+#endif
+
+/**
+ * Major version of the header.
+ */
+#define ISCP_VERSION_MAJOR 0
+
+/**
+ * Minor version of the header.
+ */
+#define ISCP_VERSION_MINOR 1
+
+/**
+ * Patch version of the header.
+ */
+#define ISCP_VERSION_PATCH 0
+
+/**
+ * Largest payload of one point, in bytes.
+ */
+#define ISCP_MAX_PAYLOAD 15728640
+
+/**
+ * A received chunk: points of one upstream that travelled together, grouped by data id.
+ *
+ * A chunk never changes and may be read from any thread. Everything read from it, payloads included,
+ * is valid until it is freed.
+ */
+typedef struct iscp_chunk_t iscp_chunk_t;
+
+/**
+ * Settings of a connection, collected before `iscp_connect`, which copies them.
+ */
+typedef struct iscp_conn_options_t iscp_conn_options_t;
+
+/**
+ * A connection to a server.
+ *
+ * It is closed by `iscp_conn_close`, or in the background when the connection and every stream on it
+ * have been freed; freeing the connection before its streams is fine. It may be used from any thread.
+ */
+typedef struct iscp_conn_t iscp_conn_t;
+
+/**
+ * Settings of a downstream, collected before `iscp_downstream_open`, which copies them.
+ */
+typedef struct iscp_downstream_options_t iscp_downstream_options_t;
+
+/**
+ * A stream of points and metadata of other nodes.
+ *
+ * It is closed by `iscp_downstream_close`, or in the background when it is freed. It may be used from
+ * any thread. Chunks, and metadata, are either handed to a callback or pulled; a chunk counts as
+ * received, towards the server, when the application takes it.
+ */
+typedef struct iscp_downstream_t iscp_downstream_t;
+
+/**
+ * What went wrong, in detail.
+ *
+ * Functions with an `out_error` parameter store a new object there when they fail; the caller owns
+ * it and frees it with `iscp_error_free`. Objects given to callbacks belong to the library and are
+ * valid until the callback returns. Passing NULL for `out_error` means that nobody wants to know.
+ */
+typedef struct iscp_error_t iscp_error_t;
+
+/**
+ * Received metadata: what happened to a node, a session or a stream beside its data.
+ *
+ * Which accessors mean something depends on the kind; the others answer 0, "" or an all-zero id.
+ * Metadata never changes and may be read from any thread.
+ */
+typedef struct iscp_metadata_t iscp_metadata_t;
+
+/**
+ * A question for an access token.
+ *
+ * The application answers it once, with `iscp_token_request_resolve` or `iscp_token_request_reject`,
+ * inside the callback or later from any thread. The answer ends the object.
+ */
+typedef struct iscp_token_request_t iscp_token_request_t;
+
+/**
+ * Settings of an upstream, collected before `iscp_upstream_open`, which copies them.
+ */
+typedef struct iscp_upstream_options_t iscp_upstream_options_t;
+
+/**
+ * A stream of points from this node.
+ *
+ * It is closed by `iscp_upstream_close`, or in the background when it is freed. It may be used from
+ * any thread; writes of several threads to one data id are in the order in which they happened.
+ */
+typedef struct iscp_upstream_t iscp_upstream_t;
+
+/**
+ * Outcome of a function: `ISCP_OK` or one of the negative `ISCP_ERR_…` codes.
+ *
+ * The codes come in families, and no number is ever given a second meaning: usage (-1 …), state
+ * (-100 …), input and output (-200 …), protocol (-300 …), answers of the server (-400 …), defects
+ * (-900 …).
+ */
+typedef int32_t iscp_status_t;
+
+/**
+ * Importance of a log message: one of the `ISCP_LOG_…` constants.
+ */
+typedef int32_t iscp_log_level_t;
+
+/**
+ * Receives log messages.
+ *
+ * Called on the library's log thread, one message at a time. Any function may be called inside,
+ * blocking twins excepted.
+ *
+ * `level` is the importance, `target` the part of the library, `message` the text; both texts are
+ * valid until the callback returns. `user_data` is as given to `iscp_log_set`.
+ */
+typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const char *message, void *user_data);
+
+/**
+ * Tells the application that its pointer is not needed any more.
+ *
+ * Called exactly once, after the last callback that was given the pointer has returned, also when
+ * the operation the callback was meant for failed. NULL when there is nothing to release.
+ */
+typedef void (*iscp_release_cb)(void *user_data);
+
+/**
+ * Asked for an access token before every attempt to connect.
+ *
+ * Called on the connection's dispatcher thread. `request` is the application's from now on and must
+ * be answered; the attempt fails when the connect time-out passes first. `user_data` is as given to
+ * `iscp_conn_options_set_token_callback`.
+ */
+typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_data);
+
+/**
+ * Told that a connection or stream has ended.
+ *
+ * Called once on the connection's dispatcher thread. `error` is NULL when the application closed it
+ * and otherwise says why it ended; it is valid until the callback returns.
+ */
+typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
+
+/**
+ * Told how an attempt to connect ended.
+ *
+ * Called once on the connection's dispatcher thread. On success `conn` is the application's, to be
+ * freed with `iscp_conn_free`, and `error` is NULL; on failure `conn` is NULL and `error` is valid
+ * until the callback returns.
+ */
+typedef void (*iscp_connect_cb)(struct iscp_conn_t *conn, const struct iscp_error_t *error, void *user_data);
+
+/**
+ * Told how an operation ended.
+ *
+ * Called once on the connection's dispatcher thread. `error` is NULL on success and otherwise valid
+ * until the callback returns.
+ */
+typedef void (*iscp_done_cb)(const struct iscp_error_t *error, void *user_data);
+
+/**
+ * State of a connection: one of the `ISCP_CONN_STATE_…` constants.
+ */
+typedef int32_t iscp_conn_state_t;
+
+/**
+ * A number about a connection: one of the `ISCP_CONN_STAT_…` constants.
+ */
+typedef int32_t iscp_conn_stat_t;
+
+/**
+ * QoS of a stream: one of the `ISCP_QOS_…` constants.
+ */
+typedef int32_t iscp_qos_t;
+
+/**
+ * Told what the server said about a chunk.
+ *
+ * Called on the connection's dispatcher thread for every chunk. `result_code` is 0 when the server
+ * took it, otherwise a result code of the protocol; `result_string` is valid until the callback
+ * returns.
+ */
+typedef void (*iscp_ack_cb)(uint32_t sequence_number,
+                            int32_t result_code,
+                            const char *result_string,
+                            void *user_data);
+
+/**
+ * Told how an upstream ended.
+ *
+ * Called once on the connection's dispatcher thread, after every other callback of the stream.
+ * `error` is NULL when the application closed the stream and the server confirmed everything.
+ * `undelivered_points` counts the points whose delivery the server did not confirm,
+ * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
+ * and not confirmed, in order; points that never left the buffer have no number. Error and array are
+ * valid until the callback returns.
+ */
+typedef void (*iscp_upstream_closed_cb)(const struct iscp_error_t *error,
+                                        uint64_t undelivered_points,
+                                        const uint32_t *undelivered_chunks,
+                                        size_t undelivered_chunk_count,
+                                        void *user_data);
+
+/**
+ * Told how opening an upstream ended.
+ *
+ * Called once on the connection's dispatcher thread. On success `upstream` is the application's, to
+ * be freed with `iscp_upstream_free`, and `error` is NULL; on failure `upstream` is NULL and `error`
+ * is valid until the callback returns.
+ */
+typedef void (*iscp_upstream_open_cb)(struct iscp_upstream_t *upstream,
+                                      const struct iscp_error_t *error,
+                                      void *user_data);
+
+/**
+ * A data id of one upstream, from `iscp_upstream_data_id`.
+ */
+typedef uint32_t iscp_data_id_t;
+
+/**
+ * A data point.
+ */
+typedef struct iscp_data_point_t {
+    /**
+     * Nanoseconds since the time origin of the session; may be negative.
+     */
+    int64_t elapsed_time_ns;
+    /**
+     * Bytes of the application; NULL only when there are none.
+     */
+    const uint8_t *payload;
+    /**
+     * How many there are.
+     */
+    size_t payload_len;
+} iscp_data_point_t;
+
+/**
+ * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ */
+typedef int32_t iscp_flush_level_t;
+
+/**
+ * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_upstream_stat_t;
+
+/**
+ * A UUID, in the order of its text form.
+ */
+typedef struct iscp_uuid_t {
+    /**
+     * The 16 bytes.
+     */
+    uint8_t bytes[16];
+} iscp_uuid_t;
+
+/**
+ * Kind of metadata: one of the `ISCP_METADATA_…` constants.
+ */
+typedef int32_t iscp_metadata_kind_t;
+
+/**
+ * Told how opening a downstream ended.
+ *
+ * Called once on the connection's dispatcher thread. On success `downstream` is the application's, to
+ * be freed with `iscp_downstream_free`, and `error` is NULL; on failure `downstream` is NULL and
+ * `error` is valid until the callback returns.
+ */
+typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
+                                        const struct iscp_error_t *error,
+                                        void *user_data);
+
+/**
+ * Receives chunks.
+ *
+ * Called on the connection's dispatcher thread, for one chunk at a time and in order. `chunk` is
+ * valid until the callback returns; `iscp_chunk_ref` keeps it longer.
+ */
+typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data);
+
+/**
+ * Receives metadata.
+ *
+ * Called on the connection's dispatcher thread, in order with the chunks if they go to a callback
+ * too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
+ */
+typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *user_data);
+
+/**
+ * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_downstream_stat_t;
+
+/**
+ * Success.
+ */
+#define ISCP_OK 0
+
+/**
+ * An argument has a value the function does not take.
+ */
+#define ISCP_ERR_INVALID_ARGUMENT -1
+
+/**
+ * A pointer that must not be NULL is NULL.
+ */
+#define ISCP_ERR_NULL_ARGUMENT -2
+
+/**
+ * The handle is not, or no longer, a live handle of the type the function takes.
+ */
+#define ISCP_ERR_BAD_HANDLE -3
+
+/**
+ * A text is not valid UTF-8.
+ */
+#define ISCP_ERR_INVALID_UTF8 -4
+
+/**
+ * There is no option of this name.
+ */
+#define ISCP_ERR_UNKNOWN_OPTION -5
+
+/**
+ * An option's value cannot be used.
+ */
+#define ISCP_ERR_INVALID_OPTION -6
+
+/**
+ * A value exceeds a limit of the library.
+ */
+#define ISCP_ERR_TOO_LARGE -7
+
+/**
+ * A blocking function was called on one of the library's threads.
+ */
+#define ISCP_ERR_IN_CALLBACK -8
+
+/**
+ * The process was forked; the handle belongs to the parent.
+ */
+#define ISCP_ERR_FORKED -9
+
+/**
+ * The library was built without this feature.
+ */
+#define ISCP_ERR_UNSUPPORTED -10
+
+/**
+ * The operation would have to wait.
+ */
+#define ISCP_ERR_WOULD_BLOCK -100
+
+/**
+ * The time-out passed.
+ */
+#define ISCP_ERR_TIMEOUT -101
+
+/**
+ * The connection or stream is closed.
+ */
+#define ISCP_ERR_CLOSED -102
+
+/**
+ * The operation was cancelled.
+ */
+#define ISCP_ERR_CANCELLED -103
+
+/**
+ * A buffer reached its limit.
+ */
+#define ISCP_ERR_OVERFLOW -104
+
+/**
+ * The operation does not fit the state of the object.
+ */
+#define ISCP_ERR_INVALID_STATE -105
+
+/**
+ * The sequence numbers of the stream are used up.
+ */
+#define ISCP_ERR_SEQUENCE_EXHAUSTED -106
+
+/**
+ * The host name was not found.
+ */
+#define ISCP_ERR_RESOLVE -200
+
+/**
+ * No connection to the server could be made.
+ */
+#define ISCP_ERR_CONNECT_FAILED -201
+
+/**
+ * The server refused the transport's handshake.
+ */
+#define ISCP_ERR_HANDSHAKE -202
+
+/**
+ * The connection was lost.
+ */
+#define ISCP_ERR_CONNECTION_LOST -203
+
+/**
+ * The peer stopped answering keep-alive messages.
+ */
+#define ISCP_ERR_KEEP_ALIVE_TIMEOUT -204
+
+/**
+ * The peer sent something that is not a valid message.
+ */
+#define ISCP_ERR_MALFORMED_MESSAGE -300
+
+/**
+ * The peer broke the rules of the protocol.
+ */
+#define ISCP_ERR_PROTOCOL_VIOLATION -301
+
+/**
+ * The peers have no protocol version in common.
+ */
+#define ISCP_ERR_INCOMPATIBLE_VERSION -302
+
+/**
+ * The server refused the request.
+ */
+#define ISCP_ERR_REFUSED -400
+
+/**
+ * The server refused the credentials.
+ */
+#define ISCP_ERR_UNAUTHORIZED -401
+
+/**
+ * The server ended the connection.
+ */
+#define ISCP_ERR_DISCONNECTED -402
+
+/**
+ * The token source failed.
+ */
+#define ISCP_ERR_TOKEN_FAILED -403
+
+/**
+ * A defect of the library; please report it.
+ */
+#define ISCP_ERR_INTERNAL -900
+
+/**
+ * A panic was caught; please report it.
+ */
+#define ISCP_ERR_PANIC -901
+
+/**
+ * The system refused a thread, memory or a descriptor.
+ */
+#define ISCP_ERR_RESOURCE -902
+
+/**
+ * Nothing is logged.
+ */
+#define ISCP_LOG_OFF 0
+
+/**
+ * Something failed and the application may not learn of it otherwise.
+ */
+#define ISCP_LOG_ERROR 1
+
+/**
+ * Something is not as it should be.
+ */
+#define ISCP_LOG_WARN 2
+
+/**
+ * Connections and streams that come and go.
+ */
+#define ISCP_LOG_INFO 3
+
+/**
+ * What helps to find out why something does not work.
+ */
+#define ISCP_LOG_DEBUG 4
+
+/**
+ * Everything.
+ */
+#define ISCP_LOG_TRACE 5
+
+/**
+ * In use.
+ */
+#define ISCP_CONN_STATE_CONNECTED 1
+
+/**
+ * Ended, by the application or otherwise.
+ */
+#define ISCP_CONN_STATE_CLOSED 2
+
+/**
+ * Messages sent.
+ */
+#define ISCP_CONN_STAT_MESSAGES_SENT 1
+
+/**
+ * Messages received.
+ */
+#define ISCP_CONN_STAT_MESSAGES_RECEIVED 2
+
+/**
+ * Bytes of the messages sent, without the transport's framing.
+ */
+#define ISCP_CONN_STAT_BYTES_SENT 3
+
+/**
+ * Bytes of the messages received, without the transport's framing.
+ */
+#define ISCP_CONN_STAT_BYTES_RECEIVED 4
+
+/**
+ * Nanoseconds the last keep-alive question and answer took; 0 before the first.
+ */
+#define ISCP_CONN_STAT_ROUND_TRIP_NS 5
+
+/**
+ * Points may be lost; datagrams where the transport has them.
+ */
+#define ISCP_QOS_UNRELIABLE 0
+
+/**
+ * Points are kept until acknowledged, and reported when they could not be delivered.
+ */
+#define ISCP_QOS_RELIABLE 1
+
+/**
+ * The reliable channel, but nothing is sent again after a loss of the connection.
+ */
+#define ISCP_QOS_PARTIAL 2
+
+/**
+ * Everything written before is on its way.
+ */
+#define ISCP_FLUSH_SENT 0
+
+/**
+ * The server confirmed everything written before.
+ */
+#define ISCP_FLUSH_ACKNOWLEDGED 1
+
+/**
+ * Points that left in chunks.
+ */
+#define ISCP_UPSTREAM_STAT_TOTAL_POINTS 1
+
+/**
+ * Sequence number of the newest chunk; 0 before the first.
+ */
+#define ISCP_UPSTREAM_STAT_LAST_SEQUENCE_NUMBER 2
+
+/**
+ * Points that wait to be sent.
+ */
+#define ISCP_UPSTREAM_STAT_BUFFERED_POINTS 3
+
+/**
+ * Bytes of the points that wait to be sent, with their framing.
+ */
+#define ISCP_UPSTREAM_STAT_BUFFERED_BYTES 4
+
+/**
+ * Chunks sent and not acknowledged.
+ */
+#define ISCP_UPSTREAM_STAT_IN_FLIGHT_CHUNKS 5
+
+/**
+ * Bytes of the points in chunks sent and not acknowledged.
+ */
+#define ISCP_UPSTREAM_STAT_IN_FLIGHT_BYTES 6
+
+/**
+ * Points that the server refused, or that were given up.
+ */
+#define ISCP_UPSTREAM_STAT_FAILED_POINTS 7
+
+/**
+ * The node sent a base time: session, name, priority, elapsed time and base time.
+ */
+#define ISCP_METADATA_BASE_TIME 1
+
+/**
+ * An upstream was opened: stream, session and QoS.
+ */
+#define ISCP_METADATA_UPSTREAM_OPEN 2
+
+/**
+ * An upstream ended without being closed: stream and session.
+ */
+#define ISCP_METADATA_UPSTREAM_ABNORMAL_CLOSE 3
+
+/**
+ * An upstream was resumed: stream, session and QoS.
+ */
+#define ISCP_METADATA_UPSTREAM_RESUME 4
+
+/**
+ * An upstream was closed: stream, session, total points and final sequence number.
+ */
+#define ISCP_METADATA_UPSTREAM_NORMAL_CLOSE 5
+
+/**
+ * The node opened a downstream: stream and QoS.
+ */
+#define ISCP_METADATA_DOWNSTREAM_OPEN 6
+
+/**
+ * A downstream of the node ended without being closed: stream.
+ */
+#define ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE 7
+
+/**
+ * A downstream of the node was resumed: stream and QoS.
+ */
+#define ISCP_METADATA_DOWNSTREAM_RESUME 8
+
+/**
+ * A downstream of the node was closed: stream.
+ */
+#define ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE 9
+
+/**
+ * Chunks received.
+ */
+#define ISCP_DOWNSTREAM_STAT_CHUNKS 1
+
+/**
+ * Points received.
+ */
+#define ISCP_DOWNSTREAM_STAT_POINTS 2
+
+/**
+ * Chunks dropped because the application did not take them in time; never of a RELIABLE stream.
+ */
+#define ISCP_DOWNSTREAM_STAT_DROPPED_CHUNKS 3
+
+/**
+ * Points in the chunks that were dropped.
+ */
+#define ISCP_DOWNSTREAM_STAT_DROPPED_POINTS 4
+
+/**
+ * Metadata dropped because the application did not take it and more than 4096 waited.
+ */
+#define ISCP_DOWNSTREAM_STAT_DROPPED_METADATA 5
+
+/**
+ * Chunks that wait for the application.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS 6
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Version of the library that is running.
+ *
+ * @return the version, such as "0.1.0"; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_version(void);
+
+/**
+ * Version of the library that is running, as a number to compare with `ISCP_VERSION_NUMBER`.
+ *
+ * @return major * 10000 + minor * 100 + patch
+ *
+ * Thread: any. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_version_number(void);
+
+/**
+ * Highest version of the iSCP protocol that the library speaks.
+ *
+ * @return the version, "3.0.0"; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_protocol_version(void);
+
+/**
+ * Whether the library was built with a feature.
+ *
+ * @param name a feature: a transport ("websocket") or an encoding ("protobuf")
+ * @return true if it was; false for everything else, unknown names and NULL included
+ *
+ * Thread: any. Blocking: no. Lifetime: borrows `name` for the call. Since: 0.1.0.
+ */
+ISCP_API bool iscp_has_feature(const char *name);
+
+/**
+ * Closes every connection, waits until they and their callbacks have ended, and stops the library's
+ * threads. Connecting again starts them again.
+ *
+ * Not needed before the process exits: the library does nothing at exit, and its threads end with
+ * the process. Points that were not flushed are then lost.
+ *
+ * @param timeout_ms milliseconds to wait; -1 for ever
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_TIMEOUT` when something has not ended, in which case the call may be
+ *         repeated; `ISCP_ERR_IN_CALLBACK` on a thread of the library; `ISCP_ERR_INVALID_ARGUMENT`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: handles stay valid and must still be
+ * freed; their connections are closed. Since: 0.1.0.
+ */
+ISCP_API iscp_status_t iscp_shutdown(int32_t timeout_ms, struct iscp_error_t **out_error);
+
+/**
+ * Name of a status, such as `ISCP_ERR_TIMEOUT`.
+ *
+ * @param status a status
+ * @return the name, or "ISCP_ERR_UNKNOWN" for a number that is no status; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_status_name(iscp_status_t status);
+
+/**
+ * One sentence about a status, without a capital and a period.
+ *
+ * @param status a status
+ * @return the text, or "unknown status" for a number that is no status; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_status_text(iscp_status_t status);
+
+/**
+ * Name of a result code of the protocol, such as `AUTH_FAILED`.
+ *
+ * @param result_code a result code, as in `iscp_error_result_code` and `iscp_ack_cb`
+ * @return the name in the protocol's schema (docs/protocol/messages.md, section 3), or "UNKNOWN" for
+ *         a number the protocol does not assign; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_result_code_name(int32_t result_code);
+
+/**
+ * Status of the error, the same that the function returned.
+ *
+ * @param error an error, or NULL
+ * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_status_t iscp_error_code(const struct iscp_error_t *error);
+
+/**
+ * Message that names the culprit: the option, the address, the stream, what the server said.
+ *
+ * @param error an error, or NULL
+ * @return the message in English, UTF-8; "" for NULL; never NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: valid as long as the error. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_error_message(const struct iscp_error_t *error);
+
+/**
+ * Result code of the server, if it was the server that refused.
+ *
+ * @param error an error, or NULL
+ * @return the protocol's result code (docs/protocol/messages.md, section 3), or -1 when the error
+ *         does not come from an answer of the server
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int32_t iscp_error_result_code(const struct iscp_error_t *error);
+
+/**
+ * What the server said besides its result code.
+ *
+ * @param error an error, or NULL
+ * @return the server's text; "" when there is none; never NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: valid as long as the error. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_error_result_string(const struct iscp_error_t *error);
+
+/**
+ * Whether the same call may succeed later.
+ *
+ * @param error an error, or NULL
+ * @return true for time-outs, lost and refused connections, full buffers; false otherwise and for NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API bool iscp_error_is_retriable(const struct iscp_error_t *error);
+
+/**
+ * Whether the connection or stream the error belongs to can no longer be used.
+ *
+ * @param error an error, or NULL
+ * @return true when only a new connection helps; false otherwise and for NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API bool iscp_error_is_fatal(const struct iscp_error_t *error);
+
+/**
+ * Frees an error. Nothing happens for NULL.
+ *
+ * @param error an error that a function stored in `out_error`; not one that a callback was given
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the error and its texts end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_error_free(struct iscp_error_t *error);
+
+/**
+ * Sends log messages to a callback, or stops sending them.
+ *
+ * Without a callback the environment variable `ISCP_LOG` (`error`, `warn`, `info`, `debug` or
+ * `trace`) sends messages to standard error; it is read when the first connection is made.
+ *
+ * @param callback  receives the messages; NULL stops logging
+ * @param level     least important level that is logged, `ISCP_LOG_OFF` … `ISCP_LOG_TRACE`
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` after the last message, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for an unknown level; `ISCP_ERR_IN_CALLBACK` on a
+ *         thread of the library; `ISCP_ERR_RESOURCE` when there is no thread for it
+ *
+ * Thread: any but the library's own. Blocking: until the former callback has returned. Lifetime:
+ * `user_data` is needed until `release` is called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_log_set(iscp_log_cb callback,
+                           iscp_log_level_t level,
+                           void *user_data,
+                           iscp_release_cb release,
+                           struct iscp_error_t **out_error);
+
+/**
+ * Answers with a token.
+ *
+ * @param request   the question; freed by this call
+ * @param token     the access token, without a scheme word such as "Bearer"
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_BAD_HANDLE` when it was answered already; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8` for the token, in which case the question is still open
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows `token` for the call; the request
+ * ends. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_token_request_resolve(struct iscp_token_request_t *request,
+                                         const char *token,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Answers that there is no token. The attempt to connect fails with `ISCP_ERR_TOKEN_FAILED`.
+ *
+ * @param request   the question; freed by this call
+ * @param reason    why, for the error message
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_BAD_HANDLE` when it was answered already; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8` for the reason, in which case the question is still open
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows `reason` for the call; the
+ * request ends. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_token_request_reject(struct iscp_token_request_t *request,
+                                        const char *reason,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * Makes connection options with every option at its default.
+ *
+ * @return new options, to be freed with `iscp_conn_options_free`; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+ */
+ISCP_API struct iscp_conn_options_t *iscp_conn_options_new(void);
+
+/**
+ * Frees options. What was opened with them is not affected. Nothing happens for NULL.
+ *
+ * @param options the options, or NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_conn_options_free(struct iscp_conn_options_t *options);
+
+/**
+ * Sets an option by its name, as the typed setters do: for configuration files and bindings.
+ *
+ * The name is that of the typed setter after `set_`; numbers are decimal, booleans `true` or `false`.
+ *
+ * @param options   the options
+ * @param key       name of the option, such as "url"
+ * @param value     its value as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+ *         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set(struct iscp_conn_options_t *options,
+                                    const char *key,
+                                    const char *value,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets the address of the server. There is no default: connecting without one fails.
+ *
+ * @param options   the options
+ * @param url       the address, `ws://host:port/path`; intdash servers use the path
+ *                  `/api/iscp/connect`
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_url(struct iscp_conn_options_t *options,
+                                        const char *url,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets the id of this node, under which others receive its data. Default: empty, the server then
+ * chooses one.
+ *
+ * @param options   the options
+ * @param node_id   the id, usually a UUID as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_node_id(struct iscp_conn_options_t *options,
+                                            const char *node_id,
+                                            struct iscp_error_t **out_error);
+
+/**
+ * Sets the intdash project the connection belongs to. Default: none.
+ *
+ * @param options      the options
+ * @param project_uuid the UUID as text, or "" for none
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_project_uuid(struct iscp_conn_options_t *options,
+                                                 const char *project_uuid,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets an access token that never changes. Default: none. Replaces a token callback.
+ *
+ * @param options   the options
+ * @param token     the token, without a scheme word such as "Bearer"; "" for none
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_token(struct iscp_conn_options_t *options,
+                                          const char *token,
+                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how often both sides ask whether the other is still there. Default: 10000.
+ *
+ * @param options          the options
+ * @param ping_interval_ms milliseconds, a whole number of seconds, at least 1000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_ping_interval_ms(struct iscp_conn_options_t *options,
+                                                     uint32_t ping_interval_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
+ *
+ * @param options         the options
+ * @param ping_timeout_ms milliseconds, a whole number of seconds, at least 1000
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_ping_timeout_ms(struct iscp_conn_options_t *options,
+                                                    uint32_t ping_timeout_ms,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
+ *
+ * @param options            the options
+ * @param connect_timeout_ms milliseconds, at least 1
+ * @param out_error          receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_connect_timeout_ms(struct iscp_conn_options_t *options,
+                                                       uint32_t connect_timeout_ms,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets how long the server may take to answer a request. Default: 10000.
+ *
+ * @param options             the options
+ * @param response_timeout_ms milliseconds, at least 1
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_response_timeout_ms(struct iscp_conn_options_t *options,
+                                                        uint32_t response_timeout_ms,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how long closing the connection may take, its streams included. Default: 10000.
+ *
+ * @param options          the options
+ * @param close_timeout_ms milliseconds, at least 1
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_close_timeout_ms(struct iscp_conn_options_t *options,
+                                                     uint32_t close_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the largest message accepted from the server. Default: 67108864.
+ *
+ * @param options          the options
+ * @param max_message_size bytes, 1024 to 1073741824
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_max_message_size(struct iscp_conn_options_t *options,
+                                                     size_t max_message_size,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
+ * token.
+ *
+ * @param options   the options
+ * @param callback  asked for a token on the connection's dispatcher thread
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_token_callback(struct iscp_conn_options_t *options,
+                                                   iscp_token_cb callback,
+                                                   void *user_data,
+                                                   iscp_release_cb release,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told when the connection ended.
+ *
+ * @param options   the options
+ * @param callback  told once per connection, after every other callback of it: the error is NULL when
+ *                  the application closed the connection
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *options,
+                                                    iscp_closed_cb callback,
+                                                    void *user_data,
+                                                    iscp_release_cb release,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Connects to a server: asks the token source, opens the transport, and introduces itself.
+ *
+ * @param options   where and how; copied
+ * @param callback  told how it ended; must not be NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_INVALID_OPTION`, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown, `ISCP_ERR_RESOURCE` when no
+ *         thread can be started
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_connect(const struct iscp_conn_options_t *options,
+                           iscp_connect_cb callback,
+                           void *user_data,
+                           struct iscp_error_t **out_error);
+
+/**
+ * Connects to a server and waits for it, as `iscp_connect` does without waiting.
+ *
+ * @param options    where and how; copied
+ * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow. An attempt
+ *                   that takes longer is abandoned
+ * @param out_conn   receives the connection, to be freed with `iscp_conn_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_connect` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_RESOLVE`, `ISCP_ERR_CONNECT_FAILED`, `ISCP_ERR_HANDSHAKE` for the transport;
+ *         `ISCP_ERR_TOKEN_FAILED`, `ISCP_ERR_UNAUTHORIZED`, `ISCP_ERR_REFUSED`,
+ *         `ISCP_ERR_INCOMPATIBLE_VERSION`, `ISCP_ERR_DISCONNECTED`, `ISCP_ERR_CONNECTION_LOST`,
+ *         `ISCP_ERR_MALFORMED_MESSAGE`, `ISCP_ERR_PROTOCOL_VIOLATION` for the server
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the connection is owned by the caller.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_connect_wait(const struct iscp_conn_options_t *options,
+                                int32_t timeout_ms,
+                                struct iscp_conn_t **out_conn,
+                                struct iscp_error_t **out_error);
+
+/**
+ * Flushes and closes every stream, says goodbye to the server and closes the transport.
+ *
+ * @param conn      the connection
+ * @param callback  told how it ended, or NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the connection must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_close(struct iscp_conn_t *conn,
+                              iscp_done_cb callback,
+                              void *user_data,
+                              struct iscp_error_t **out_error);
+
+/**
+ * Closes a connection and waits for it, as `iscp_conn_close` does without waiting.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 as long as the close time-out of the options allows
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_close` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_CONNECTION_LOST` and others when the connection broke meanwhile
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the connection must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_close_wait(struct iscp_conn_t *conn,
+                                   int32_t timeout_ms,
+                                   struct iscp_error_t **out_error);
+
+/**
+ * Sends a base time, which ties the elapsed times of a session to a clock; readers receive it as
+ * metadata.
+ *
+ * @param conn            the connection
+ * @param session_id      session the time belongs to
+ * @param name            name of the clock, such as "edge_rtc" or "manual"
+ * @param priority        priority among the base times of the session; Go clients keep the low 8 bits
+ * @param elapsed_time_ns elapsed time that corresponds to `base_time_ns`, in nanoseconds, not negative
+ * @param base_time_ns    the clock, nanoseconds since the Unix epoch
+ * @param persist         whether the server stores it in the session
+ * @param callback        told whether the server took it, or NULL
+ * @param user_data       handed to the callback
+ * @param out_error       receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the texts for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_base_time(struct iscp_conn_t *conn,
+                                       const char *session_id,
+                                       const char *name,
+                                       uint32_t priority,
+                                       int64_t elapsed_time_ns,
+                                       int64_t base_time_ns,
+                                       bool persist,
+                                       iscp_done_cb callback,
+                                       void *user_data,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Sends a base time and waits until the server took it, as `iscp_conn_send_base_time` does without
+ * waiting.
+ *
+ * @param conn            the connection
+ * @param session_id      session the time belongs to
+ * @param name            name of the clock
+ * @param priority        priority among the base times of the session
+ * @param elapsed_time_ns elapsed time that corresponds to `base_time_ns`, in nanoseconds, not negative
+ * @param base_time_ns    the clock, nanoseconds since the Unix epoch
+ * @param persist         whether the server stores it in the session
+ * @param timeout_ms      milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_send_base_time` returns; `ISCP_ERR_IN_CALLBACK`;
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: borrows the texts for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_base_time_wait(struct iscp_conn_t *conn,
+                                            const char *session_id,
+                                            const char *name,
+                                            uint32_t priority,
+                                            int64_t elapsed_time_ns,
+                                            int64_t base_time_ns,
+                                            bool persist,
+                                            int32_t timeout_ms,
+                                            struct iscp_error_t **out_error);
+
+/**
+ * State of a connection.
+ *
+ * @param conn the connection
+ * @return `ISCP_CONN_STATE_CONNECTED` or `ISCP_CONN_STATE_CLOSED`; the latter for something that is
+ *         no connection too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_conn_state_t iscp_conn_state(const struct iscp_conn_t *conn);
+
+/**
+ * Protocol version that holds on a connection, as agreed with the server.
+ *
+ * @param conn the connection
+ * @return the version, such as "3.0.0"; "" for something that is no connection; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the connection is not
+ * freed. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_conn_protocol_version(const struct iscp_conn_t *conn);
+
+/**
+ * A number about a connection.
+ *
+ * @param conn      the connection
+ * @param stat      which number: one of the `ISCP_CONN_STAT_…` constants
+ * @param out_value receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_stat(const struct iscp_conn_t *conn,
+                             iscp_conn_stat_t stat,
+                             uint64_t *out_value);
+
+/**
+ * Adds an owner to a connection: it then takes one more `iscp_conn_free`.
+ *
+ * @param conn the connection
+ * @return the same connection; NULL for NULL and for something that is no connection
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_conn_t *iscp_conn_ref(struct iscp_conn_t *conn);
+
+/**
+ * Frees a connection. Unless it was closed, it is closed in the background once its streams have
+ * been freed too. Nothing happens for NULL.
+ *
+ * @param conn the connection, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
+ * on other threads end in order. Since: 0.1.0.
+ */
+ISCP_API void iscp_conn_free(struct iscp_conn_t *conn);
+
+/**
+ * Makes upstream options with every option at its default.
+ *
+ * @return new options, to be freed with `iscp_upstream_options_free`; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+ */
+ISCP_API struct iscp_upstream_options_t *iscp_upstream_options_new(void);
+
+/**
+ * Frees options. What was opened with them is not affected. Nothing happens for NULL.
+ *
+ * @param options the options, or NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_upstream_options_free(struct iscp_upstream_options_t *options);
+
+/**
+ * Sets an option by its name, as the typed setters do: for configuration files and bindings.
+ *
+ * The name is that of the typed setter after `set_`; numbers are decimal, booleans `true` or `false`.
+ *
+ * @param options   the options
+ * @param key       name of the option, such as "qos"
+ * @param value     its value as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+ *         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set(struct iscp_upstream_options_t *options,
+                                        const char *key,
+                                        const char *value,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets the session the data belongs to. Default: empty.
+ *
+ * @param options    the options
+ * @param session_id the id, usually a UUID as text
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_session_id(struct iscp_upstream_options_t *options,
+                                                   const char *session_id,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
+ *
+ * @param options   the options
+ * @param qos       `ISCP_QOS_UNRELIABLE`, `ISCP_QOS_RELIABLE` or `ISCP_QOS_PARTIAL`
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_qos(struct iscp_upstream_options_t *options,
+                                            iscp_qos_t qos,
+                                            struct iscp_error_t **out_error);
+
+/**
+ * Sets how often the server acknowledges. Default: 100.
+ *
+ * @param options         the options
+ * @param ack_interval_ms milliseconds; 0 for an acknowledgement of every chunk at once
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_ack_interval_ms(struct iscp_upstream_options_t *options,
+                                                        uint32_t ack_interval_ms,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how long the server keeps the stream after the connection was lost. Default: 60000.
+ *
+ * @param options            the options
+ * @param expiry_interval_ms milliseconds, a whole number of seconds
+ * @param out_error          receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_expiry_interval_ms(struct iscp_upstream_options_t *options,
+                                                           uint32_t expiry_interval_ms,
+                                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the server stores the data in the session. Default: false.
+ *
+ * @param options   the options
+ * @param persist   whether it does
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_persist(struct iscp_upstream_options_t *options,
+                                                bool persist,
+                                                struct iscp_error_t **out_error);
+
+/**
+ * Announces a data id when the stream is opened, so that the server gives it an alias from the start.
+ * May be called several times; data ids that are not announced may be written all the same.
+ *
+ * @param options   the options
+ * @param data_id   the data id as text, `type:name`
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_data_id(struct iscp_upstream_options_t *options,
+                                                const char *data_id,
+                                                struct iscp_error_t **out_error);
+
+/**
+ * Sets when written points are sent: `none` (only by `iscp_upstream_flush`, by closing, and when the
+ * buffer is full), `interval`, `size`, `interval_or_size`, or `immediate` (at every write). Default:
+ * `interval_or_size`.
+ *
+ * @param options      the options
+ * @param flush_policy the name of the policy
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_flush_policy(struct iscp_upstream_options_t *options,
+                                                     const char *flush_policy,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a point stays buffered, for the policies `interval` and `interval_or_size`. Default:
+ * 100.
+ *
+ * @param options           the options
+ * @param flush_interval_ms milliseconds, at least 1
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_flush_interval_ms(struct iscp_upstream_options_t *options,
+                                                          uint32_t flush_interval_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how many payload bytes are buffered before they are sent, for the policies `size` and
+ * `interval_or_size`. Default: 10000.
+ *
+ * @param options    the options
+ * @param flush_size bytes, at least 1
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_flush_size(struct iscp_upstream_options_t *options,
+                                                   size_t flush_size,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
+ *
+ * @param options          the options
+ * @param close_timeout_ms milliseconds, at least 1
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_options_t *options,
+                                                         uint32_t close_timeout_ms,
+                                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of points may wait to be sent. Default: 8388608.
+ *
+ * @param options      the options
+ * @param buffer_limit bytes, at least 1024
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_buffer_limit(struct iscp_upstream_options_t *options,
+                                                     size_t buffer_limit,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE;
+ * further points stay in the buffer. Default: 33554432.
+ *
+ * @param options         the options
+ * @param in_flight_limit bytes, at least 1024
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_options_t *options,
+                                                        size_t in_flight_limit,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
+ * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
+ * Default: `block`.
+ *
+ * @param options       the options
+ * @param buffer_policy the name of the policy
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_buffer_policy(struct iscp_upstream_options_t *options,
+                                                      const char *buffer_policy,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a write waits for space in the buffer. Default: 10000.
+ *
+ * @param options          the options
+ * @param write_timeout_ms milliseconds, at least 1
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_write_timeout_ms(struct iscp_upstream_options_t *options,
+                                                         uint32_t write_timeout_ms,
+                                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told what the server said about every chunk.
+ *
+ * @param options   the options
+ * @param callback  told once per chunk
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_options_t *options,
+                                                     iscp_ack_cb callback,
+                                                     void *user_data,
+                                                     iscp_release_cb release,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told how the stream ended, and what could not be delivered.
+ *
+ * @param options   the options
+ * @param callback  told once per stream
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_options_t *options,
+                                                        iscp_upstream_closed_cb callback,
+                                                        void *user_data,
+                                                        iscp_release_cb release,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Opens an upstream.
+ *
+ * @param conn      the connection
+ * @param options   how; copied; NULL for the defaults
+ * @param callback  told how it ended; must not be NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_open(struct iscp_conn_t *conn,
+                                 const struct iscp_upstream_options_t *options,
+                                 iscp_upstream_open_cb callback,
+                                 void *user_data,
+                                 struct iscp_error_t **out_error);
+
+/**
+ * Opens an upstream and waits for it, as `iscp_upstream_open` does without waiting.
+ *
+ * @param conn         the connection
+ * @param options      how; copied; NULL for the defaults
+ * @param timeout_ms   milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_upstream receives the upstream, to be freed with `iscp_upstream_free`; NULL on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_upstream_open` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the upstream is owned by the caller.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_open_wait(struct iscp_conn_t *conn,
+                                      const struct iscp_upstream_options_t *options,
+                                      int32_t timeout_ms,
+                                      struct iscp_upstream_t **out_upstream,
+                                      struct iscp_error_t **out_error);
+
+/**
+ * Makes a data id known to an upstream, so that points can be written to it.
+ *
+ * @param upstream    the upstream
+ * @param name        name; `/` separates levels; not empty, no `#` and `+`
+ * @param type        type; `/` separates levels; no `#` and `+`
+ * @param out_data_id receives the data id, the same for the same name and type; 0 on failure
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a name or type that is not allowed;
+ *         `ISCP_ERR_TOO_LARGE` when the upstream has 65536 data ids already;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the texts for the call; the data
+ * id is valid as long as the upstream. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_data_id(struct iscp_upstream_t *upstream,
+                                    const char *name,
+                                    const char *type,
+                                    iscp_data_id_t *out_data_id,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Writes a point. It is sent when the flush policy says so.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
+ *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
+ *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
+ * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
+                                  iscp_data_id_t data_id,
+                                  int64_t elapsed_time_ns,
+                                  const uint8_t *payload,
+                                  size_t payload_len);
+
+/**
+ * Writes several points of one data id, in order. It stops at the first that cannot be written.
+ *
+ * @param upstream    the upstream
+ * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @param out_written receives how many were written, or NULL
+ * @return as `iscp_upstream_write`, for the first point that was not written
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
+                                         iscp_data_id_t data_id,
+                                         const struct iscp_data_point_t *points,
+                                         size_t point_count,
+                                         size_t *out_written);
+
+/**
+ * Sends everything written before, whatever the flush policy.
+ *
+ * @param upstream   the upstream
+ * @param level      what counts as done: `ISCP_FLUSH_SENT` or `ISCP_FLUSH_ACKNOWLEDGED`
+ * @param timeout_ms milliseconds the operation may take, at least 0; then it fails with
+ *                   `ISCP_ERR_TIMEOUT`, and the points stay on their way
+ * @param callback   told how it ended, or NULL
+ * @param user_data  handed to the callback
+ * @param out_error  receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: nothing is kept. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_flush(struct iscp_upstream_t *upstream,
+                                  iscp_flush_level_t level,
+                                  int32_t timeout_ms,
+                                  iscp_done_cb callback,
+                                  void *user_data,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Sends everything written before and waits, as `iscp_upstream_flush` does without waiting.
+ *
+ * @param upstream   the upstream
+ * @param level      what to wait for: `ISCP_FLUSH_SENT` or `ISCP_FLUSH_ACKNOWLEDGED`
+ * @param timeout_ms milliseconds to wait; -1 as long as the connection lives
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_upstream_flush` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED` when the server refused a chunk; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: nothing is kept. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_flush_wait(struct iscp_upstream_t *upstream,
+                                       iscp_flush_level_t level,
+                                       int32_t timeout_ms,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Sends everything written, waits until the server confirmed it, and closes the stream.
+ *
+ * @param upstream      the upstream
+ * @param close_session whether the server closes the session too
+ * @param callback      told how it ended, or NULL
+ * @param user_data     handed to the callback
+ * @param out_error     receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the upstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the upstream must still be freed; writes
+ * fail from now on. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_close(struct iscp_upstream_t *upstream,
+                                  bool close_session,
+                                  iscp_done_cb callback,
+                                  void *user_data,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Closes an upstream and waits for it, as `iscp_upstream_close` does without waiting.
+ *
+ * @param upstream      the upstream
+ * @param close_session whether the server closes the session too
+ * @param timeout_ms    milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK` when the server confirmed every point; what `iscp_upstream_close` returns;
+ *         `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED` when the server refused a
+ *         chunk or the request; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the upstream must still be freed;
+ * writes fail from now on. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_close_wait(struct iscp_upstream_t *upstream,
+                                       bool close_session,
+                                       int32_t timeout_ms,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * A number about an upstream.
+ *
+ * @param upstream  the upstream
+ * @param stat      which number: one of the `ISCP_UPSTREAM_STAT_…` constants
+ * @param out_value receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_stat(const struct iscp_upstream_t *upstream,
+                                 iscp_upstream_stat_t stat,
+                                 uint64_t *out_value);
+
+/**
+ * Id that the server gave an upstream.
+ *
+ * @param upstream the upstream
+ * @return the id; all zero for something that is no upstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_upstream_id(const struct iscp_upstream_t *upstream);
+
+/**
+ * Clock of the server when an upstream was opened.
+ *
+ * @param upstream the upstream
+ * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
+ *         no upstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_upstream_server_time_ns(const struct iscp_upstream_t *upstream);
+
+/**
+ * Frees an upstream. Unless it was closed, it is closed in the background: what was written is still
+ * sent as long as the connection lives. Nothing happens for NULL.
+ *
+ * @param upstream the upstream, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
+ * on other threads end in order. Since: 0.1.0.
+ */
+ISCP_API void iscp_upstream_free(struct iscp_upstream_t *upstream);
+
+/**
+ * Number of a chunk in its upstream.
+ *
+ * @param chunk the chunk
+ * @return the sequence number, from 1; 0 for something that is no chunk
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_chunk_sequence_number(const struct iscp_chunk_t *chunk);
+
+/**
+ * Node that sent a chunk.
+ *
+ * @param chunk the chunk
+ * @return its id; "" for something that is no chunk; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the chunk. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_chunk_source_node_id(const struct iscp_chunk_t *chunk);
+
+/**
+ * Session that a chunk belongs to.
+ *
+ * @param chunk the chunk
+ * @return its id; "" for something that is no chunk; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the chunk. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_chunk_session_id(const struct iscp_chunk_t *chunk);
+
+/**
+ * Upstream that a chunk belongs to.
+ *
+ * @param chunk the chunk
+ * @return id of the upstream; all zero for something that is no chunk
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_chunk_upstream_id(const struct iscp_chunk_t *chunk);
+
+/**
+ * Number of groups in a chunk: one for each run of points of a data id. 0 for an empty chunk.
+ *
+ * @param chunk the chunk
+ * @return the number; 0 for something that is no chunk too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_chunk_group_count(const struct iscp_chunk_t *chunk);
+
+/**
+ * Number of points in all groups of a chunk.
+ *
+ * @param chunk the chunk
+ * @return the number; 0 for something that is no chunk too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_chunk_point_count(const struct iscp_chunk_t *chunk);
+
+/**
+ * One group of a chunk: its data id and its points.
+ *
+ * @param chunk           the chunk
+ * @param group           number of the group, from 0
+ * @param out_name        receives the name of the data id, or NULL; NULL on failure
+ * @param out_type        receives the type of the data id, or NULL; NULL on failure
+ * @param out_points      receives an array of points in the sender's order, or NULL; NULL on failure
+ * @param out_point_count receives how many there are, or NULL; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such group;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: texts, points and their payloads are valid
+ * as long as the chunk. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_chunk_group(const struct iscp_chunk_t *chunk,
+                               size_t group,
+                               const char **out_name,
+                               const char **out_type,
+                               const struct iscp_data_point_t **out_points,
+                               size_t *out_point_count);
+
+/**
+ * Adds an owner to a chunk: it then takes one more `iscp_chunk_free`. Keeps a chunk beyond the
+ * callback that received it.
+ *
+ * @param chunk the chunk
+ * @return the same chunk; NULL for NULL and for something that is no chunk
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_chunk_t *iscp_chunk_ref(const struct iscp_chunk_t *chunk);
+
+/**
+ * Frees a chunk. Nothing happens for NULL.
+ *
+ * @param chunk a chunk from `iscp_downstream_next_chunk_wait` or `iscp_chunk_ref`, or NULL; not one
+ *              that a callback was given
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: everything read from it ends with its
+ * last owner. Since: 0.1.0.
+ */
+ISCP_API void iscp_chunk_free(struct iscp_chunk_t *chunk);
+
+/**
+ * Kind of metadata.
+ *
+ * @param metadata the metadata
+ * @return one of the `ISCP_METADATA_…` constants, or one of a later version; 0 for something that is
+ *         no metadata
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_metadata_kind_t iscp_metadata_kind(const struct iscp_metadata_t *metadata);
+
+/**
+ * Node that metadata is about.
+ *
+ * @param metadata the metadata
+ * @return its id; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the metadata. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_metadata_source_node_id(const struct iscp_metadata_t *metadata);
+
+/**
+ * Session that metadata is about.
+ *
+ * @param metadata the metadata
+ * @return its id, for base times and upstreams; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the metadata. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_metadata_session_id(const struct iscp_metadata_t *metadata);
+
+/**
+ * Stream that metadata is about.
+ *
+ * @param metadata the metadata
+ * @return its id, for upstreams and downstreams
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_metadata_stream_id(const struct iscp_metadata_t *metadata);
+
+/**
+ * QoS of the stream that metadata is about.
+ *
+ * @param metadata the metadata
+ * @return the QoS, for opened and resumed streams
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_qos_t iscp_metadata_qos(const struct iscp_metadata_t *metadata);
+
+/**
+ * Name of the clock of a base time.
+ *
+ * @param metadata the metadata
+ * @return the name; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the metadata. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_metadata_name(const struct iscp_metadata_t *metadata);
+
+/**
+ * Priority of a base time among those of its session.
+ *
+ * @param metadata the metadata
+ * @return the priority
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_metadata_priority(const struct iscp_metadata_t *metadata);
+
+/**
+ * Elapsed time that corresponds to a base time.
+ *
+ * @param metadata the metadata
+ * @return nanoseconds since the time origin of the session
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_metadata_elapsed_time_ns(const struct iscp_metadata_t *metadata);
+
+/**
+ * The clock of a base time.
+ *
+ * @param metadata the metadata
+ * @return nanoseconds since the Unix epoch
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_metadata_base_time_ns(const struct iscp_metadata_t *metadata);
+
+/**
+ * Points that the sender of a closed upstream counted.
+ *
+ * @param metadata the metadata
+ * @return the number
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_metadata_total_points(const struct iscp_metadata_t *metadata);
+
+/**
+ * Last sequence number of a closed upstream.
+ *
+ * @param metadata the metadata
+ * @return the number; 0 when it sent no chunk
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_metadata_final_sequence_number(const struct iscp_metadata_t *metadata);
+
+/**
+ * Name of a kind of metadata, such as "upstream_open".
+ *
+ * @param kind a kind
+ * @return the name, or "unknown"; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_metadata_kind_name(iscp_metadata_kind_t kind);
+
+/**
+ * Adds an owner to metadata: it then takes one more `iscp_metadata_free`. Keeps metadata beyond the
+ * callback that received it.
+ *
+ * @param metadata the metadata
+ * @return the same metadata; NULL for NULL and for something that is no metadata
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_metadata_t *iscp_metadata_ref(const struct iscp_metadata_t *metadata);
+
+/**
+ * Frees metadata. Nothing happens for NULL.
+ *
+ * @param metadata metadata from `iscp_downstream_next_metadata_wait` or `iscp_metadata_ref`, or NULL;
+ *                 not that which a callback was given
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: everything read from it ends with its
+ * last owner. Since: 0.1.0.
+ */
+ISCP_API void iscp_metadata_free(struct iscp_metadata_t *metadata);
+
+/**
+ * Makes downstream options with every option at its default.
+ *
+ * @return new options, to be freed with `iscp_downstream_options_free`; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+ */
+ISCP_API struct iscp_downstream_options_t *iscp_downstream_options_new(void);
+
+/**
+ * Frees options. What was opened with them is not affected. Nothing happens for NULL.
+ *
+ * @param options the options, or NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_downstream_options_free(struct iscp_downstream_options_t *options);
+
+/**
+ * Sets an option by its name, as the typed setters do: for configuration files and bindings.
+ *
+ * The name is that of the typed setter after `set_`; numbers are decimal, booleans `true` or `false`.
+ *
+ * @param options   the options
+ * @param key       name of the option, such as "qos"
+ * @param value     its value as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+ *         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set(struct iscp_downstream_options_t *options,
+                                          const char *key,
+                                          const char *value,
+                                          struct iscp_error_t **out_error);
+
+/**
+ * Adds a filter: points of a node whose data id matches. May be called several times; a point is
+ * received once, however many filters match it.
+ *
+ * `/` separates the levels of names and types; `+` stands for one level, `#` for the rest, and alone
+ * for everything (docs/protocol/behaviour.md, section 6.2). Metadata of the node is received too.
+ *
+ * @param options        the options
+ * @param source_node_id id of the node whose data is wanted
+ * @param filter         pattern as text, `type:name`; "#:#" for everything of the node
+ * @param out_error      receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a pattern of another form; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_add_filter(struct iscp_downstream_options_t *options,
+                                                 const char *source_node_id,
+                                                 const char *filter,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
+ *
+ * @param options   the options
+ * @param qos       `ISCP_QOS_UNRELIABLE`, `ISCP_QOS_RELIABLE` or `ISCP_QOS_PARTIAL`
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_qos(struct iscp_downstream_options_t *options,
+                                              iscp_qos_t qos,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets how long the server keeps the stream after the connection was lost. Default: 60000.
+ *
+ * @param options            the options
+ * @param expiry_interval_ms milliseconds, a whole number of seconds
+ * @param out_error          receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_expiry_interval_ms(struct iscp_downstream_options_t *options,
+                                                             uint32_t expiry_interval_ms,
+                                                             struct iscp_error_t **out_error);
+
+/**
+ * Announces a data id when the stream is opened, so that the server uses an alias for it from the
+ * start. May be called several times.
+ *
+ * @param options   the options
+ * @param data_id   the data id as text, `type:name`
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_data_id(struct iscp_downstream_options_t *options,
+                                                  const char *data_id,
+                                                  struct iscp_error_t **out_error);
+
+/**
+ * Sets how often chunks that the application took are acknowledged. Default: 100.
+ *
+ * @param options         the options
+ * @param ack_interval_ms milliseconds, at least 1
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_ack_interval_ms(struct iscp_downstream_options_t *options,
+                                                          uint32_t ack_interval_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the server leaves out chunks of which no point matches. Default: false.
+ *
+ * @param options          the options
+ * @param omit_empty_chunk whether it does
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_omit_empty_chunk(struct iscp_downstream_options_t *options,
+                                                           bool omit_empty_chunk,
+                                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets how long closing waits for the last acknowledgement to be confirmed. Default: 10000.
+ *
+ * @param options          the options
+ * @param close_timeout_ms milliseconds, at least 1
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstream_options_t *options,
+                                                           uint32_t close_timeout_ms,
+                                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
+ * `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
+ *
+ * @param options      the options
+ * @param buffer_limit bytes, at least 1024
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_buffer_limit(struct iscp_downstream_options_t *options,
+                                                       size_t buffer_limit,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told how the stream ended.
+ *
+ * @param options   the options
+ * @param callback  told once per stream, after every other callback of it: the error is NULL when the
+ *                  application closed the stream
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream_options_t *options,
+                                                          iscp_closed_cb callback,
+                                                          void *user_data,
+                                                          iscp_release_cb release,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Opens a downstream.
+ *
+ * @param conn      the connection
+ * @param options   what to receive, and how; copied; must not be NULL, since without a filter nothing
+ *                  is received
+ * @param callback  told how it ended; must not be NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_open(struct iscp_conn_t *conn,
+                                   const struct iscp_downstream_options_t *options,
+                                   iscp_downstream_open_cb callback,
+                                   void *user_data,
+                                   struct iscp_error_t **out_error);
+
+/**
+ * Opens a downstream and waits for it, as `iscp_downstream_open` does without waiting.
+ *
+ * @param conn           the connection
+ * @param options        what to receive, and how; copied; must not be NULL
+ * @param timeout_ms     milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_downstream receives the downstream, to be freed with `iscp_downstream_free`; NULL on
+ *                       failure
+ * @param out_error      receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_downstream_open` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream is owned by the caller.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
+                                        const struct iscp_downstream_options_t *options,
+                                        int32_t timeout_ms,
+                                        struct iscp_downstream_t **out_downstream,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * Hands chunks to a callback from now on, beginning with those received before. Can be set once.
+ *
+ * @param downstream the downstream
+ * @param callback   receives the chunks
+ * @param user_data  handed to the callback
+ * @param release    called with `user_data` after the last chunk, or NULL
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
+ *         why the stream ended; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_read(struct iscp_downstream_t *downstream,
+                                   iscp_chunk_cb callback,
+                                   void *user_data,
+                                   iscp_release_cb release,
+                                   struct iscp_error_t **out_error);
+
+/**
+ * Hands metadata to a callback from now on, beginning with that received before. Can be set once.
+ *
+ * @param downstream the downstream
+ * @param callback   receives the metadata
+ * @param user_data  handed to the callback
+ * @param release    called with `user_data` after the last metadata, or NULL
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
+ *         why the stream ended; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_read_metadata(struct iscp_downstream_t *downstream,
+                                            iscp_metadata_cb callback,
+                                            void *user_data,
+                                            iscp_release_cb release,
+                                            struct iscp_error_t **out_error);
+
+/**
+ * Takes the next chunk.
+ *
+ * @param downstream   the downstream
+ * @param timeout_ms   milliseconds to wait; -1 until there is one or the stream ends; 0 to try
+ * @param out_chunk receives the chunk, to be freed with `iscp_chunk_free`; NULL on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the stream
+ *         ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK` unless
+ *         `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the chunk is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_next_chunk_wait(struct iscp_downstream_t *downstream,
+                                              int32_t timeout_ms,
+                                              struct iscp_chunk_t **out_chunk,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Takes the next metadata.
+ *
+ * @param downstream   the downstream
+ * @param timeout_ms   milliseconds to wait; -1 until there is some or the stream ends; 0 to try
+ * @param out_metadata receives the metadata, to be freed with `iscp_metadata_free`; NULL on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the stream
+ *         ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK` unless
+ *         `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the metadata is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_next_metadata_wait(struct iscp_downstream_t *downstream,
+                                                 int32_t timeout_ms,
+                                                 struct iscp_metadata_t **out_metadata,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a chunk or
+ * metadata to take, or the stream has ended.
+ *
+ * It is level-triggered and belongs to the stream: never read, write or close it. When it is
+ * readable, take chunks and metadata with a `timeout_ms` of 0 until both answer
+ * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended.
+ *
+ * @param downstream the downstream
+ * @param out_fd     receives the descriptor, the same at every call; -1 on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor left;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the downstream is not
+ * freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_pollable(struct iscp_downstream_t *downstream,
+                                       int32_t *out_fd,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Acknowledges what the application took and closes the stream. What was received stays readable.
+ *
+ * @param downstream the downstream
+ * @param callback   told how it ended, or NULL
+ * @param user_data  handed to the callback
+ * @param out_error  receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
+                                    iscp_done_cb callback,
+                                    void *user_data,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
+ *
+ * @param downstream the downstream
+ * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
+                                         int32_t timeout_ms,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * A number about a downstream.
+ *
+ * @param downstream the downstream
+ * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
+ * @param out_value  receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
+                                   iscp_downstream_stat_t stat,
+                                   uint64_t *out_value);
+
+/**
+ * Id that the server gave a downstream.
+ *
+ * @param downstream the downstream
+ * @return the id; all zero for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
+
+/**
+ * Clock of the server when a downstream was opened.
+ *
+ * @param downstream the downstream
+ * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
+ *         no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
+
+/**
+ * Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
+ *
+ * @param downstream the downstream, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
+ * on other threads end in order, and its callbacks are released once they have returned.
+ * Since: 0.1.0.
+ */
+ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ISCP_ISCP_H */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Whether the library that is running fits the header: the same major version, and before 1.0 the
+ * same minor version, and not older.
+ *
+ * @return true when it does
+ *
+ * Thread: any. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+static inline bool iscp_check_version(void) {
+    uint32_t running = iscp_version_number();
+    return running / 100 == ISCP_VERSION_NUMBER / 100 && running >= ISCP_VERSION_NUMBER;
+}
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Checks that this machine has what a build needs; as root on a Debian-like system, installs what is missing.
+#
+#   scripts/setup.sh demo    a compiler, CMake and Rust
+#   scripts/setup.sh test    everything the tests use (the default)
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+mode=${1:-test}
+packages=()
+lacking=
+
+# need PACKAGES COMMAND...: the command succeeds, or the packages are missing.
+need() {
+    local missing
+    read -ra missing <<<"$1"
+    shift
+    if ! "$@" >/dev/null 2>&1; then
+        packages+=("${missing[@]}")
+        mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    fi
+}
+
+# compiles COMPILER LANGUAGE HEADER: the compiler is there, and so are its headers and libraries.
+compiles() {
+    echo 'int main() { return 0; }' | "$1" -x "$2" -include "$3" -o /dev/null -
+}
+
+# at_least WANTED FOUND: compares versions.
+at_least() {
+    [[ -n $2 && $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$1" ]]
+}
+cmake_is_new() {
+    at_least 3.16 "$(cmake --version | sed -n 's/^cmake version //p')"
+}
+build_tool() {
+    command -v ninja || command -v make
+}
+
+check_packages() {
+    packages=()
+    need "gcc libc6-dev" compiles gcc c stdio.h
+    need "cmake" cmake_is_new
+    need "ninja-build" build_tool
+    # The demo's examples are configured together with the C++ ones.
+    need "g++" compiles g++ c++ new
+    [[ $mode == test ]] || return 0
+    need "clang" compiles clang c stdio.h
+    need "clang" compiles clang++ c++ new
+    need "clang-format" command -v clang-format
+    need "make" command -v make
+    need "pkg-config" command -v pkg-config
+    need "valgrind" command -v valgrind
+    need "binutils" command -v readelf
+}
+
+check_rust() {
+    local wanted found component missing=()
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+    found=$(cargo --version 2>/dev/null | awk '{print $2}' || true)
+    if ! at_least "$wanted" "$found"; then
+        # Not installed from here: Debian's Rust is too old, and another toolchain is its owner's decision.
+        echo "setup: Rust $wanted or newer is needed, this machine has ${found:-none}. Install it with" >&2
+        echo "  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y" >&2
+        echo "or, where rustup is already there, with" >&2
+        echo "  rustup update stable" >&2
+        lacking=yes
+        return 0
+    fi
+    [[ $mode == test ]] || return 0
+    for component in rustfmt clippy; do
+        "cargo-${component/rust/}" --version >/dev/null 2>&1 || missing+=("$component")
+    done
+    if ((${#missing[@]})); then
+        echo "setup: cargo lacks ${missing[*]}. Install with" >&2
+        echo "  rustup component add ${missing[*]}" >&2
+        lacking=yes
+    fi
+}
+
+case $mode in
+demo | test) ;;
+*)
+    echo "usage: scripts/setup.sh [demo|test]" >&2
+    exit 2
+    ;;
+esac
+
+check_packages
+if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+    echo "setup: installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    check_packages
+fi
+if ((${#packages[@]})); then
+    echo "setup: missing: ${packages[*]}. On Debian or Ubuntu install with" >&2
+    echo "  sudo apt-get install --no-install-recommends ${packages[*]}" >&2
+    lacking=yes
+fi
+check_rust
+[[ -z $lacking ]] || exit 1
+echo "setup: everything for '$mode' is there"

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Runs every check of the repository, cheapest first, and stops at the first that fails.
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+scripts/setup.sh test
+
+build=build/test
+step=
+timings=()
+
+finish() {
+    local status=$?
+    if ((${#timings[@]})); then
+        printf '\n%s\n' "Seconds per step:"
+        printf '%s\n' "${timings[@]}"
+    fi
+    if [[ $status -ne 0 && -n $step ]]; then
+        printf '\nFAILED: %s\n' "$step" >&2
+    fi
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# run STEP COMMAND...
+run() {
+    local start=$SECONDS
+    step=$1
+    shift
+    printf '\n=== %s ===\n' "$step"
+    "$@"
+    timings+=("$(printf '%6d  %s' $((SECONDS - start)) "$step")")
+    step=
+}
+
+rust_format() {
+    cargo fmt --all --check
+    cargo fmt --manifest-path tests/consumer/two_rust/Cargo.toml --check
+}
+
+c_format() {
+    scripts/c_sources.sh | xargs -0r clang-format --dry-run -Werror
+}
+
+cmake_build() {
+    cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DISCP_BUILD_TESTS=ON -DISCP_BUILD_EXAMPLES=ON
+    cmake --build "$build" --parallel "$jobs"
+}
+
+c_tests() {
+    # Not ctest --test-dir, which CMake knows only since 3.20.
+    (cd "$build" && ctest --output-on-failure --parallel "$jobs")
+}
+
+run "Rust formatting" rust_format
+run "C formatting" c_format
+run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+run "Rust tests" cargo test --locked --workspace
+run "CMake build" cmake_build
+run "C tests" c_tests
+run "Consumer projects" tests/consumer/run.sh "$build"
+
+printf '\nAll tests passed.\n'

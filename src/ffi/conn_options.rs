@@ -1,0 +1,415 @@
+//! Options of a connection.
+
+use std::ffi::c_char;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::boundary::ffi;
+use super::convert::{self, Callback, iscp_release_cb};
+use super::error::{self, iscp_error_t};
+use super::handle::{self, handle};
+use super::options::{
+    Collected, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed, whole_seconds,
+};
+use super::status::iscp_status_t;
+use super::token::{self, iscp_token_cb};
+use super::{fork, iscp_closed_cb};
+use crate::client::{ConnectOptions, TokenSource, parse_url};
+use crate::error::Error;
+
+/// Settings of a connection, collected before `iscp_connect`, which copies them.
+#[allow(non_camel_case_types)]
+pub struct iscp_conn_options_t {
+    _opaque: [u8; 0],
+}
+
+handle!(
+    iscp_conn_options_t,
+    b"iscp.cop",
+    "connection options object",
+    Collected<ConnectOptions>
+);
+
+/// Every option that has a value a text can hold.
+pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
+    Spec {
+        key: "url",
+        range: "ws://host:port/path",
+        set: |options, value| {
+            parse_url(value).map_err(|error| error.message().to_owned())?;
+            value.clone_into(&mut options.url);
+            Ok(())
+        },
+    },
+    Spec {
+        key: "node_id",
+        range: "text of at most 1024 bytes",
+        set: |options, value| bounded(value, 1024).map(|value| options.config.node_id = value),
+    },
+    Spec {
+        key: "project_uuid",
+        range: "a UUID, or empty for none",
+        set: |options, value| {
+            options.config.project_uuid = match value {
+                "" => None,
+                text => Some(Uuid::try_parse(text).map_err(|error| format!("{text:?}: {error}"))?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "token",
+        range: "text of at most 65536 bytes, empty for none",
+        set: |options, value| {
+            options.token = match bounded(value, 65_536)?.as_str() {
+                "" => TokenSource::None,
+                token => TokenSource::Static(token.to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "ping_interval_ms",
+        range: "whole seconds, 1000 to 3600000",
+        set: |options, value| {
+            whole_seconds(value, 1000, 3_600_000).map(|value| options.config.ping_interval = value)
+        },
+    },
+    Spec {
+        key: "ping_timeout_ms",
+        range: "whole seconds, 1000 to 3600000",
+        set: |options, value| {
+            whole_seconds(value, 1000, 3_600_000).map(|value| options.config.ping_timeout = value)
+        },
+    },
+    Spec {
+        key: "connect_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.connect_timeout = value),
+    },
+    Spec {
+        key: "response_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.config.response_timeout = value)
+        },
+    },
+    Spec {
+        key: "close_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.close_timeout = value),
+    },
+    Spec {
+        key: "max_message_size",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.max_message_size = value),
+    },
+];
+
+/// Makes connection options with every option at its default.
+///
+/// @return new options, to be freed with `iscp_conn_options_free`; never NULL
+///
+/// Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn iscp_conn_options_new() -> *mut iscp_conn_options_t {
+    ffi!(std::ptr::null_mut(); {
+        fork::watch();
+        Ok(handle::new(Collected::new(ConnectOptions::default())))
+    })
+}
+
+/// Frees options. What was opened with them is not affected. Nothing happens for NULL.
+///
+/// @param options the options, or NULL
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_free(options: *mut iscp_conn_options_t) {
+    // SAFETY: the caller passes options of this library.
+    ffi!((); { unsafe { handle::free(options) }; Ok(()) });
+}
+
+/// Sets an option by its name, as the typed setters do: for configuration files and bindings.
+///
+/// The name is that of the typed setter after `set_`; numbers are decimal, booleans `true` or `false`.
+///
+/// @param options   the options
+/// @param key       name of the option, such as "url"
+/// @param value     its value as text
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+///         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set(
+    options: *mut iscp_conn_options_t,
+    key: *const c_char,
+    value: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and strings.
+    ffi!(out_error => { unsafe { set_by_key(options, OPTIONS, key, value) } })
+}
+
+/// Sets the address of the server. There is no default: connecting without one fails.
+///
+/// @param options   the options
+/// @param url       the address, `ws://host:port/path`; intdash servers use the path
+///                  `/api/iscp/connect`
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_url(
+    options: *mut iscp_conn_options_t,
+    url: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "url", url) } })
+}
+
+/// Sets the id of this node, under which others receive its data. Default: empty, the server then
+/// chooses one.
+///
+/// @param options   the options
+/// @param node_id   the id, usually a UUID as text
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_node_id(
+    options: *mut iscp_conn_options_t,
+    node_id: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "node_id", node_id) } })
+}
+
+/// Sets the intdash project the connection belongs to. Default: none.
+///
+/// @param options      the options
+/// @param project_uuid the UUID as text, or "" for none
+/// @param out_error    receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_project_uuid(
+    options: *mut iscp_conn_options_t,
+    project_uuid: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "project_uuid", project_uuid) } })
+}
+
+/// Sets an access token that never changes. Default: none. Replaces a token callback.
+///
+/// @param options   the options
+/// @param token     the token, without a scheme word such as "Bearer"; "" for none
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_token(
+    options: *mut iscp_conn_options_t,
+    token: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "token", token) } })
+}
+
+/// Sets how often both sides ask whether the other is still there. Default: 10000.
+///
+/// @param options          the options
+/// @param ping_interval_ms milliseconds, a whole number of seconds, at least 1000
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_ping_interval_ms(
+    options: *mut iscp_conn_options_t,
+    ping_interval_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "ping_interval_ms", ping_interval_ms) } })
+}
+
+/// Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
+///
+/// @param options         the options
+/// @param ping_timeout_ms milliseconds, a whole number of seconds, at least 1000
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_ping_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    ping_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "ping_timeout_ms", ping_timeout_ms) } })
+}
+
+/// Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
+///
+/// @param options            the options
+/// @param connect_timeout_ms milliseconds, at least 1
+/// @param out_error          receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_connect_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    connect_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "connect_timeout_ms", connect_timeout_ms) } })
+}
+
+/// Sets how long the server may take to answer a request. Default: 10000.
+///
+/// @param options             the options
+/// @param response_timeout_ms milliseconds, at least 1
+/// @param out_error           receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_response_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    response_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "response_timeout_ms", response_timeout_ms) } })
+}
+
+/// Sets how long closing the connection may take, its streams included. Default: 10000.
+///
+/// @param options          the options
+/// @param close_timeout_ms milliseconds, at least 1
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_close_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    close_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "close_timeout_ms", close_timeout_ms) } })
+}
+
+/// Sets the largest message accepted from the server. Default: 67108864.
+///
+/// @param options          the options
+/// @param max_message_size bytes, 1024 to 1073741824
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_max_message_size(
+    options: *mut iscp_conn_options_t,
+    max_message_size: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "max_message_size", max_message_size) } })
+}
+
+/// Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
+/// token.
+///
+/// @param options   the options
+/// @param callback  asked for a token on the connection's dispatcher thread
+/// @param user_data handed to the callback
+/// @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+/// called, also on failure. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_token_callback(
+    options: *mut iscp_conn_options_t,
+    callback: iscp_token_cb,
+    user_data: *mut c_void,
+    release: iscp_release_cb,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        let callback = Callback::new(callback, user_data, release);
+        let function = callback.function.ok_or_else(|| convert::null("callback"))?;
+        // SAFETY: the caller passes options of this library.
+        let options = unsafe { convert::object(options, "options")? };
+        options.lock().token = TokenSource::Callback(Arc::new(move |request| {
+            // SAFETY: the application promised a function of this type.
+            unsafe { function(token::new(request), callback.user_data.0) };
+        }));
+        Ok(())
+    })
+}
+
+/// Sets a callback that is told when the connection ended.
+///
+/// @param options   the options
+/// @param callback  told once per connection, after every other callback of it: the error is NULL when
+///                  the application closed the connection
+/// @param user_data handed to the callback
+/// @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+/// called, also on failure. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_closed_callback(
+    options: *mut iscp_conn_options_t,
+    callback: iscp_closed_cb,
+    user_data: *mut c_void,
+    release: iscp_release_cb,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        let callback = Callback::new(callback, user_data, release);
+        let function = callback.function.ok_or_else(|| convert::null("callback"))?;
+        // SAFETY: the caller passes options of this library.
+        let options = unsafe { convert::object(options, "options")? };
+        options.lock().on_closed = Some(Arc::new(move |ended: Option<Error>| {
+            // SAFETY: the application promised a function of this type.
+            error::with_borrowed(ended, |error| unsafe { function(error, callback.user_data.0) });
+        }));
+        Ok(())
+    })
+}

@@ -1,0 +1,379 @@
+//! Options of a downstream.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use super::boundary::ffi;
+use super::convert::{self, Callback, iscp_release_cb};
+use super::error::{self, iscp_error_t};
+use super::handle::{self, handle};
+use super::options::{
+    Collected, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos, set_by_key, set_text,
+    set_typed, whole_seconds,
+};
+use super::status::iscp_status_t;
+use super::upstream_options::iscp_qos_t;
+use super::{fork, iscp_closed_cb};
+use crate::client::DownstreamOptions;
+use crate::core::DownstreamConfig;
+use crate::message::DownstreamFilter;
+
+/// Settings of a downstream, collected before `iscp_downstream_open`, which copies them.
+#[allow(non_camel_case_types)]
+pub struct iscp_downstream_options_t {
+    _opaque: [u8; 0],
+}
+
+handle!(
+    iscp_downstream_options_t,
+    b"iscp.dop",
+    "downstream options object",
+    Collected<DownstreamSettings>
+);
+
+type ClosedFunction = unsafe extern "C" fn(*const iscp_error_t, *mut c_void);
+
+/// What was collected, in a form that can be used for several streams.
+pub(super) struct DownstreamSettings {
+    config: DownstreamConfig,
+    buffer_limit: usize,
+    on_closed: Option<Arc<Callback<ClosedFunction>>>,
+}
+
+impl Default for DownstreamSettings {
+    fn default() -> Self {
+        let DownstreamOptions {
+            config, buffer_limit, ..
+        } = DownstreamOptions::default();
+        Self {
+            config,
+            buffer_limit,
+            on_closed: None,
+        }
+    }
+}
+
+impl DownstreamSettings {
+    /// Options of one more downstream.
+    pub(super) fn to_options(&self) -> DownstreamOptions {
+        DownstreamOptions {
+            config: self.config.clone(),
+            buffer_limit: self.buffer_limit,
+            on_closed: self.on_closed.clone().map(|callback| {
+                Box::new(move |ended| {
+                    // SAFETY: the application promised a function of this type.
+                    error::with_borrowed(ended, |error| unsafe {
+                        (callback.function)(error, callback.user_data.0);
+                    });
+                }) as _
+            }),
+        }
+    }
+}
+
+/// Every option that has a value a text can hold.
+pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
+    Spec {
+        key: "qos",
+        range: "unreliable, reliable or partial",
+        set: |options, value| qos(value).map(|value| options.config.qos = value),
+    },
+    Spec {
+        key: "expiry_interval_ms",
+        range: "whole seconds, 0 to 3600000",
+        set: |options, value| {
+            whole_seconds(value, 0, 3_600_000).map(|value| options.config.expiry_interval = value)
+        },
+    },
+    Spec {
+        key: "data_id",
+        range: "type:name, added to those given before",
+        set: |options, value| {
+            let data_id = data_id(value)?;
+            if !options.config.data_ids.contains(&data_id) {
+                options.config.data_ids.push(data_id);
+            }
+            Ok(())
+        },
+    },
+    Spec {
+        key: "ack_interval_ms",
+        range: "1 to 60000",
+        set: |options, value| milliseconds(value, 1, 60_000).map(|value| options.config.ack_interval = value),
+    },
+    Spec {
+        key: "omit_empty_chunk",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.omit_empty_chunk = value),
+    },
+    Spec {
+        key: "close_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.config.close_timeout = value)
+        },
+    },
+    Spec {
+        key: "buffer_limit",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.buffer_limit = value),
+    },
+];
+
+/// Makes downstream options with every option at its default.
+///
+/// @return new options, to be freed with `iscp_downstream_options_free`; never NULL
+///
+/// Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn iscp_downstream_options_new() -> *mut iscp_downstream_options_t {
+    ffi!(std::ptr::null_mut(); {
+        fork::watch();
+        Ok(handle::new(Collected::new(DownstreamSettings::default())))
+    })
+}
+
+/// Frees options. What was opened with them is not affected. Nothing happens for NULL.
+///
+/// @param options the options, or NULL
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_free(options: *mut iscp_downstream_options_t) {
+    // SAFETY: the caller passes options of this library.
+    ffi!((); { unsafe { handle::free(options) }; Ok(()) });
+}
+
+/// Sets an option by its name, as the typed setters do: for configuration files and bindings.
+///
+/// The name is that of the typed setter after `set_`; numbers are decimal, booleans `true` or `false`.
+///
+/// @param options   the options
+/// @param key       name of the option, such as "qos"
+/// @param value     its value as text
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+///         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set(
+    options: *mut iscp_downstream_options_t,
+    key: *const c_char,
+    value: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and strings.
+    ffi!(out_error => { unsafe { set_by_key(options, OPTIONS, key, value) } })
+}
+
+/// Adds a filter: points of a node whose data id matches. May be called several times; a point is
+/// received once, however many filters match it.
+///
+/// `/` separates the levels of names and types; `+` stands for one level, `#` for the rest, and alone
+/// for everything (docs/protocol/behaviour.md, section 6.2). Metadata of the node is received too.
+///
+/// @param options        the options
+/// @param source_node_id id of the node whose data is wanted
+/// @param filter         pattern as text, `type:name`; "#:#" for everything of the node
+/// @param out_error      receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a pattern of another form; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_add_filter(
+    options: *mut iscp_downstream_options_t,
+    source_node_id: *const c_char,
+    filter: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        // SAFETY: the caller passes options of this library and strings.
+        let (options, node, filter) = unsafe {
+            (
+                convert::object(options, "options")?,
+                convert::text(source_node_id, "source_node_id")?,
+                convert::text(filter, "filter")?,
+            )
+        };
+        let invalid = |argument: &str, why| crate::error::Error::new(crate::error::Status::InvalidOption, format!("{argument}: {why}"));
+        let node = bounded(node, 1024).map_err(|why| invalid("source_node_id", why))?;
+        let filter = data_filter(filter).map_err(|why| invalid("filter", why))?;
+        let filters = &mut options.lock().config.filters;
+        match filters.iter_mut().find(|known| known.source_node_id == node) {
+            Some(known) => known.data_filters.push(filter),
+            None => filters.push(DownstreamFilter { source_node_id: node, data_filters: vec![filter] }),
+        }
+        Ok(())
+    })
+}
+
+/// Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
+///
+/// @param options   the options
+/// @param qos       `ISCP_QOS_UNRELIABLE`, `ISCP_QOS_RELIABLE` or `ISCP_QOS_PARTIAL`
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_qos(
+    options: *mut iscp_downstream_options_t,
+    qos: iscp_qos_t,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "qos", qos) } })
+}
+
+/// Sets how long the server keeps the stream after the connection was lost. Default: 60000.
+///
+/// @param options            the options
+/// @param expiry_interval_ms milliseconds, a whole number of seconds
+/// @param out_error          receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_expiry_interval_ms(
+    options: *mut iscp_downstream_options_t,
+    expiry_interval_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "expiry_interval_ms", expiry_interval_ms) } })
+}
+
+/// Announces a data id when the stream is opened, so that the server uses an alias for it from the
+/// start. May be called several times.
+///
+/// @param options   the options
+/// @param data_id   the data id as text, `type:name`
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_data_id(
+    options: *mut iscp_downstream_options_t,
+    data_id: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "data_id", data_id) } })
+}
+
+/// Sets how often chunks that the application took are acknowledged. Default: 100.
+///
+/// @param options         the options
+/// @param ack_interval_ms milliseconds, at least 1
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_ack_interval_ms(
+    options: *mut iscp_downstream_options_t,
+    ack_interval_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "ack_interval_ms", ack_interval_ms) } })
+}
+
+/// Sets whether the server leaves out chunks of which no point matches. Default: false.
+///
+/// @param options          the options
+/// @param omit_empty_chunk whether it does
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_omit_empty_chunk(
+    options: *mut iscp_downstream_options_t,
+    omit_empty_chunk: bool,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "omit_empty_chunk", omit_empty_chunk) } })
+}
+
+/// Sets how long closing waits for the last acknowledgement to be confirmed. Default: 10000.
+///
+/// @param options          the options
+/// @param close_timeout_ms milliseconds, at least 1
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_close_timeout_ms(
+    options: *mut iscp_downstream_options_t,
+    close_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "close_timeout_ms", close_timeout_ms) } })
+}
+
+/// Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
+/// `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
+///
+/// @param options      the options
+/// @param buffer_limit bytes, at least 1024
+/// @param out_error    receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_buffer_limit(
+    options: *mut iscp_downstream_options_t,
+    buffer_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "buffer_limit", buffer_limit) } })
+}
+
+/// Sets a callback that is told how the stream ended.
+///
+/// @param options   the options
+/// @param callback  told once per stream, after every other callback of it: the error is NULL when the
+///                  application closed the stream
+/// @param user_data handed to the callback
+/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+/// called, also on failure. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_closed_callback(
+    options: *mut iscp_downstream_options_t,
+    callback: iscp_closed_cb,
+    user_data: *mut c_void,
+    release: iscp_release_cb,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        let Some(function) = callback else {
+            drop(Callback::new((), user_data, release));
+            return Err(convert::null("callback"));
+        };
+        let callback = Callback::new(function as _, user_data, release);
+        // SAFETY: the caller passes options of this library.
+        let options = unsafe { convert::object(options, "options")? };
+        options.lock().on_closed = Some(callback);
+        Ok(())
+    })
+}

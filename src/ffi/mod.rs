@@ -1,0 +1,32 @@
+//! The C ABI and nothing else: check arguments, convert, call the client, hold callbacks.
+//!
+//! `include/iscp/iscp.h` is generated from this module, doc comments included: they are written for
+//! the C reader. Every exported function is [`boundary::ffi`]: no panic leaves it, and every failure
+//! is a status.
+
+// Each function's contract is its documentation for C, and what it exports is for C: not reachable
+// from Rust.
+#![allow(clippy::missing_safety_doc, unreachable_pub)]
+
+mod boundary;
+mod chunk;
+mod completion;
+mod conn;
+mod conn_options;
+mod convert;
+mod downstream;
+mod downstream_options;
+mod error;
+mod fork;
+mod handle;
+mod library;
+mod log;
+mod metadata;
+mod options;
+mod status;
+mod token;
+mod types;
+mod upstream;
+mod upstream_options;
+
+use completion::{iscp_closed_cb, iscp_done_cb};

@@ -1,0 +1,253 @@
+//! Options: one table per kind of object, behind typed setters and the setter by key alike.
+
+use std::ffi::c_char;
+use std::fmt::Display;
+use std::str::FromStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::convert;
+use super::handle::Handle;
+use super::upstream_options::{ISCP_QOS_PARTIAL, ISCP_QOS_RELIABLE, ISCP_QOS_UNRELIABLE};
+use crate::error::{Error, Result, Status};
+use crate::message::{DataFilter, DataId, Qos};
+
+/// One option of a kind of object.
+pub(super) struct Spec<D> {
+    /// Name, as in the typed setter.
+    pub(super) key: &'static str,
+    /// Values it takes, for people.
+    pub(super) range: &'static str,
+    /// Checks a value and takes it over. The failure says what is wrong with the value.
+    pub(super) set: fn(&mut D, &str) -> Result<(), String>,
+}
+
+/// Options being collected. One owner at a time, but a mistake there must not be undefined
+/// behaviour.
+pub(super) struct Collected<D>(Mutex<D>);
+
+impl<D> Collected<D> {
+    pub(super) fn new(data: D) -> Self {
+        Self(Mutex::new(data))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, D> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sets an option by key.
+pub(super) fn set<D>(table: &[Spec<D>], data: &mut D, key: &str, value: &str) -> Result<()> {
+    let Some(spec) = table.iter().find(|spec| spec.key == key) else {
+        let known: Vec<_> = table.iter().map(|spec| spec.key).collect();
+        let message = format!("there is no option {key:?}; the options are {}", known.join(", "));
+        return Err(Error::new(Status::UnknownOption, message));
+    };
+    (spec.set)(data, value).map_err(|why| {
+        Error::new(
+            Status::InvalidOption,
+            format!("option {key}: {why} ({})", spec.range),
+        )
+    })
+}
+
+/// Body of a typed setter.
+///
+/// # Safety
+/// `options` is a handle of this library or NULL.
+pub(super) unsafe fn set_typed<T, D>(
+    options: *const T,
+    table: &[Spec<D>],
+    key: &str,
+    value: impl Display,
+) -> Result<()>
+where
+    T: Handle<Object = Collected<D>>,
+    D: Send,
+{
+    // SAFETY: the caller's promise.
+    let options = unsafe { convert::object(options, "options")? };
+    set(table, &mut options.lock(), key, &value.to_string())
+}
+
+/// Body of a typed setter of a text.
+///
+/// # Safety
+/// `options` is a handle of this library or NULL, `value` a string or NULL.
+pub(super) unsafe fn set_text<T, D>(
+    options: *const T,
+    table: &[Spec<D>],
+    key: &str,
+    value: *const c_char,
+) -> Result<()>
+where
+    T: Handle<Object = Collected<D>>,
+    D: Send,
+{
+    // SAFETY: the caller's promise.
+    unsafe { set_typed(options, table, key, convert::text(value, key)?) }
+}
+
+/// Body of the setter by key.
+///
+/// # Safety
+/// `options` is a handle of this library or NULL, the texts are strings or NULL.
+pub(super) unsafe fn set_by_key<T, D>(
+    options: *const T,
+    table: &[Spec<D>],
+    key: *const c_char,
+    value: *const c_char,
+) -> Result<()>
+where
+    T: Handle<Object = Collected<D>>,
+    D: Send,
+{
+    // SAFETY: the caller's promise.
+    unsafe { set_text(options, table, convert::text(key, "key")?, value) }
+}
+
+// Values.
+
+/// A whole number within limits.
+pub(super) fn number<N: FromStr + PartialOrd + Display>(value: &str, least: N, most: N) -> Result<N, String> {
+    match value.trim().parse::<N>() {
+        Ok(number) if number >= least && number <= most => Ok(number),
+        _ => Err(format!("{value:?} is not a whole number from {least} to {most}")),
+    }
+}
+
+/// Milliseconds within limits.
+pub(super) fn milliseconds(value: &str, least: u32, most: u32) -> Result<Duration, String> {
+    number(value, least, most).map(|ms| Duration::from_millis(ms.into()))
+}
+
+/// Whole seconds given in milliseconds, as the protocol carries them.
+pub(super) fn whole_seconds(value: &str, least: u32, most: u32) -> Result<Duration, String> {
+    let duration = milliseconds(value, least, most)?;
+    if duration.subsec_millis() == 0 {
+        Ok(duration)
+    } else {
+        Err(format!(
+            "{value} is not a whole number of seconds, which is all the protocol can carry"
+        ))
+    }
+}
+
+/// true or false.
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("{value:?} is neither true nor false")),
+    }
+}
+
+/// A QoS by name or, from the typed setters, by number.
+pub(super) fn qos(value: &str) -> Result<Qos, String> {
+    let number = match value {
+        "unreliable" => Some(ISCP_QOS_UNRELIABLE),
+        "reliable" => Some(ISCP_QOS_RELIABLE),
+        "partial" => Some(ISCP_QOS_PARTIAL),
+        number => number.parse().ok(),
+    };
+    match number.map(Qos::from_number) {
+        None | Some(Qos::Unknown(_)) => Err(format!("{value:?} is not a QoS")),
+        Some(qos) => Ok(qos),
+    }
+}
+
+/// Text of at most `most` bytes.
+pub(super) fn bounded(value: &str, most: usize) -> Result<String, String> {
+    if value.len() <= most {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("{} bytes are too long", value.len()))
+    }
+}
+
+/// `type:name` of a data id.
+pub(super) fn data_id(value: &str) -> Result<DataId, String> {
+    let (kind, name) = type_and_name(value)?;
+    if name.is_empty() {
+        return Err(format!("{value:?} has no name"));
+    }
+    if [name, kind].iter().any(|part| part.contains(['#', '+'])) {
+        return Err(format!("{value:?} contains a wildcard, which only filters may"));
+    }
+    Ok(DataId::new(name, kind))
+}
+
+/// `type:name` of a data filter.
+pub(super) fn data_filter(value: &str) -> Result<DataFilter, String> {
+    let (kind, name) = type_and_name(value)?;
+    for part in [name, kind] {
+        check_pattern(part)?;
+    }
+    Ok(DataFilter {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+    })
+}
+
+fn type_and_name(value: &str) -> Result<(&str, &str), String> {
+    match value.split_once(':') {
+        Some((kind, name)) if !name.contains(':') => Ok((kind, name)),
+        _ => Err(format!("{value:?} is not of the form type:name")),
+    }
+}
+
+/// Wildcards stand for whole levels, and `#` stands last (docs/protocol/behaviour.md §6.2).
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    let levels: Vec<_> = pattern.split('/').collect();
+    for (at, level) in levels.iter().enumerate() {
+        let last = at + 1 == levels.len();
+        if level.contains(['#', '+']) && level.len() > 1 {
+            return Err(format!("{pattern:?}: a wildcard stands for a whole level"));
+        }
+        if *level == "#" && !last {
+            return Err(format!("{pattern:?}: # stands for the rest and must be last"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_data_ids_and_filters_are_checked() {
+        assert_eq!(data_id("string:a/b"), Ok(DataId::new("a/b", "string")));
+        assert_eq!(
+            data_filter("#:a/+"),
+            Ok(DataFilter {
+                name: "a/+".to_owned(),
+                kind: "#".to_owned()
+            })
+        );
+        for wrong in ["", "name", "a:b:c", "string:", "string:a/#"] {
+            assert!(data_id(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", "name", "a:b:c", "t:a#", "t:#/a", "t:a+/b"] {
+            assert!(data_filter(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_value_are_named() {
+        const TABLE: &[Spec<u32>] = &[Spec {
+            key: "size",
+            range: "1 to 10",
+            set: |data, value| number(value, 1, 10).map(|value| *data = value),
+        }];
+        let mut data = 0;
+        set(TABLE, &mut data, "size", "7").unwrap();
+        assert_eq!(data, 7);
+        let unknown = set(TABLE, &mut data, "sise", "7").unwrap_err();
+        assert_eq!(unknown.status(), Status::UnknownOption);
+        assert!(unknown.message().contains("sise") && unknown.message().contains("size"));
+        let wrong = set(TABLE, &mut data, "size", "11").unwrap_err();
+        assert_eq!(wrong.status(), Status::InvalidOption);
+        assert!(wrong.message().contains("size") && wrong.message().contains("11"));
+    }
+}

@@ -1,0 +1,662 @@
+//! Options of an upstream.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::boundary::ffi;
+use super::convert::{self, Callback, c_text, iscp_release_cb};
+use super::error::{self, iscp_error_t};
+use super::fork;
+use super::handle::{self, handle};
+use super::options::{
+    Collected, Spec, boolean, bounded, data_id, milliseconds, number, qos, set_by_key, set_text, set_typed,
+    whole_seconds,
+};
+use super::status::iscp_status_t;
+use crate::client::{FullPolicy, UpstreamOptions};
+use crate::core::{ChunkOutcome, FlushPolicy, UpstreamConfig, UpstreamEnd};
+
+/// QoS of a stream: one of the `ISCP_QOS_…` constants.
+#[allow(non_camel_case_types)]
+pub type iscp_qos_t = i32;
+
+/// Points may be lost; datagrams where the transport has them.
+pub const ISCP_QOS_UNRELIABLE: iscp_qos_t = 0;
+/// Points are kept until acknowledged, and reported when they could not be delivered.
+pub const ISCP_QOS_RELIABLE: iscp_qos_t = 1;
+/// The reliable channel, but nothing is sent again after a loss of the connection.
+pub const ISCP_QOS_PARTIAL: iscp_qos_t = 2;
+
+/// Settings of an upstream, collected before `iscp_upstream_open`, which copies them.
+#[allow(non_camel_case_types)]
+pub struct iscp_upstream_options_t {
+    _opaque: [u8; 0],
+}
+
+handle!(
+    iscp_upstream_options_t,
+    b"iscp.uop",
+    "upstream options object",
+    Collected<UpstreamSettings>
+);
+
+/// Told what the server said about a chunk.
+///
+/// Called on the connection's dispatcher thread for every chunk. `result_code` is 0 when the server
+/// took it, otherwise a result code of the protocol; `result_string` is valid until the callback
+/// returns.
+#[allow(non_camel_case_types)]
+pub type iscp_ack_cb = Option<
+    unsafe extern "C" fn(
+        sequence_number: u32,
+        result_code: i32,
+        result_string: *const c_char,
+        user_data: *mut c_void,
+    ),
+>;
+
+/// Told how an upstream ended.
+///
+/// Called once on the connection's dispatcher thread, after every other callback of the stream.
+/// `error` is NULL when the application closed the stream and the server confirmed everything.
+/// `undelivered_points` counts the points whose delivery the server did not confirm,
+/// `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
+/// and not confirmed, in order; points that never left the buffer have no number. Error and array are
+/// valid until the callback returns.
+#[allow(non_camel_case_types)]
+pub type iscp_upstream_closed_cb = Option<
+    unsafe extern "C" fn(
+        error: *const iscp_error_t,
+        undelivered_points: u64,
+        undelivered_chunks: *const u32,
+        undelivered_chunk_count: usize,
+        user_data: *mut c_void,
+    ),
+>;
+
+type AckFunction = unsafe extern "C" fn(u32, i32, *const c_char, *mut c_void);
+type ClosedFunction = unsafe extern "C" fn(*const iscp_error_t, u64, *const u32, usize, *mut c_void);
+
+/// What was collected, in a form that can be used for several streams.
+#[derive(Default)]
+pub(super) struct UpstreamSettings {
+    config: UpstreamConfig,
+    flush_interval: Option<Duration>,
+    flush_size: Option<usize>,
+    policy: Policy,
+    write_timeout: Option<Duration>,
+    fail_when_full: bool,
+    on_ack: Option<Arc<Callback<AckFunction>>>,
+    on_closed: Option<Arc<Callback<ClosedFunction>>>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Policy {
+    #[default]
+    IntervalOrSize,
+    Interval,
+    Size,
+    Immediate,
+    None,
+}
+
+/// How long a write waits for space unless the application says otherwise.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl UpstreamSettings {
+    /// Options of one more upstream.
+    pub(super) fn to_options(&self) -> UpstreamOptions {
+        let mut config = self.config.clone();
+        config.flush_policy = self.flush_policy();
+        UpstreamOptions {
+            config,
+            full: if self.fail_when_full {
+                FullPolicy::Fail
+            } else {
+                FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT))
+            },
+            on_ack: self
+                .on_ack
+                .clone()
+                .map(|callback| Box::new(move |ack| report_ack(&callback, &ack)) as _),
+            on_closed: self
+                .on_closed
+                .clone()
+                .map(|callback| Box::new(move |end| report_end(&callback, end)) as _),
+        }
+    }
+
+    fn flush_policy(&self) -> FlushPolicy {
+        let default = FlushPolicy::default();
+        let interval = self.flush_interval.or(default.interval()).unwrap_or_default();
+        let size = self.flush_size.or(default.size()).unwrap_or_default();
+        match self.policy {
+            Policy::IntervalOrSize => FlushPolicy::IntervalOrSize(interval, size),
+            Policy::Interval => FlushPolicy::Interval(interval),
+            Policy::Size => FlushPolicy::Size(size),
+            Policy::Immediate => FlushPolicy::Immediate,
+            Policy::None => FlushPolicy::None,
+        }
+    }
+}
+
+fn report_ack(callback: &Callback<AckFunction>, ack: &ChunkOutcome) {
+    let text = c_text(&ack.result_string);
+    // SAFETY: the application promised a function of this type.
+    unsafe {
+        (callback.function)(
+            ack.sequence_number,
+            ack.result_code.0,
+            text.as_ptr(),
+            callback.user_data.0,
+        );
+    }
+}
+
+fn report_end(callback: &Callback<ClosedFunction>, end: UpstreamEnd) {
+    let chunks = end.undelivered_chunks;
+    // SAFETY: the application promised a function of this type.
+    error::with_borrowed(end.error, |error| unsafe {
+        (callback.function)(
+            error,
+            end.undelivered_points,
+            chunks.as_ptr(),
+            chunks.len(),
+            callback.user_data.0,
+        );
+    });
+}
+
+/// Every option that has a value a text can hold.
+pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
+    Spec {
+        key: "session_id",
+        range: "text of at most 1024 bytes",
+        set: |options, value| bounded(value, 1024).map(|value| options.config.session_id = value),
+    },
+    Spec {
+        key: "qos",
+        range: "unreliable, reliable or partial",
+        set: |options, value| qos(value).map(|value| options.config.qos = value),
+    },
+    Spec {
+        key: "ack_interval_ms",
+        range: "0 to 60000",
+        set: |options, value| milliseconds(value, 0, 60_000).map(|value| options.config.ack_interval = value),
+    },
+    Spec {
+        key: "expiry_interval_ms",
+        range: "whole seconds, 0 to 3600000",
+        set: |options, value| {
+            whole_seconds(value, 0, 3_600_000).map(|value| options.config.expiry_interval = value)
+        },
+    },
+    Spec {
+        key: "persist",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.persist = value),
+    },
+    Spec {
+        key: "data_id",
+        range: "type:name, added to those given before",
+        set: |options, value| {
+            let data_id = data_id(value)?;
+            if !options.config.data_ids.contains(&data_id) {
+                options.config.data_ids.push(data_id);
+            }
+            Ok(())
+        },
+    },
+    Spec {
+        key: "flush_policy",
+        range: "none, interval, size, interval_or_size or immediate",
+        set: |options, value| {
+            options.policy = match value {
+                "interval_or_size" => Policy::IntervalOrSize,
+                "interval" => Policy::Interval,
+                "size" => Policy::Size,
+                "immediate" => Policy::Immediate,
+                "none" => Policy::None,
+                _ => return Err(format!("{value:?} is no flush policy")),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "flush_interval_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.flush_interval = Some(value))
+        },
+    },
+    Spec {
+        key: "flush_size",
+        range: "1 to 1073741824",
+        set: |options, value| number(value, 1, 1 << 30).map(|value| options.flush_size = Some(value)),
+    },
+    Spec {
+        key: "close_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.config.close_timeout = value)
+        },
+    },
+    Spec {
+        key: "buffer_limit",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.config.buffer_limit = value),
+    },
+    Spec {
+        key: "in_flight_limit",
+        range: "1024 to 1073741824",
+        set: |options, value| {
+            number(value, 1024, 1 << 30).map(|value| options.config.in_flight_limit = value)
+        },
+    },
+    Spec {
+        key: "buffer_policy",
+        range: "block or would_block",
+        set: |options, value| {
+            options.fail_when_full = match value {
+                "block" => false,
+                "would_block" => true,
+                _ => return Err(format!("{value:?} is no buffer policy")),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "write_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.write_timeout = Some(value))
+        },
+    },
+];
+
+/// Makes upstream options with every option at its default.
+///
+/// @return new options, to be freed with `iscp_upstream_options_free`; never NULL
+///
+/// Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub extern "C" fn iscp_upstream_options_new() -> *mut iscp_upstream_options_t {
+    ffi!(std::ptr::null_mut(); {
+        fork::watch();
+        Ok(handle::new(Collected::new(UpstreamSettings::default())))
+    })
+}
+
+/// Frees options. What was opened with them is not affected. Nothing happens for NULL.
+///
+/// @param options the options, or NULL
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_free(options: *mut iscp_upstream_options_t) {
+    // SAFETY: the caller passes options of this library.
+    ffi!((); { unsafe { handle::free(options) }; Ok(()) });
+}
+
+/// Sets an option by its name, as the typed setters do: for configuration files and bindings.
+///
+/// The name is that of the typed setter after `set_`; numbers are decimal, booleans `true` or `false`.
+///
+/// @param options   the options
+/// @param key       name of the option, such as "qos"
+/// @param value     its value as text
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+///         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set(
+    options: *mut iscp_upstream_options_t,
+    key: *const c_char,
+    value: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and strings.
+    ffi!(out_error => { unsafe { set_by_key(options, OPTIONS, key, value) } })
+}
+
+/// Sets the session the data belongs to. Default: empty.
+///
+/// @param options    the options
+/// @param session_id the id, usually a UUID as text
+/// @param out_error  receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_session_id(
+    options: *mut iscp_upstream_options_t,
+    session_id: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "session_id", session_id) } })
+}
+
+/// Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
+///
+/// @param options   the options
+/// @param qos       `ISCP_QOS_UNRELIABLE`, `ISCP_QOS_RELIABLE` or `ISCP_QOS_PARTIAL`
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_qos(
+    options: *mut iscp_upstream_options_t,
+    qos: iscp_qos_t,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "qos", qos) } })
+}
+
+/// Sets how often the server acknowledges. Default: 100.
+///
+/// @param options         the options
+/// @param ack_interval_ms milliseconds; 0 for an acknowledgement of every chunk at once
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_ack_interval_ms(
+    options: *mut iscp_upstream_options_t,
+    ack_interval_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "ack_interval_ms", ack_interval_ms) } })
+}
+
+/// Sets how long the server keeps the stream after the connection was lost. Default: 60000.
+///
+/// @param options            the options
+/// @param expiry_interval_ms milliseconds, a whole number of seconds
+/// @param out_error          receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_expiry_interval_ms(
+    options: *mut iscp_upstream_options_t,
+    expiry_interval_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "expiry_interval_ms", expiry_interval_ms) } })
+}
+
+/// Sets whether the server stores the data in the session. Default: false.
+///
+/// @param options   the options
+/// @param persist   whether it does
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_persist(
+    options: *mut iscp_upstream_options_t,
+    persist: bool,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "persist", persist) } })
+}
+
+/// Announces a data id when the stream is opened, so that the server gives it an alias from the start.
+/// May be called several times; data ids that are not announced may be written all the same.
+///
+/// @param options   the options
+/// @param data_id   the data id as text, `type:name`
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_data_id(
+    options: *mut iscp_upstream_options_t,
+    data_id: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "data_id", data_id) } })
+}
+
+/// Sets when written points are sent: `none` (only by `iscp_upstream_flush`, by closing, and when the
+/// buffer is full), `interval`, `size`, `interval_or_size`, or `immediate` (at every write). Default:
+/// `interval_or_size`.
+///
+/// @param options      the options
+/// @param flush_policy the name of the policy
+/// @param out_error    receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_flush_policy(
+    options: *mut iscp_upstream_options_t,
+    flush_policy: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "flush_policy", flush_policy) } })
+}
+
+/// Sets how long a point stays buffered, for the policies `interval` and `interval_or_size`. Default:
+/// 100.
+///
+/// @param options           the options
+/// @param flush_interval_ms milliseconds, at least 1
+/// @param out_error         receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_flush_interval_ms(
+    options: *mut iscp_upstream_options_t,
+    flush_interval_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "flush_interval_ms", flush_interval_ms) } })
+}
+
+/// Sets how many payload bytes are buffered before they are sent, for the policies `size` and
+/// `interval_or_size`. Default: 10000.
+///
+/// @param options    the options
+/// @param flush_size bytes, at least 1
+/// @param out_error  receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_flush_size(
+    options: *mut iscp_upstream_options_t,
+    flush_size: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "flush_size", flush_size) } })
+}
+
+/// Sets how long closing waits for outstanding acknowledgements. Default: 10000.
+///
+/// @param options          the options
+/// @param close_timeout_ms milliseconds, at least 1
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_close_timeout_ms(
+    options: *mut iscp_upstream_options_t,
+    close_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "close_timeout_ms", close_timeout_ms) } })
+}
+
+/// Sets how many bytes of points may wait to be sent. Default: 8388608.
+///
+/// @param options      the options
+/// @param buffer_limit bytes, at least 1024
+/// @param out_error    receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_buffer_limit(
+    options: *mut iscp_upstream_options_t,
+    buffer_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "buffer_limit", buffer_limit) } })
+}
+
+/// Sets how many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE;
+/// further points stay in the buffer. Default: 33554432.
+///
+/// @param options         the options
+/// @param in_flight_limit bytes, at least 1024
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_in_flight_limit(
+    options: *mut iscp_upstream_options_t,
+    in_flight_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "in_flight_limit", in_flight_limit) } })
+}
+
+/// Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
+/// and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
+/// Default: `block`.
+///
+/// @param options       the options
+/// @param buffer_policy the name of the policy
+/// @param out_error     receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_buffer_policy(
+    options: *mut iscp_upstream_options_t,
+    buffer_policy: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "buffer_policy", buffer_policy) } })
+}
+
+/// Sets how long a write waits for space in the buffer. Default: 10000.
+///
+/// @param options          the options
+/// @param write_timeout_ms milliseconds, at least 1
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_write_timeout_ms(
+    options: *mut iscp_upstream_options_t,
+    write_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "write_timeout_ms", write_timeout_ms) } })
+}
+
+/// Sets a callback that is told what the server said about every chunk.
+///
+/// @param options   the options
+/// @param callback  told once per chunk
+/// @param user_data handed to the callback
+/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+/// called, also on failure. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_ack_callback(
+    options: *mut iscp_upstream_options_t,
+    callback: iscp_ack_cb,
+    user_data: *mut c_void,
+    release: iscp_release_cb,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        let Some(function) = callback else {
+            drop(Callback::new((), user_data, release));
+            return Err(convert::null("callback"));
+        };
+        let callback = Callback::new(function as _, user_data, release);
+        // SAFETY: the caller passes options of this library.
+        let options = unsafe { convert::object(options, "options")? };
+        options.lock().on_ack = Some(callback);
+        Ok(())
+    })
+}
+
+/// Sets a callback that is told how the stream ended, and what could not be delivered.
+///
+/// @param options   the options
+/// @param callback  told once per stream
+/// @param user_data handed to the callback
+/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+/// called, also on failure. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_closed_callback(
+    options: *mut iscp_upstream_options_t,
+    callback: iscp_upstream_closed_cb,
+    user_data: *mut c_void,
+    release: iscp_release_cb,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        let Some(function) = callback else {
+            drop(Callback::new((), user_data, release));
+            return Err(convert::null("callback"));
+        };
+        let callback = Callback::new(function as _, user_data, release);
+        // SAFETY: the caller passes options of this library.
+        let options = unsafe { convert::object(options, "options")? };
+        options.lock().on_closed = Some(callback);
+        Ok(())
+    })
+}

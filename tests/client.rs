@@ -1,0 +1,187 @@
+//! The client against the broker over real sockets.
+
+use std::time::Duration;
+
+use iscp::client::{
+    Completion, ConnectOptions, Connection, Downstream, DownstreamOptions, Upstream, UpstreamOptions,
+};
+use iscp::core::{FlushLevel, FlushPolicy};
+use iscp::error::{Result, Status};
+use iscp::message::{BaseTime, DataFilter, DataId, DownstreamFilter, Metadata, Qos};
+use iscp_broker::{Server, ServerConfig, ServerHandle};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn broker() -> ServerHandle {
+    Server::start(ServerConfig {
+        ws: Some("127.0.0.1:0".parse().unwrap()),
+        ..ServerConfig::default()
+    })
+    .unwrap()
+}
+
+fn connect(broker: &ServerHandle, node: &str) -> Connection {
+    let mut options = ConnectOptions {
+        url: broker.ws_url(),
+        ..ConnectOptions::default()
+    };
+    options.config.node_id = node.to_owned();
+    Connection::connect_wait(options, Some(LIMIT)).unwrap()
+}
+
+fn wait<T: Send + 'static>(start: impl FnOnce(Completion<T>) -> Result<()>) -> Result<T> {
+    let (done, waiter) = Completion::waiter()?;
+    start(done)?;
+    waiter.wait(Some(LIMIT))
+}
+
+fn upstream(connection: &Connection, qos: Qos, flush_policy: FlushPolicy) -> Upstream {
+    let mut options = UpstreamOptions::default();
+    options.config.qos = qos;
+    options.config.flush_policy = flush_policy;
+    options.config.session_id = "session".to_owned();
+    wait(|done| connection.open_upstream(options, done)).unwrap()
+}
+
+fn downstream(connection: &Connection, node: &str, qos: Qos) -> Downstream {
+    let mut options = DownstreamOptions::default();
+    options.config.qos = qos;
+    options.config.filters = vec![DownstreamFilter {
+        source_node_id: node.to_owned(),
+        data_filters: vec![DataFilter {
+            name: "#".to_owned(),
+            kind: "#".to_owned(),
+        }],
+    }];
+    wait(|done| connection.open_downstream(options, done)).unwrap()
+}
+
+/// Reads until `count` points have arrived: data id, elapsed time and payload of each, in order.
+fn read_points(downstream: &Downstream, count: usize) -> Vec<(DataId, i64, Vec<u8>)> {
+    let mut points = Vec::new();
+    while points.len() < count {
+        let chunk = downstream.next_chunk(Some(LIMIT)).unwrap();
+        for group in &chunk.groups {
+            for point in group.points.iter() {
+                points.push((
+                    (*group.data_id).clone(),
+                    point.elapsed_time,
+                    point.payload.to_vec(),
+                ));
+            }
+        }
+    }
+    points
+}
+
+#[test]
+fn points_arrive_intact_and_in_order_with_every_qos_and_flush_policy() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let policies = [
+        FlushPolicy::None,
+        FlushPolicy::Interval(Duration::from_millis(5)),
+        FlushPolicy::Size(100),
+        FlushPolicy::IntervalOrSize(Duration::from_millis(5), 100),
+        FlushPolicy::Immediate,
+    ];
+    for qos in [Qos::Unreliable, Qos::Reliable, Qos::Partial] {
+        for policy in policies {
+            let down = downstream(&reader, "source", qos);
+            let up = upstream(&source, qos, policy);
+            let id = up.data_id(DataId::new("n", "t")).unwrap();
+            for i in 0..100_i64 {
+                up.write(id, i - 50, format!("payload {i}").as_bytes()).unwrap();
+            }
+            wait(|done| up.flush(FlushLevel::Acknowledged, LIMIT, done)).unwrap();
+            let points = read_points(&down, 100);
+            for (i, point) in (0..).zip(&points) {
+                assert_eq!(
+                    *point,
+                    (DataId::new("n", "t"), i - 50, format!("payload {i}").into_bytes())
+                );
+            }
+            wait(|done| up.close(false, done)).unwrap();
+            wait(|done| down.close(done)).unwrap();
+        }
+    }
+    wait(|done| source.close(done)).unwrap();
+    assert_eq!(source.state(), iscp::client::ConnectionState::Closed);
+}
+
+#[test]
+fn metadata_tells_of_streams_and_base_times() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::Immediate);
+    let base_time = BaseTime {
+        session_id: "session".to_owned(),
+        name: "edge_rtc".to_owned(),
+        priority: 1000,
+        elapsed_time_ns: 5,
+        base_time_ns: 1_700_000_000_000_000_000,
+    };
+    wait(|done| source.send_base_time(base_time.clone(), true, done)).unwrap();
+    wait(|done| up.close(true, done)).unwrap();
+    let next = || down.next_metadata(Some(LIMIT)).unwrap();
+    assert!(
+        matches!(next().metadata, Metadata::UpstreamOpen { stream_id, .. } if stream_id == up.stream_id())
+    );
+    let received = next();
+    assert_eq!(
+        (received.source_node_id.as_str(), received.metadata),
+        ("source", Metadata::BaseTime(base_time))
+    );
+    assert!(matches!(
+        next().metadata,
+        Metadata::UpstreamNormalClose {
+            total_data_points: 0,
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_burst_is_carried_within_the_buffer_limit() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::default());
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    let writer = std::thread::spawn(move || {
+        for i in 0..500_000_i64 {
+            up.write(id, i, &[7; 32]).unwrap();
+        }
+        wait(|done| up.close(false, done)).unwrap();
+    });
+    let mut next = 0;
+    while next < 500_000 {
+        for group in &down.next_chunk(Some(LIMIT)).unwrap().groups {
+            for span in group.points.spans() {
+                assert_eq!((span.elapsed_time, span.len), (next, 32));
+                next += 1;
+            }
+        }
+    }
+    writer.join().unwrap();
+}
+
+#[test]
+fn everything_ends_with_the_broker() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::None);
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    up.write(id, 1, b"never sent").unwrap();
+    drop(broker);
+    let error = down.next_chunk(Some(LIMIT)).unwrap_err();
+    assert_eq!(error.status(), Status::ConnectionLost, "{error}");
+    let error = wait(|done| up.flush(FlushLevel::Acknowledged, LIMIT, done)).unwrap_err();
+    assert!(
+        matches!(error.status(), Status::ConnectionLost | Status::Closed),
+        "{error}"
+    );
+    assert_eq!(up.write(id, 2, b"x"), Err(Status::Closed));
+}
