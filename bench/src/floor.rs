@@ -47,7 +47,7 @@ pub(crate) fn serve_echo() {
             let mut large = 0_u32;
             while let Some(Ok(message)) = socket.next().await {
                 large += u32::from(message.len() > 1024);
-                if message.len() <= 1024 || large % 1000 == 0 {
+                if message.len() <= 1024 || large.is_multiple_of(1000) {
                     let _ = socket.send(Message::Binary(Bytes::from_static(b"ack"))).await;
                 }
             }
