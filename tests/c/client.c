@@ -107,4 +107,6 @@ uint64_t downstream_stat(const iscp_downstream_t *downstream, iscp_downstream_st
     return value;
 }
 
-void client_shutdown(void) { OK(iscp_shutdown(-1, &error)); }
+void client_shutdown(void) {
+    OK(iscp_shutdown(-1, &error));
+}

@@ -3,7 +3,9 @@
 
 /* Declares a function the way the header does. */
 ISCP_API const char *macros_text(void);
-const char *macros_text(void) { return ISCP_VERSION_STRING; }
+const char *macros_text(void) {
+    return ISCP_VERSION_STRING;
+}
 
 long long macros_sum(void);
 long long macros_sum(void) {

@@ -9,7 +9,9 @@
 
 extern char **environ;
 
-static void make_pipe(int ends[2]) { CHECK(pipe2(ends, O_CLOEXEC) == 0); }
+static void make_pipe(int ends[2]) {
+    CHECK(pipe2(ends, O_CLOEXEC) == 0);
+}
 
 void process_start(struct process *process, const char *const *arguments) {
     int in[2], out[2];
@@ -91,8 +93,8 @@ void process_free(struct process *process) {
 }
 
 void broker_start(struct broker *broker, const char *token) {
-    const char *arguments[] = {ISCP_PROGRAM,           "broker", "--ws", "127.0.0.1:0",
-                               token ? "--token" : NULL, token,    NULL};
+    const char *arguments[] = {ISCP_PROGRAM, "broker", "--ws", "127.0.0.1:0", token ? "--token" : NULL,
+                               token,        NULL};
     process_start(&broker->process, arguments);
     process_expect(&broker->process, "\n");
     const char *line = strstr(broker->process.text, "listening ");

@@ -69,7 +69,9 @@ static void on_deadline(int signal_number) {
     _exit(1);
 }
 
-void test_waiting_for(const char *what) { waiting_for = what; }
+void test_waiting_for(const char *what) {
+    waiting_for = what;
+}
 
 int64_t test_now_ms(void) {
     struct timespec now;

@@ -23,7 +23,9 @@ void test_register(const char *name, void (*run)(void));
 
 #define TEST(name)                                                                                           \
     static void name(void);                                                                                  \
-    __attribute__((constructor)) static void register_##name(void) { test_register(#name, name); }           \
+    __attribute__((constructor)) static void register_##name(void) {                                         \
+        test_register(#name, name);                                                                          \
+    }                                                                                                        \
     static void name(void)
 
 /* Ends the case: prints the place and the text. */
@@ -113,7 +115,8 @@ struct event {
     int count;
 };
 
-#define EVENT_INIT {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .count = 0}
+#define EVENT_INIT                                                                                           \
+    { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .count = 0 }
 
 void event_signal(struct event *event);
 void event_wait(struct event *event, int count, const char *what);

@@ -125,8 +125,10 @@ TEST(null_arguments_of_streams) {
 TEST(unknown_options) {
     make_options();
     FAILS(iscp_conn_options_set(options, "ulr", "ws://h", &error), ISCP_ERR_UNKNOWN_OPTION, "ulr");
-    FAILS(iscp_conn_options_set(options, "ulr", "ws://h", &error), ISCP_ERR_UNKNOWN_OPTION, "connect_timeout_ms");
-    FAILS(iscp_upstream_options_set(up_options, "flush", "1", &error), ISCP_ERR_UNKNOWN_OPTION, "flush_policy");
+    FAILS(iscp_conn_options_set(options, "ulr", "ws://h", &error), ISCP_ERR_UNKNOWN_OPTION,
+          "connect_timeout_ms");
+    FAILS(iscp_upstream_options_set(up_options, "flush", "1", &error), ISCP_ERR_UNKNOWN_OPTION,
+          "flush_policy");
     FAILS(iscp_downstream_options_set(down_options, "", "1", &error), ISCP_ERR_UNKNOWN_OPTION, "qos");
     free_options();
 }
@@ -156,7 +158,8 @@ TEST(options_out_of_range) {
           "in_flight_limit");
     FAILS(iscp_upstream_options_set_buffer_policy(up_options, "drop", &error), ISCP_ERR_INVALID_OPTION,
           "would_block");
-    FAILS(iscp_upstream_options_set_data_id(up_options, "name", &error), ISCP_ERR_INVALID_OPTION, "type:name");
+    FAILS(iscp_upstream_options_set_data_id(up_options, "name", &error), ISCP_ERR_INVALID_OPTION,
+          "type:name");
     FAILS(iscp_upstream_options_set_expiry_interval_ms(up_options, 1, &error), ISCP_ERR_INVALID_OPTION,
           "expiry_interval_ms");
     FAILS(iscp_downstream_options_add_filter(down_options, "n", "a", &error), ISCP_ERR_INVALID_OPTION,

@@ -11,7 +11,7 @@ struct async {
 };
 
 #define ASYNC_INIT                                                                                           \
-    {.called = EVENT_INIT, .released = EVENT_INIT, .gate = EVENT_INIT, .caller = pthread_self()}
+    { .called = EVENT_INIT, .released = EVENT_INIT, .gate = EVENT_INIT, .caller = pthread_self() }
 
 static void note(struct async *async, const iscp_error_t *error) {
     CHECK(!pthread_equal(async->caller, pthread_self()));
@@ -20,7 +20,9 @@ static void note(struct async *async, const iscp_error_t *error) {
     event_signal(&async->called);
 }
 
-static void on_done(const iscp_error_t *error, void *user_data) { note(user_data, error); }
+static void on_done(const iscp_error_t *error, void *user_data) {
+    note(user_data, error);
+}
 
 static void on_connect(iscp_conn_t *conn, const iscp_error_t *error, void *user_data) {
     struct async *async = user_data;
@@ -43,10 +45,12 @@ static void on_downstream(iscp_downstream_t *down, const iscp_error_t *error, vo
     note(async, error);
 }
 
-static void on_release(void *user_data) { event_signal(&((struct async *)user_data)->released); }
+static void on_release(void *user_data) {
+    event_signal(&((struct async *)user_data)->released);
+}
 
-static void on_upstream_closed(const iscp_error_t *error, uint64_t points, const uint32_t *chunks, size_t count,
-                               void *user_data) {
+static void on_upstream_closed(const iscp_error_t *error, uint64_t points, const uint32_t *chunks,
+                               size_t count, void *user_data) {
     (void)points;
     (void)chunks;
     (void)count;
@@ -139,8 +143,8 @@ TEST(release_on_failure) {
     struct async a = ASYNC_INIT;
     iscp_conn_options_t *options = iscp_conn_options_new();
     /* The call fails: released at once. */
-    FAILS(iscp_conn_options_set_closed_callback(options, NULL, &a, on_release, &error), ISCP_ERR_NULL_ARGUMENT,
-          "callback");
+    FAILS(iscp_conn_options_set_closed_callback(options, NULL, &a, on_release, &error),
+          ISCP_ERR_NULL_ARGUMENT, "callback");
     int expected = 0;
     /* Without a callback there is nothing that could be released later. */
     expected += event_count(&a.released);
@@ -321,7 +325,8 @@ TEST(a_slow_callback_stops_nothing_else) {
     client_write(slow.up, client_data_id(slow.up, "a"), 0, "x");
     OK(iscp_upstream_flush_wait(slow.up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
     uint64_t round_trip = 0;
-    EVENTUALLY(iscp_conn_stat(slow.conn, ISCP_CONN_STAT_ROUND_TRIP_NS, &round_trip) == ISCP_OK && round_trip > 0);
+    EVENTUALLY(iscp_conn_stat(slow.conn, ISCP_CONN_STAT_ROUND_TRIP_NS, &round_trip) == ISCP_OK &&
+               round_trip > 0);
     /* More callbacks of the slow connection wait their turn. */
     OK(iscp_conn_send_base_time(slow.conn, "s", "n", 0, 0, 0, false, on_done, &slow, &error));
     OK(iscp_conn_send_base_time_wait(slow.conn, "s", "n", 0, 0, 0, false, -1, &error));

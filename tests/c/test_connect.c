@@ -3,7 +3,8 @@
 #include "server.h"
 
 static iscp_status_t try_connect(const char *url, const char *node, iscp_error_t **error) {
-    iscp_conn_options_t *options = conn_options(url, node, "connect_timeout_ms", "700", "response_timeout_ms", "700", NULL);
+    iscp_conn_options_t *options =
+        conn_options(url, node, "connect_timeout_ms", "700", "response_timeout_ms", "700", NULL);
     iscp_conn_t *conn = (iscp_conn_t *)1;
     iscp_status_t status = iscp_connect_wait(options, -1, &conn, error);
     CHECK((status == ISCP_OK) == (conn != NULL));
@@ -73,13 +74,20 @@ TEST(bad_urls) {
     static const struct {
         const char *url, *culprit;
     } all[] = {
-        {"host:1", "scheme"},           {"http://host", "http"},   {"ws://", "url"},
-        {"ws://host:99999", "port"},    {"ws://host:x", "url"},    {"ws://u:p@host", "password"},
-        {"ws://host/?enc=json", "query"}, {"not a url", "url"},    {"://", "url"},
+        {"host:1", "scheme"},
+        {"http://host", "http"},
+        {"ws://", "url"},
+        {"ws://host:99999", "port"},
+        {"ws://host:x", "url"},
+        {"ws://u:p@host", "password"},
+        {"ws://host/?enc=json", "query"},
+        {"not a url", "url"},
+        {"://", "url"},
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         iscp_conn_options_t *options = iscp_conn_options_new();
-        FAILS(iscp_conn_options_set_url(options, all[i].url, &error), ISCP_ERR_INVALID_OPTION, all[i].culprit);
+        FAILS(iscp_conn_options_set_url(options, all[i].url, &error), ISCP_ERR_INVALID_OPTION,
+              all[i].culprit);
         FAILS(iscp_conn_options_set_url(options, all[i].url, &error), ISCP_ERR_INVALID_OPTION, all[i].url);
         iscp_conn_options_free(options);
     }
@@ -198,7 +206,9 @@ static void on_token(iscp_token_request_t *request, void *user_data) {
     event_signal(&source->asked);
 }
 
-static void on_release(void *user_data) { event_signal(&((struct token_source *)user_data)->released); }
+static void on_release(void *user_data) {
+    event_signal(&((struct token_source *)user_data)->released);
+}
 
 TEST(token_callback) {
     struct broker broker;
@@ -206,7 +216,8 @@ TEST(token_callback) {
     static const struct {
         const char *token;
         iscp_status_t status;
-    } all[] = {{"secret", ISCP_OK}, {"guess", ISCP_ERR_UNAUTHORIZED}, {"!out of tokens", ISCP_ERR_TOKEN_FAILED}};
+    } all[] = {
+        {"secret", ISCP_OK}, {"guess", ISCP_ERR_UNAUTHORIZED}, {"!out of tokens", ISCP_ERR_TOKEN_FAILED}};
     for (size_t i = 0; i < 3; i++) {
         struct token_source source = {EVENT_INIT, EVENT_INIT, all[i].token, NULL};
         iscp_conn_options_t *options = conn_options(broker.url, "node", NULL);

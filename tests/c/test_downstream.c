@@ -121,7 +121,9 @@ static void on_closed(const iscp_error_t *error, void *user_data) {
     event_signal(&((struct handled *)user_data)->closed);
 }
 
-static void on_release(void *user_data) { event_signal(&((struct handled *)user_data)->released); }
+static void on_release(void *user_data) {
+    event_signal(&((struct handled *)user_data)->released);
+}
 
 TEST(handlers_receive_everything) {
     begin();
@@ -170,7 +172,8 @@ TEST(handler_and_pull_exclude_each_other) {
     iscp_chunk_t *chunk = NULL;
     FAILS(iscp_downstream_next_chunk_wait(down, 0, &chunk, &error), ISCP_ERR_INVALID_STATE, "chunks");
     FAILS(iscp_downstream_next_chunk_wait(down, -1, &chunk, &error), ISCP_ERR_INVALID_STATE, "chunks");
-    FAILS(iscp_downstream_read(down, on_chunk, &handled, on_release, &error), ISCP_ERR_INVALID_STATE, "chunks");
+    FAILS(iscp_downstream_read(down, on_chunk, &handled, on_release, &error), ISCP_ERR_INVALID_STATE,
+          "chunks");
     /* The failed call has released its user data. */
     CHECK_EQ(event_count(&handled.released), 1);
     /* Metadata are a matter of their own. */
@@ -336,8 +339,8 @@ TEST(a_reader_that_does_not_read) {
             iscp_chunk_t *chunk = NULL;
             iscp_status_t status;
             test_waiting_for("the overflow");
-            while ((status = iscp_downstream_next_metadata_wait(down, -1, (iscp_metadata_t **)&chunk, NULL)) ==
-                   ISCP_OK) {
+            while ((status = iscp_downstream_next_metadata_wait(down, -1, (iscp_metadata_t **)&chunk,
+                                                                NULL)) == ISCP_OK) {
                 iscp_metadata_free((iscp_metadata_t *)chunk);
             }
             CHECK_STATUS(status, ISCP_ERR_OVERFLOW);

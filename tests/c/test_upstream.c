@@ -101,8 +101,8 @@ TEST(data_ids) {
 /* Everything written arrives, in order per data id, whatever the flush policy and the QoS. */
 static void stream_with(const char *policy, const char *qos) {
     begin();
-    iscp_upstream_t *up = client_upstream(sender, "flush_policy", policy, "qos", qos, "flush_interval_ms", "20",
-                                          "flush_size", "50", NULL);
+    iscp_upstream_t *up = client_upstream(sender, "flush_policy", policy, "qos", qos, "flush_interval_ms",
+                                          "20", "flush_size", "50", NULL);
     iscp_data_id_t ids[2] = {client_data_id(up, "a"), client_data_id(up, "b")};
     for (int64_t n = 0; n < 100; n++) {
         client_write(up, ids[n % 2], n, "0123456789");
@@ -142,17 +142,32 @@ static void stream_with(const char *policy, const char *qos) {
     end();
 }
 
-TEST(flush_policy_none) { stream_with("none", "reliable"); }
-TEST(flush_policy_interval) { stream_with("interval", "reliable"); }
-TEST(flush_policy_size) { stream_with("size", "reliable"); }
-TEST(flush_policy_interval_or_size) { stream_with("interval_or_size", "reliable"); }
-TEST(flush_policy_immediate) { stream_with("immediate", "reliable"); }
-TEST(qos_unreliable) { stream_with("interval_or_size", "unreliable"); }
-TEST(qos_partial) { stream_with("interval_or_size", "partial"); }
+TEST(flush_policy_none) {
+    stream_with("none", "reliable");
+}
+TEST(flush_policy_interval) {
+    stream_with("interval", "reliable");
+}
+TEST(flush_policy_size) {
+    stream_with("size", "reliable");
+}
+TEST(flush_policy_interval_or_size) {
+    stream_with("interval_or_size", "reliable");
+}
+TEST(flush_policy_immediate) {
+    stream_with("immediate", "reliable");
+}
+TEST(qos_unreliable) {
+    stream_with("interval_or_size", "unreliable");
+}
+TEST(qos_partial) {
+    stream_with("interval_or_size", "partial");
+}
 
 TEST(interval_sends_without_a_flush) {
     begin();
-    iscp_upstream_t *up = client_upstream(sender, "flush_policy", "interval", "flush_interval_ms", "10", NULL);
+    iscp_upstream_t *up =
+        client_upstream(sender, "flush_policy", "interval", "flush_interval_ms", "10", NULL);
     write_point(up, "a", 5, "x", 1);
     expect_point("a", 5, "x", 1);
     iscp_upstream_free(up);
@@ -208,7 +223,8 @@ struct acks {
     uint64_t undelivered;
 };
 
-static void on_ack(uint32_t sequence_number, int32_t result_code, const char *result_string, void *user_data) {
+static void on_ack(uint32_t sequence_number, int32_t result_code, const char *result_string,
+                   void *user_data) {
     struct acks *acks = user_data;
     CHECK_EQ(result_code, 0);
     CHECK(result_string != NULL);
@@ -227,13 +243,14 @@ static void on_closed(const iscp_error_t *error, uint64_t points, const uint32_t
     event_signal(&acks->closed);
 }
 
-static void on_release(void *user_data) { event_signal(&((struct acks *)user_data)->released); }
+static void on_release(void *user_data) {
+    event_signal(&((struct acks *)user_data)->released);
+}
 
 TEST(every_chunk_is_acknowledged_once) {
     begin();
     struct acks acks = {EVENT_INIT, EVENT_INIT, EVENT_INIT, 0, 0};
-    iscp_upstream_options_t *options =
-        upstream_options("flush_policy", "none", "ack_interval_ms", "0", NULL);
+    iscp_upstream_options_t *options = upstream_options("flush_policy", "none", "ack_interval_ms", "0", NULL);
     OK(iscp_upstream_options_set_ack_callback(options, on_ack, &acks, on_release, &error));
     OK(iscp_upstream_options_set_closed_callback(options, on_closed, &acks, on_release, &error));
     iscp_upstream_t *up = NULL;
