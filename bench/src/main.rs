@@ -3,6 +3,7 @@
 //! `cargo run --release -p iscp-bench` prints one table. Only the ratios carry over to another machine
 //! or another moment; absolute times are there to judge the run by.
 
+mod c_api;
 mod counting;
 mod floor;
 mod latency;
@@ -36,6 +37,7 @@ fn run() {
         "",
     );
     throughput::write_cost(&broker.url, lock);
+    c_api::write_cost(&broker.url);
     throughput::points(&broker.url, 32, 10_000_000, lock);
     let bare = floor::bare_throughput(&echo.url, 64 * 1024, 40_000);
     row(

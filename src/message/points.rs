@@ -14,6 +14,10 @@ const KEY_ELAPSED: u8 = 0x08;
 /// Key byte of `DataPoint.payload`.
 const KEY_PAYLOAD: u8 = 0x12;
 
+/// Room for all that stands before the payload of a point: three keys and three varints, of which the
+/// two lengths are lengths of slices.
+const HEAD: usize = 48;
+
 /// One data point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataPoint {
@@ -136,26 +140,29 @@ impl PointsBuf {
     #[inline]
     pub fn push(&mut self, elapsed_time: i64, payload: &[u8]) {
         let zigzag = ((elapsed_time << 1) ^ (elapsed_time >> 63)) as u64;
-        let mut inner = 0;
+        let time_len = if zigzag == 0 { 0 } else { 1 + varint_len(zigzag) };
+        let payload_len = match payload.len() {
+            0 => 0,
+            len => 1 + varint_len(len as u64) + len,
+        };
+        // Everything before the payload is put together in a block of fixed size, and its excess cut
+        // off again: one copy of known length instead of a check of the capacity for every byte.
+        let mut head = [0; HEAD];
+        head[0] = KEY_POINT;
+        let mut end = put_varint(&mut head, 1, (time_len + payload_len) as u64);
         if zigzag != 0 {
-            inner += 1 + varint_len(zigzag);
+            head[end] = KEY_ELAPSED;
+            end = put_varint(&mut head, end + 1, zigzag);
         }
         if !payload.is_empty() {
-            inner += 1 + varint_len(payload.len() as u64) + payload.len();
+            head[end] = KEY_PAYLOAD;
+            end = put_varint(&mut head, end + 1, payload.len() as u64);
         }
-        // Key, length of up to ten bytes, then the point itself.
-        self.bytes.reserve(11 + inner);
-        self.bytes.push(KEY_POINT);
-        push_varint(&mut self.bytes, inner as u64);
-        if zigzag != 0 {
-            self.bytes.push(KEY_ELAPSED);
-            push_varint(&mut self.bytes, zigzag);
-        }
-        if !payload.is_empty() {
-            self.bytes.push(KEY_PAYLOAD);
-            push_varint(&mut self.bytes, payload.len() as u64);
-            self.bytes.extend_from_slice(payload);
-        }
+        self.bytes.reserve(HEAD + payload.len());
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&head);
+        self.bytes.truncate(start + end);
+        self.bytes.extend_from_slice(payload);
         self.count += 1;
         self.payload_bytes += payload.len();
     }
@@ -183,7 +190,7 @@ impl PointsBuf {
     /// Takes the run and leaves an empty one with the same capacity, so that the next writes need
     /// not allocate.
     pub fn take(&mut self) -> Points {
-        let next = Vec::with_capacity(self.bytes.len());
+        let next = Vec::with_capacity(self.bytes.len() + HEAD);
         Points {
             bytes: Bytes::from(std::mem::replace(&mut self.bytes, next)),
             count: std::mem::take(&mut self.count),
@@ -202,13 +209,16 @@ fn varint_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
+/// Writes a varint and returns where it ends.
 #[inline]
-fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
+fn put_varint(bytes: &mut [u8; HEAD], mut at: usize, mut value: u64) -> usize {
     while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
+        bytes[at] = value as u8 | 0x80;
         value >>= 7;
+        at += 1;
     }
-    bytes.push(value as u8);
+    bytes[at] = value as u8;
+    at + 1
 }
 
 struct Cursor<'a> {
