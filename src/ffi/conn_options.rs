@@ -17,7 +17,7 @@ use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource, parse_url};
-use crate::error::Error;
+use crate::error::{Error, Status};
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -38,9 +38,14 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "url",
         range: "ws://host:port/path",
         set: |options, value| {
-            parse_url(value).map_err(|error| error.message().to_owned())?;
-            value.clone_into(&mut options.url);
-            Ok(())
+            match parse_url(value) {
+                // A good address, only not for this build: connecting says so.
+                Err(error) if error.status() != Status::Unsupported => Err(error.message().to_owned()),
+                _ => {
+                    value.clone_into(&mut options.url);
+                    Ok(())
+                }
+            }
         },
     },
     Spec {
