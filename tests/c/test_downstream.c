@@ -2,6 +2,9 @@
 #include "client.h"
 
 #include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct broker broker;
 static iscp_conn_t *sender, *reader;
@@ -20,10 +23,11 @@ static void end(void) {
 }
 
 static void send_points(int count) {
-    iscp_upstream_t *up = client_upstream(sender, "flush_policy", "immediate", NULL);
+    iscp_upstream_t *up = client_upstream(sender, "flush_policy", "none", NULL);
     iscp_data_id_t id = client_data_id(up, "a");
     for (int i = 0; i < count; i++) {
         client_write(up, id, i, "x");
+        OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -1, &error));
     }
     OK(iscp_upstream_close_wait(up, false, -1, &error));
     iscp_upstream_free(up);
@@ -75,18 +79,33 @@ TEST(metadata_kinds) {
 }
 
 TEST(a_source_that_dies_is_told) {
-    begin();
+    broker_start(&broker, NULL);
+    int go[2];
+    char byte = 0;
+    CHECK(pipe(go) == 0);
+    /* A child that opens an upstream when it is told to, and does nothing more. */
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        CHECK(read(go[0], &byte, 1) == 1);
+        client_upstream(client_connect(broker.url, "dying"), "expiry_interval_ms", "0", NULL);
+        for (;;) {
+            pause();
+        }
+    }
+    test_guard_process(pid);
+    reader = client_connect(broker.url, "reader");
     iscp_downstream_t *down = client_downstream(reader, "dying");
-    struct process process;
-    const char *arguments[] = {ISCP_PROGRAM, "pub", "--url", broker.url, "--node", "dying", NULL};
-    process_start(&process, arguments);
+    CHECK(write(go[1], &byte, 1) == 1);
     iscp_metadata_free(client_read_metadata(down, ISCP_METADATA_UPSTREAM_OPEN));
-    process_signal(&process, 9);
-    process_finish(&process);
-    process_free(&process);
+    CHECK(kill(pid, SIGKILL) == 0);
+    CHECK(waitpid(pid, NULL, 0) == pid);
+    test_unguard_process(pid);
     iscp_metadata_free(client_read_metadata(down, ISCP_METADATA_UPSTREAM_ABNORMAL_CLOSE));
     iscp_downstream_free(down);
-    end();
+    iscp_conn_free(reader);
+    client_shutdown();
+    broker_stop(&broker);
 }
 
 struct handled {

@@ -117,7 +117,7 @@ TEST(stalled_server_is_noticed) {
     process_signal(&broker.process, SIGSTOP);
     iscp_chunk_t *chunk = NULL;
     FAILS(iscp_downstream_next_chunk_wait(down, -1, &chunk, &error), ISCP_ERR_KEEP_ALIVE_TIMEOUT, "ping");
-    CHECK_EQ(iscp_conn_state(watchful), ISCP_CONN_STATE_CLOSED);
+    EVENTUALLY(iscp_conn_state(watchful) == ISCP_CONN_STATE_CLOSED);
     iscp_downstream_free(down);
     iscp_conn_free(watchful);
     end();

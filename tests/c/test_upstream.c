@@ -43,9 +43,16 @@ static void write_point(iscp_upstream_t *up, const char *name, int64_t elapsed_n
     CHECK_STATUS(iscp_upstream_write(up, client_data_id(up, name), elapsed_ns, payload, length), ISCP_OK);
 }
 
+static void roundtrip(iscp_upstream_t *up, const char *name, int64_t elapsed_ns, const void *payload,
+                      size_t length) {
+    write_point(up, name, elapsed_ns, payload, length);
+    OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -1, &error));
+    expect_point(name, elapsed_ns, payload, length);
+}
+
 TEST(points_arrive_unchanged) {
     begin();
-    iscp_upstream_t *up = client_upstream(sender, "flush_policy", "immediate", NULL);
+    iscp_upstream_t *up = client_upstream(sender, NULL);
     size_t large_size = 1 << 20;
     uint8_t *large = malloc(large_size);
     CHECK(large != NULL);
@@ -53,16 +60,11 @@ TEST(points_arrive_unchanged) {
         large[i] = (uint8_t)(i * 31 >> 3);
     }
     static const uint8_t zeros[3];
-    write_point(up, "a", 0, "x", 1);
-    write_point(up, "a", -1, NULL, 0);
-    write_point(up, "b/c", INT64_MAX, zeros, 3);
-    write_point(up, "b/c", INT64_MIN, "\xff\xfe", 2);
-    write_point(up, "日本", 1000000000, large, large_size);
-    expect_point("a", 0, "x", 1);
-    expect_point("a", -1, NULL, 0);
-    expect_point("b/c", INT64_MAX, zeros, 3);
-    expect_point("b/c", INT64_MIN, "\xff\xfe", 2);
-    expect_point("日本", 1000000000, large, large_size);
+    roundtrip(up, "a", 0, "x", 1);
+    roundtrip(up, "a", -1, NULL, 0);
+    roundtrip(up, "b/c", INT64_MAX, zeros, 3);
+    roundtrip(up, "b/c", INT64_MIN, "\xff\xfe", 2);
+    roundtrip(up, "日本", 1000000000, large, large_size);
     OK(iscp_upstream_close_wait(up, false, -1, &error));
     free(large);
     iscp_upstream_free(up);
@@ -111,8 +113,8 @@ static void stream_with(const char *policy, const char *qos) {
     CHECK_EQ(upstream_stat(up, ISCP_UPSTREAM_STAT_TOTAL_POINTS), 100);
     uint64_t chunks = upstream_stat(up, ISCP_UPSTREAM_STAT_LAST_SEQUENCE_NUMBER);
     CHECK(strcmp(policy, "none") != 0 || chunks == 1);
-    CHECK(strcmp(policy, "immediate") != 0 || chunks >= 1);
-    CHECK(strcmp(policy, "size") != 0 || chunks > 1);
+    /* How many it takes otherwise depends on how quickly they leave. */
+    CHECK(chunks >= 1 && chunks <= 100);
 
     int64_t next[2] = {0, 1};
     uint32_t sequence = 0;
@@ -170,6 +172,17 @@ TEST(interval_sends_without_a_flush) {
         client_upstream(sender, "flush_policy", "interval", "flush_interval_ms", "10", NULL);
     write_point(up, "a", 5, "x", 1);
     expect_point("a", 5, "x", 1);
+    iscp_upstream_free(up);
+    end();
+}
+
+TEST(size_sends_without_a_flush) {
+    begin();
+    iscp_upstream_t *up = client_upstream(sender, "flush_policy", "size", "flush_size", "3", NULL);
+    write_point(up, "a", 0, "12", 2);
+    CHECK_EQ(upstream_stat(up, ISCP_UPSTREAM_STAT_BUFFERED_POINTS), 1);
+    write_point(up, "a", 1, "34", 2);
+    CHECK_EQ(client_read_points(down, 2), 2);
     iscp_upstream_free(up);
     end();
 }
