@@ -1,2 +1,41 @@
-//! The program iscp.
-fn main() {}
+//! The program `iscp`: a broker, a publisher and a subscriber for iSCP on the command line.
+
+mod args;
+mod broker;
+mod client;
+mod failure;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+mod publish;
+mod subscribe;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use failure::Failure;
+use interrupt::Interrupt;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    logging::start(args.verbose)?;
+    let interrupt = Interrupt::install()?;
+    match &args.command {
+        Command::Broker(broker) => broker::run(broker, &interrupt),
+        Command::Pub(publish) => publish::run(publish, &interrupt, args.quiet_progress()),
+        Command::Sub(subscribe) => subscribe::run(subscribe, &interrupt, args.quiet_progress()),
+    }
+}

@@ -1,0 +1,208 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use iscp::message::{DataFilter, Qos};
+
+/// Open broker, publisher and subscriber for iSCP (intdash Stream Control Protocol).
+#[derive(Debug, Parser)]
+#[command(
+    name = "iscp",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit status: 0 when everything worked or SIGINT or SIGTERM ended the program, 1 after an error, \
+                  2 for a wrong command line. A second SIGINT or SIGTERM ends the program at once, with status 1."
+)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Log to standard error instead of the progress line; repeat for more (-vv, -vvv).
+    ///
+    /// The environment variable ISCP_LOG, if set, decides instead what is logged: a level (error, warn, info,
+    /// debug, trace) or a list such as `iscp=debug,iscp_broker=info`.
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 900)]
+    pub(crate) verbose: u8,
+}
+
+impl Args {
+    /// Whether log lines take the place of the progress line.
+    pub(crate) fn quiet_progress(&self) -> bool {
+        self.verbose > 0
+    }
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a broker until SIGINT or SIGTERM.
+    ///
+    /// Prints one line, `listening ws://HOST:PORT`, to standard output once clients can connect.
+    Broker(BrokerArgs),
+    /// Publish every line of standard input as a data point.
+    ///
+    /// A point's payload is the line without the newline at its end, whatever bytes it consists of; its elapsed
+    /// time is counted from the start of the program, whose time of day is sent as base time `edge_rtc`. Ends when
+    /// standard input has ended and the server has acknowledged everything. SIGINT and SIGTERM end it early: what
+    /// was read is still delivered, except for a line without its end.
+    Pub(PubArgs),
+    /// Print the data points of a node as they arrive.
+    ///
+    /// Without --json every payload is printed as it is, followed by a newline. Runs until SIGINT or SIGTERM, the
+    /// end of --count, or until standard output is closed. With -v, a log line on standard error that contains
+    /// `subscribed` tells that nothing published from now on is missed.
+    Sub(SubArgs),
+}
+
+/// Options of `iscp broker`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BrokerArgs {
+    /// Address on which to accept WebSocket connections; port 0 takes a free port.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) ws: String,
+    /// Accept only clients with this access token. May be repeated; without it every client is accepted.
+    #[arg(long, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) token: Vec<String>,
+}
+
+/// Options of every client.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConnectArgs {
+    /// Address of the server, ws://HOST:PORT/PATH.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// Id of the node to connect as.
+    #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) node: String,
+    /// Access token.
+    #[arg(long, value_name = "TOKEN", env = "ISCP_TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// How long connecting may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub(crate) connect_timeout: Duration,
+    /// Quality of service of the stream.
+    #[arg(long, value_enum, default_value_t = QosArg::Reliable)]
+    pub(crate) qos: QosArg,
+}
+
+/// Options of `iscp pub`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PubArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// Id of the session to publish in [default: a new random UUID]
+    #[arg(long, value_name = "SESSION", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) session: Option<String>,
+    /// Data name of the points.
+    #[arg(long, value_name = "NAME", default_value = "stdin")]
+    pub(crate) name: String,
+    /// Data type of the points.
+    #[arg(long = "type", value_name = "TYPE", default_value = "string")]
+    pub(crate) kind: String,
+    /// Read every line as bytes in hexadecimal, with or without white space in between.
+    #[arg(long)]
+    pub(crate) hex: bool,
+}
+
+/// Options of `iscp sub`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SubArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// Id of the node whose points to receive.
+    #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) source: String,
+    /// Receive only points whose type and name match. May be repeated; one match is enough.
+    ///
+    /// In both patterns `/` separates levels, `+` stands for one level and `#` for any number of them.
+    #[arg(long, value_name = "TYPE:NAME", default_value = "#:#", value_parser = parse_filter)]
+    pub(crate) filter: Vec<DataFilter>,
+    /// Print one JSON object a line, for points and for metadata.
+    ///
+    /// Points have the keys source_node_id, session_id, name, type, elapsed_ns, sequence_number and either payload
+    /// (a string) or, when the payload is not UTF-8, payload_base64. Metadata have the keys metadata (the kind, for
+    /// example upstream_open), source_node_id and what belongs to the kind.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after this many points.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+}
+
+/// Quality of service, as it is written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QosArg {
+    /// Nothing is lost as long as the connection holds.
+    Reliable,
+    /// May be lost.
+    Unreliable,
+    /// As reliable, but not sent again.
+    Partial,
+}
+
+impl From<QosArg> for Qos {
+    fn from(qos: QosArg) -> Self {
+        match qos {
+            QosArg::Reliable => Self::Reliable,
+            QosArg::Unreliable => Self::Unreliable,
+            QosArg::Partial => Self::Partial,
+        }
+    }
+}
+
+/// Reads a data filter in the text form of the official clients, the type first.
+fn parse_filter(text: &str) -> Result<DataFilter, String> {
+    match text.split_once(':') {
+        Some((kind, name)) if !name.contains(':') => Ok(DataFilter {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+        }),
+        _ => Err("a filter has exactly one `:`, between type and name".to_owned()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    /// More would not be a time-out.
+    const MOST: f64 = 1e6;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("not a number of seconds above 0 and up to {MOST}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_filter_has_one_colon() {
+        let filter = |kind: &str, name: &str| {
+            Ok(DataFilter {
+                name: name.to_owned(),
+                kind: kind.to_owned(),
+            })
+        };
+        assert_eq!(parse_filter("#:#"), filter("#", "#"));
+        assert_eq!(parse_filter("string:group/+"), filter("string", "group/+"));
+        for text in ["", "string", "a:b:c", "::"] {
+            assert!(parse_filter(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_positive_and_finite() {
+        assert_eq!(parse_seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["", "0", "-1", "NaN", "inf", "1e9", "ten"] {
+            assert!(parse_seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The built program, run as a user runs it.
+
+mod brokers;
+mod errors;
+mod signals;
+mod streams;
+mod support;
