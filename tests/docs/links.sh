@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What the documents refer to exists: relative links and their anchors, files named as code, functions and constants.
+# shellcheck disable=SC2016 # backticks are text here
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -4,6 +4,7 @@
 #
 #   tests/docs/readme_snippets.sh BUILD_DIR             a build directory of CMake, with the program iscp
 #   tests/docs/readme_snippets.sh --update [BUILD_DIR]  copies the files into the documents first
+# shellcheck disable=SC2016 # backticks are text here
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -42,7 +43,7 @@ die() {
 
 # --- The documents hold the files -----------------------------------------------------------------------
 
-# Prints a document with every marked block replaced by its file, and names the files on descriptor 3.
+# Prints a document with every marked block replaced by its file.
 render() {
     awk '
         /^<!-- snippet: .* -->$/ { file = $3 }
@@ -50,7 +51,6 @@ render() {
         !inside { print }
         /^```c$/ {
             if (file == "") next
-            print file > "/dev/fd/3"
             while ((getline line < file) > 0) print line
             close(file)
             file = ""
@@ -65,7 +65,8 @@ while IFS= read -r -d '' document; do
 done < <(find docs -name '*.md' ! -path 'docs/protocol/*' -print0 | sort -z)
 
 for document in "${documents[@]}"; do
-    render "$document" 3>>"$work/shown" >"$work/rendered"
+    sed -n 's/^<!-- snippet: \(.*\) -->$/\1/p' "$document" >>"$work/shown"
+    render "$document" >"$work/rendered"
     if ! cmp -s "$document" "$work/rendered"; then
         if [[ -n $update ]]; then
             cp "$work/rendered" "$document"
