@@ -133,6 +133,10 @@ pub struct Limits {
     /// Chunks of a RELIABLE downstream under way without an ack. Go clients lose chunks above
     /// 1024. Default 512.
     pub reliable_window: usize,
+    /// Bytes of points of a RELIABLE downstream under way without an ack; a single chunk may be
+    /// larger. Keeps a reader that acknowledges what it has read within its own buffer. Default
+    /// 16 MiB.
+    pub reliable_window_bytes: usize,
     /// Metadata that wait in one downstream before its connection is ended. Default 16 384.
     pub metadata_queue: usize,
     /// Calls that wait for one client to read them; Python's own queue holds 256. Default 128.
@@ -162,6 +166,7 @@ impl Default for Limits {
             lossy_queue_bytes: 16 * 1024 * 1024,
             reliable_queue_bytes: 64 * 1024 * 1024,
             reliable_window: 512,
+            reliable_window_bytes: 16 * 1024 * 1024,
             metadata_queue: 16_384,
             calls: 128,
             call_bytes: 1_000_000,

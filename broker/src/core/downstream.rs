@@ -50,11 +50,21 @@ pub(super) struct Downstream {
     next_number: u64,
     queued_bytes: usize,
     /// Chunks of a RELIABLE downstream that the client has not acknowledged.
-    unacked: VecDeque<(Uuid, u32)>,
+    unacked: VecDeque<Unacked>,
+    unacked_bytes: usize,
     window: usize,
+    window_bytes: usize,
     /// Just opened: the client may not be ready yet.
     held: bool,
     dropped: u64,
+}
+
+/// A chunk under way to the client.
+#[derive(Debug)]
+struct Unacked {
+    upstream: Uuid,
+    sequence_number: u32,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -185,16 +195,24 @@ impl Downstream {
             }));
         }
         let reliable = self.qos == Qos::Reliable;
-        if reliable && self.unacked.len() >= self.window {
+        if reliable && self.window_is_full() {
             return None;
         }
         let queued = outbox::pop(&mut self.chunks)?;
         self.queued_bytes -= queued.chunk.bytes;
         if reliable {
-            self.unacked
-                .push_back((queued.info.stream_id, queued.chunk.sequence_number));
+            self.unacked_bytes += queued.chunk.bytes;
+            self.unacked.push_back(Unacked {
+                upstream: queued.info.stream_id,
+                sequence_number: queued.chunk.sequence_number,
+                bytes: queued.chunk.bytes,
+            });
         }
         Some(Message::DownstreamChunk(self.build(&queued)))
+    }
+
+    fn window_is_full(&self) -> bool {
+        self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
     }
 
     /// The message for a chunk, with the aliases known by now.
@@ -241,10 +259,13 @@ impl Downstream {
 
     /// Takes note that the client has a chunk.
     fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
-        let wanted = (stream_id, sequence_number);
         // Clients acknowledge in order, so this is nearly always the first.
-        if let Some(at) = self.unacked.iter().position(|entry| *entry == wanted) {
-            self.unacked.remove(at);
+        let known = self
+            .unacked
+            .iter()
+            .position(|chunk| chunk.upstream == stream_id && chunk.sequence_number == sequence_number);
+        if let Some(chunk) = known.and_then(|at| self.unacked.remove(at)) {
+            self.unacked_bytes -= chunk.bytes;
         }
     }
 }
@@ -301,7 +322,9 @@ impl Broker {
             next_number: 0,
             queued_bytes: 0,
             unacked: VecDeque::new(),
+            unacked_bytes: 0,
             window: self.config.limits.reliable_window.max(1),
+            window_bytes: self.config.limits.reliable_window_bytes.max(1),
             held: true,
             dropped: 0,
         });

@@ -36,6 +36,8 @@ pub(super) struct Upstream {
     /// Chunks that came too early; `None` for one that was refused.
     reorder: Reorder<Option<Rc<Routed>>>,
     results: Vec<UpstreamChunkResult>,
+    /// Bytes of points in the chunks that `results` speaks of.
+    result_bytes: usize,
     /// Places of data ids whose aliases the next ack carries.
     asked: Vec<u32>,
     last_ack: Option<Instant>,
@@ -46,6 +48,11 @@ pub(super) struct Upstream {
 /// Results in one ack: Python refuses messages above 1 MiB.
 const MAX_RESULTS_PER_ACK: usize = 8192;
 
+/// Chunks, and bytes of points, after which an ack does not wait for its interval: a client that
+/// bounds what it has under way must not be slowed down to one window per interval.
+const EARLY_ACK_CHUNKS: usize = 128;
+const EARLY_ACK_BYTES: usize = 2 * 1024 * 1024;
+
 /// Why a chunk is not forwarded, as its sender will read it.
 type Refusal = (ResultCode, String);
 
@@ -53,6 +60,7 @@ impl Upstream {
     /// An ack for what was gathered so far, or for as much of it as one message should carry.
     pub(super) fn take_acks(&mut self) -> Option<Message> {
         self.ack_queued = false;
+        self.result_bytes = 0;
         if !self.has_acks() {
             return None;
         }
@@ -258,6 +266,7 @@ impl Broker {
             received: Received::default(),
             reorder: Reorder::default(),
             results: Vec::new(),
+            result_bytes: 0,
             asked: Vec::new(),
             last_ack: None,
             ack_queued: false,
@@ -301,6 +310,12 @@ impl Broker {
             return;
         };
         let sequence_number = chunk.chunk.sequence_number;
+        let chunk_bytes: usize = chunk
+            .chunk
+            .groups
+            .iter()
+            .map(|group| group.points.as_bytes().len())
+            .sum();
         let receipt = upstream.received.insert(sequence_number);
         let mut result = UpstreamChunkResult {
             sequence_number,
@@ -331,6 +346,8 @@ impl Broker {
             }
         }
         upstream.results.push(result);
+        upstream.result_bytes += chunk_bytes;
+        let early = upstream.results.len() >= EARLY_ACK_CHUNKS || upstream.result_bytes >= EARLY_ACK_BYTES;
         let over = upstream.results.len() > limits.chunk_results;
         let complete = upstream.closing.is_some() && upstream.is_complete();
 
@@ -354,7 +371,7 @@ impl Broker {
             let text = format!("upstream {}: acks are not read", self.stream_id(key));
             self.doomed.push((conn, ResultCode::RATE_LIMIT_REACHED, text));
         }
-        self.schedule_ack(key, receipt.late, now);
+        self.schedule_ack(key, receipt.late || early, now);
         if complete {
             self.finish_close(key, now);
         }
@@ -376,8 +393,8 @@ impl Broker {
     }
 
     /// Sends acks now when none was sent for an interval, else at the end of the interval. At once
-    /// while chunks come late: Go sends one chunk an ack then (docs/protocol/behaviour.md §11 items
-    /// 32, 33).
+    /// while chunks come late, since Go sends one chunk an ack then (docs/protocol/behaviour.md §11
+    /// items 32, 33), and when there is much to acknowledge.
     fn schedule_ack(&mut self, key: Key, at_once: bool, now: Instant) {
         let Some(upstream) = self.upstreams.get(key) else {
             return;
