@@ -35,6 +35,8 @@ range. An unknown name is refused with `ISCP_ERR_UNKNOWN_OPTION`.
 Names that end in `_ms` are milliseconds. Sizes are bytes.
 ";
 
+type Snapshot = fn(values: &[(&str, &str)]) -> Result<String, String>;
+
 /// One kind of options, as the reference shows it.
 struct Kind {
     title: &'static str,
@@ -44,7 +46,7 @@ struct Kind {
     /// Key and range of every option of the table.
     table: Vec<(&'static str, &'static str)>,
     /// Sets options by key on fresh settings and shows everything the settings are.
-    snapshot: fn(&[(&str, &str)]) -> Result<String, String>,
+    snapshot: Snapshot,
 }
 
 fn kinds() -> [Kind; 3] {
