@@ -182,7 +182,11 @@ int main(int argc, char **argv) {
     exit_status = failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 
 end:
-    if (status != ISCP_OK) {
+    if (status == ISCP_ERR_CLOSED) {
+        /* It was not this program that closed it. */
+        fprintf(stderr, "demo_telemetry_send: %s: the connection to the server was lost\n", doing);
+        iscp_error_free(error);
+    } else if (status != ISCP_OK) {
         char what[64];
         snprintf(what, sizeof what, "demo_telemetry_send: %s", doing);
         example_print_error(what, status, error);

@@ -14,8 +14,9 @@ static bool read_stat(struct telemetry_counters *now) {
     bool found = false;
     while (fgets(line, sizeof line, file) != NULL) {
         double user, nice, system, idle, iowait, irq, softirq, steal;
-        if (sscanf(line, "cpu %lf %lf %lf %lf %lf %lf %lf %lf", &user, &nice, &system, &idle, &iowait, &irq,
-                   &softirq, &steal) == 8) {
+        /* The line of all processors; those of single ones begin with "cpu0" and so on. */
+        if (strncmp(line, "cpu ", 4) == 0 && sscanf(line + 4, "%lf %lf %lf %lf %lf %lf %lf %lf", &user, &nice,
+                                                    &system, &idle, &iowait, &irq, &softirq, &steal) == 8) {
             now->cpu_busy = user + nice + system + irq + softirq + steal;
             now->cpu_all = now->cpu_busy + idle + iowait;
             found = true;
