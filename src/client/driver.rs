@@ -499,6 +499,9 @@ impl<'a> Driver<'a> {
             }
             Event::DownstreamClosed(key, error) => self.end_downstream(key, error),
             Event::Closed(error) => {
+                // A peer that does not answer pings does not answer a goodbye either.
+                let gone = |error: &Error| error.status() == Status::KeepAliveTimeout;
+                self.transport_alive &= !error.as_ref().is_some_and(gone);
                 self.shared.set_state(ConnectionState::Closed);
                 self.ended = Some(error);
             }
@@ -643,6 +646,10 @@ impl<'a> Driver<'a> {
         let closed = Error::new(Status::Closed, "the connection is closed");
         for (done, outcome) in self.closing.drain(..) {
             done.complete(outcome, &self.dispatcher);
+        }
+        // The core answers for every operation; should it not, the application must not wait for ever.
+        for op in self.ops.keys().copied().collect::<Vec<_>>() {
+            self.handle_done(op, Err(closed.clone()));
         }
         refuse_rest(
             &mut self.commands,

@@ -53,6 +53,25 @@ fn a_reliable_downstream_has_a_bounded_number_of_chunks_under_way_and_loses_none
 }
 
 #[test]
+fn a_reliable_downstream_has_a_bounded_number_of_bytes_under_way() {
+    let (mut world, reader, sender, stream) =
+        world(Qos::Reliable, |config| config.limits.reliable_window_bytes = 1);
+    for number in 1..=3 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    assert_eq!(
+        numbers(&world.receive(reader)),
+        [1],
+        "one chunk may always be under way"
+    );
+    world.send(
+        reader,
+        Message::DownstreamChunkAck(ack_of(1, 0, &[(stream.stream_id, 1)])),
+    );
+    assert_eq!(numbers(&world.receive(reader)), [2]);
+}
+
+#[test]
 fn a_reliable_consumer_that_falls_too_far_behind_is_disconnected_by_name() {
     let (mut world, reader, sender, stream) =
         world(Qos::Reliable, |config| config.limits.reliable_queue_bytes = 4_000);

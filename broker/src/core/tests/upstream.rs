@@ -465,3 +465,16 @@ fn lost_streams_are_bounded_in_number() {
     world.broker.connection_lost(conn, world.now);
     assert_eq!(world.broker.stats().upstreams, 2);
 }
+
+#[test]
+fn much_under_way_is_acknowledged_before_the_interval_has_passed() {
+    let mut world = World::new();
+    let sender = world.connect("s");
+    let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+    world.chunk(sender, stream.stream_id_alias, 1, vec![full("a")]);
+    assert_eq!(results(&world.receive(sender)).len(), 1, "the leading edge");
+    for number in 2..=200 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    assert!(results(&world.receive(sender)).len() >= 128);
+}
