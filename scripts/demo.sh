@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds libiscp and the program iscp, starts a broker, and lets one C program send made-up telemetry to
-# another that shows it. Everything it started has ended when it ends, whatever happens in between.
+# Builds libiscp and the program iscp, starts a broker, and lets one C program send the telemetry of this
+# machine to another that shows it. Everything it started has ended when it ends, whatever happens in between.
 #
 #   scripts/demo.sh [SECONDS]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -93,9 +93,17 @@ cat <&"$broker_out" >>"$work/broker.log" &
 
 say "broker at $url"
 say "telemetry for $seconds seconds"
-limited $((seconds + 30)) "$build/bin/demo_telemetry_view" --url "$url" --seconds "$seconds" &
+mkfifo "$work/ready"
+# Opened for reading and writing, so that neither this nor the viewer waits for the other end.
+exec {ready}<>"$work/ready"
+limited $((seconds + 30)) "$build/bin/demo_telemetry_view" --url "$url" --seconds "$seconds" --ready "$work/ready" &
 viewer=$!
-limited $((seconds + 30)) "$build/bin/demo_telemetry_send" --url "$url" --seconds "$seconds" &
+# The viewer counts from the first point on: the sender starts once it listens, or has failed.
+deadline=$((SECONDS + 15))
+while ! read -r -t 0.2 -u "$ready" line && kill -0 "$viewer" 2>/dev/null && ((SECONDS < deadline)); do
+    :
+done
+limited $((seconds + 30)) "$build/bin/demo_telemetry_send" --url "$url" --seconds "$seconds" >"$work/sender.out" &
 sender=$!
 
 # The status of the one that failed, the sender's first; 124 is timeout's.
@@ -105,6 +113,8 @@ wait "$sender" || sender_status=$?
 sender=
 wait "$viewer" || viewer_status=$?
 viewer=
+# Only now, because the viewer had the screen.
+cat "$work/sender.out"
 if ((sender_status || viewer_status)); then
     cat "$work/broker.log" >&2
     say "sender ended with $sender_status, viewer with $viewer_status" >&2

@@ -21,6 +21,7 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: &BrokerArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     let server = Arc::new(start(args)?);
     announce(&server.ws_url())?;
+    info!("listening on {}", server.ws_url());
 
     let (ended, end) = bounded::<()>(0);
     let watched = server.clone();

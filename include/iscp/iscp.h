@@ -2618,8 +2618,6 @@ ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* ISCP_ISCP_H */
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -2640,3 +2638,5 @@ static inline bool iscp_check_version(void) {
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* ISCP_ISCP_H */

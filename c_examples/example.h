@@ -1,0 +1,66 @@
+/* What all examples need: options of the command line, error messages, the clock. */
+#ifndef EXAMPLE_H
+#define EXAMPLE_H
+
+#include <iscp/iscp.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define EXAMPLE_URL "ws://127.0.0.1:8080"
+
+/* Value of an option such as "--url", or `fallback` when it is not on the command line. */
+static inline const char *example_option(int argc, char **argv, const char *name, const char *fallback) {
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], name) == 0) {
+            return argv[i + 1];
+        }
+    }
+    return fallback;
+}
+
+/* Whether the command line consists of pairs of a known option and its value; says so if not. */
+static inline bool example_options_valid(int argc, char **argv, const char *const *names) {
+    for (int i = 1; i < argc; i += 2) {
+        const char *const *name = names;
+        while (*name != NULL && strcmp(*name, argv[i]) != 0) {
+            name++;
+        }
+        if (*name == NULL || i + 1 == argc) {
+            fprintf(stderr, "%s: %s: %s\nusage: %s", argv[0], argv[i],
+                    *name == NULL ? "unknown option" : "needs a value", argv[0]);
+            for (name = names; *name != NULL; name++) {
+                fprintf(stderr, " [%s VALUE]", *name);
+            }
+            fputc('\n', stderr);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A number of seconds above 0, or -1 when `text` is none. */
+static inline double example_seconds(const char *text) {
+    char *end = NULL;
+    double seconds = strtod(text, &end);
+    return end != text && *end == '\0' && seconds > 0 && seconds <= 1e6 ? seconds : -1;
+}
+
+/* Prints what failed and why, and frees the error; `error` may be NULL. */
+static inline void example_print_error(const char *what, iscp_status_t status, iscp_error_t *error) {
+    const char *detail = error != NULL ? iscp_error_message(error) : iscp_status_text(status);
+    fprintf(stderr, "%s: %s (%s)\n", what, detail, iscp_status_name(status));
+    iscp_error_free(error);
+}
+
+/* A clock in nanoseconds: CLOCK_REALTIME counts from the Unix epoch, CLOCK_MONOTONIC never jumps. */
+static inline int64_t example_clock_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+#endif
