@@ -394,6 +394,10 @@ impl Connection {
         for downstream in self.downstreams.values_mut() {
             downstream.handle_timeout(now, &mut self.events);
         }
+        // Not left to the transport: one that takes nothing would keep the deadlines in the past.
+        while let Some(close) = self.poll_stream_close(now, true) {
+            self.control.push_back(close);
+        }
         if let State::Closing { deadline, .. } = self.state
             && deadline <= now
         {
@@ -439,7 +443,7 @@ impl Connection {
         if let Some(message) = self.poll_chunk(now) {
             return Some(message);
         }
-        if let Some(message) = self.poll_stream_close(now) {
+        if let Some(message) = self.poll_stream_close(now, false) {
             return Some(message);
         }
         if let State::Closing { .. } = self.state
@@ -466,7 +470,8 @@ impl Connection {
         None
     }
 
-    fn poll_stream_close(&mut self, now: Instant) -> Option<Message> {
+    /// Close request of a stream that is ready for it, if `overdue` of one that waited long enough.
+    fn poll_stream_close(&mut self, now: Instant, overdue: bool) -> Option<Message> {
         let Self {
             upstreams,
             downstreams,
@@ -482,12 +487,18 @@ impl Connection {
             id
         };
         for (&key, upstream) in upstreams.iter_mut() {
+            if overdue && !upstream.is_overdue(now) {
+                continue;
+            }
             let close = upstream.poll_close(|| request_id(Request::CloseUpstream(key)));
             if close.is_some() {
                 return close;
             }
         }
         for (&key, downstream) in downstreams.iter_mut() {
+            if overdue && !downstream.is_overdue(now) {
+                continue;
+            }
             let close = downstream.poll_close(now, || request_id(Request::CloseDownstream(key)));
             if close.is_some() {
                 return close;

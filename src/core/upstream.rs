@@ -221,9 +221,14 @@ impl Upstream {
             }
             !expired
         });
-        if matches!(self.state, State::Draining { deadline, .. } if deadline <= now) {
+        if self.is_overdue(now) {
             self.give_up_in_flight();
         }
+    }
+
+    /// Whether closing waited for outstanding acknowledgements as long as it may.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        matches!(self.state, State::Draining { deadline, .. } if deadline <= now)
     }
 
     /// Chunks that will not be waited for any longer are failures.

@@ -21,7 +21,7 @@ use crate::world::{Action, Rng, Side, World};
 /// From here on nothing new is written, and readers take everything.
 const WORK: Duration = Duration::from_secs(8);
 /// From the end of the work until everything must have arrived.
-const SETTLE: Duration = Duration::from_secs(40);
+const SETTLE: Duration = Duration::from_secs(60);
 /// Chunks after which an application's reads are acknowledged at once, as the client does it.
 const URGENT: usize = 128;
 
@@ -305,7 +305,7 @@ fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
                 Duration::ZERO,
                 Duration::from_millis(10),
                 Duration::from_millis(100),
-                Duration::from_secs(1),
+                Duration::from_millis(300),
             ]),
             omit_empty_chunk: rng.chance(50),
             close_timeout: *rng.pick(&[Duration::from_millis(1), Duration::from_secs(10)]),
@@ -349,7 +349,7 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     let mut rng = Rng::new(seed);
     rng.next();
     let mut config = Config::default();
-    config.limits.reliable_window = *rng.pick(&[1, 3, 512]);
+    config.limits.reliable_window = *rng.pick(&[4, 16, 512]);
     config.timing.open_gap = *rng.pick(&[Duration::ZERO, Duration::from_millis(10)]);
     let may_drop = rng.chance(15);
     if may_drop {
