@@ -129,6 +129,22 @@ impl Ledger {
         self.upstreams.get_mut(&stream_id).expect("a known upstream")
     }
 
+    /// Points accepted from the application so far.
+    pub(crate) fn written_points(&self, stream_id: Uuid) -> u64 {
+        self.upstreams[&stream_id].written_points
+    }
+
+    /// A flush succeeded.
+    pub(crate) fn flushed(&self, stream_id: Uuid, acknowledged: bool, points: u64) {
+        let record = &self.upstreams[&stream_id];
+        let sent: u64 = record.sent_points.iter().sum();
+        let reached = if acknowledged { record.acked_points } else { sent };
+        assert!(
+            reached >= points,
+            "{stream_id}: flushed {reached} of {points} points (acknowledged: {acknowledged})"
+        );
+    }
+
     /// An upstream ended, as its application is told.
     pub(crate) fn upstream_ended(&self, stream_id: Uuid, end: &UpstreamEnd, disturbed: bool) {
         let record = &self.upstreams[&stream_id];
@@ -479,6 +495,12 @@ pub(crate) enum OpKind {
     Connect,
     OpenUpstream(usize),
     OpenDownstream(usize),
+    /// A flush of everything written until then, in points.
+    Flush {
+        stream_id: Uuid,
+        acknowledged: bool,
+        points: u64,
+    },
     /// Ends the connection; whether it must succeed on an undisturbed one.
     Close {
         sure: bool,

@@ -661,7 +661,20 @@ impl World {
             Command::Attend(key) => self.sessions[id].core.attend_upstream(key, now),
             Command::Relieve(key) => self.sessions[id].core.relieve_upstream(key),
             Command::Flush(key, level, timeout, sure) => {
-                let op = self.op(id, OpKind::Other, timeout, sure);
+                let sides = &self.sessions[id].app.upstreams;
+                let stream_id = sides
+                    .iter()
+                    .find_map(|side| side.opened.as_ref().filter(|opened| opened.0 == key))
+                    .expect("an open upstream")
+                    .1;
+                let points = self.ledger.written_points(stream_id);
+                let acknowledged = level == FlushLevel::Acknowledged;
+                let what = OpKind::Flush {
+                    stream_id,
+                    acknowledged,
+                    points,
+                };
+                let op = self.op(id, what, timeout, sure);
                 self.sessions[id]
                     .core
                     .flush_upstream(op, key, level, now, timeout);
@@ -818,6 +831,14 @@ impl World {
             );
         }
         match (started.what, outcome) {
+            (
+                OpKind::Flush {
+                    stream_id,
+                    acknowledged,
+                    points,
+                },
+                Ok(_),
+            ) => self.check_flushes.push((stream_id, acknowledged, points)),
             (OpKind::Connect, Ok(_)) => self.plan_work(id),
             (OpKind::OpenUpstream(i), Ok(Output::Upstream(opened))) => {
                 let side = &mut app.upstreams[i];

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use iscp::core;
 use iscp::encoding::Encoding;
 use iscp::error::{Error, Status};
+use uuid::Uuid;
+
 use iscp_broker::core::{Broker, Config, ConnId, PeerInfo, SeededEnvironment};
 
 use crate::invariants::{Ledger, SessionId};
@@ -154,6 +156,8 @@ pub(crate) struct World {
     pub(crate) down: bool,
     /// All the leaps so far: what they add to every wait.
     pub(crate) leapt: Duration,
+    /// Flushes that succeeded, to be checked once what they announce has happened.
+    pub(crate) check_flushes: Vec<(Uuid, bool, u64)>,
     steps: u64,
 }
 
@@ -176,6 +180,7 @@ impl World {
             ledger: Ledger::default(),
             down: false,
             leapt: Duration::ZERO,
+            check_flushes: Vec::new(),
             steps: 0,
         }
     }
@@ -464,6 +469,9 @@ impl World {
                 self.ledger.client_sends(id, &message);
                 let bytes = self.encoded(&message);
                 self.send(id, Side::Broker, Parcel::Message(bytes));
+            }
+            for (stream_id, acknowledged, points) in self.check_flushes.drain(..) {
+                self.ledger.flushed(stream_id, acknowledged, points);
             }
             if idle {
                 return;
