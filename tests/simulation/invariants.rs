@@ -174,10 +174,7 @@ impl Ledger {
             .filter(|number| !record.acked.contains(number))
             .collect();
         if !gave_up {
-            assert_eq!(
-                end.undelivered_chunks, missing,
-                "{stream_id}: undelivered chunks"
-            );
+            assert_eq!(end.undelivered_chunks, missing, "{stream_id}: undelivered chunks");
         }
         assert!(
             end.undelivered_chunks.is_sorted(),
@@ -248,7 +245,10 @@ impl Ledger {
         for (group, (data_id, points, references)) in chunk.groups.iter().zip(&expected.groups) {
             assert_eq!(*group.data_id, *data_id, "data id of a group");
             assert_eq!(group.points, *points, "points of a group");
-            assert_eq!(group.filter_references, *references, "filter references of a group");
+            assert_eq!(
+                group.filter_references, *references,
+                "filter references of a group"
+            );
         }
     }
 
@@ -406,7 +406,13 @@ impl Ledger {
             }
             let wanted: Vec<_> = groups
                 .iter()
-                .map(|(data_id, points)| (data_id.clone(), points.clone(), references(request, &node, data_id)))
+                .map(|(data_id, points)| {
+                    (
+                        data_id.clone(),
+                        points.clone(),
+                        references(request, &node, data_id),
+                    )
+                })
                 .filter(|(_, _, references)| !references.is_empty())
                 .collect();
             if !(wanted.is_empty() && request.omit_empty_chunk) {
@@ -470,10 +476,7 @@ impl Ledger {
 
     /// The broker let go of a connection.
     pub(crate) fn broker_left(&mut self, session: SessionId) {
-        for (_, subscription) in self
-            .subscriptions
-            .range_mut((session, 0)..=(session, u32::MAX))
-        {
+        for (_, subscription) in self.subscriptions.range_mut((session, 0)..=(session, u32::MAX)) {
             subscription.active = false;
         }
     }

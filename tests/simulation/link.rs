@@ -28,7 +28,11 @@ impl Profile {
         let slowest = (capacity + largest) as u64 * 1000 / TRANSFER.as_millis() as u64;
         Self {
             latency: rng.duration(Duration::ZERO, Duration::from_millis(60)),
-            jitter: *rng.pick(&[Duration::ZERO, Duration::from_millis(1), Duration::from_millis(40)]),
+            jitter: *rng.pick(&[
+                Duration::ZERO,
+                Duration::from_millis(1),
+                Duration::from_millis(40),
+            ]),
             bytes_per_second: rng.chance(60).then(|| slowest * rng.range(1, 20)),
             capacity,
         }

@@ -13,10 +13,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Seeds that found a defect, run first.
-const REGRESSIONS: &[u64] = &[];
+const REGRESSIONS: &[u64] = &[
+    // The deadline of a closing stream stayed in the past while the transport took nothing.
+    8,    // A flush succeeded although its stream had given up the points when its close timed out.
+    1325, // A stream that was opened while its connection was being closed held up the close.
+    1611, 2021,
+];
 
 /// Seeds of an ordinary test run, chosen so that it takes a few seconds.
-const SEEDS: u64 = if cfg!(debug_assertions) { 1000 } else { 20_000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 3000 } else { 20_000 };
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

@@ -188,10 +188,7 @@ impl Application {
             .downstreams
             .iter()
             .all(|side| side.opened.is_none() || side.ended);
-        assert!(
-            upstreams && downstreams,
-            "client {id}: streams without an end"
-        );
+        assert!(upstreams && downstreams, "client {id}: streams without an end");
     }
 }
 
@@ -296,11 +293,7 @@ fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
             filters: filters(rng, nodes),
             qos: qos(rng),
             expiry_interval: Duration::from_secs(rng.range(0, 20)),
-            data_ids: if rng.chance(50) {
-                data_ids(rng)
-            } else {
-                Vec::new()
-            },
+            data_ids: if rng.chance(50) { data_ids(rng) } else { Vec::new() },
             ack_interval: *rng.pick(&[
                 Duration::ZERO,
                 Duration::from_millis(10),
@@ -364,9 +357,7 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     let mut world = World::new(seed, rng, config, print);
     world.ledger.may_drop = may_drop;
     for plan in plans {
-        let at = world
-            .rng
-            .duration(Duration::ZERO, Duration::from_millis(1500));
+        let at = world.rng.duration(Duration::ZERO, Duration::from_millis(1500));
         world.at(at, Action::Connect(plan));
     }
     if trouble && world.rng.chance(15) {
@@ -406,9 +397,10 @@ impl World {
             // Each end may be told, at once or later; who is not told must find out.
             for side in [Side::Client, Side::Broker] {
                 if self.rng.chance(50) {
-                    let delay = *self
-                        .rng
-                        .pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1)]);
+                    let delay =
+                        *self
+                            .rng
+                            .pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1)]);
                     self.after(at + delay, Action::Lost(id, side));
                 }
             }
@@ -468,14 +460,11 @@ impl World {
             AppAction::OpenDownstream(i) => self.ask(id, Command::OpenDownstream(i)),
             AppAction::Write(i) => self.write(id, i),
             AppAction::Flush(i) => {
-                let level = *self
-                    .rng
-                    .pick(&[FlushLevel::Sent, FlushLevel::Acknowledged]);
-                let timeout = *self.rng.pick(&[
-                    Duration::ZERO,
-                    Duration::from_millis(50),
-                    Duration::from_secs(20),
-                ]);
+                let level = *self.rng.pick(&[FlushLevel::Sent, FlushLevel::Acknowledged]);
+                let timeout =
+                    *self
+                        .rng
+                        .pick(&[Duration::ZERO, Duration::from_millis(50), Duration::from_secs(20)]);
                 let side = &self.sessions[id].app.upstreams[i];
                 if let Some((key, ..)) = side.opened {
                     // One that is overtaken by the end of its stream may fail.
@@ -489,11 +478,8 @@ impl World {
                 if let Some((key, _, buffer)) = &side.opened {
                     buffer.lock().close(Status::Closed);
                     side.closing = true;
-                    let command = Command::CloseUpstream(
-                        *key,
-                        side.counter % 2 == 0,
-                        side.plan.config.close_timeout,
-                    );
+                    let command =
+                        Command::CloseUpstream(*key, side.counter % 2 == 0, side.plan.config.close_timeout);
                     self.ask(id, command);
                 }
             }
@@ -771,8 +757,7 @@ impl World {
                 let disturbed = self.sessions[id].disturbed;
                 let side = &mut self.sessions[id].app.downstreams[i];
                 let (_, stream_id) = side.opened.expect("open");
-                self.ledger
-                    .read_metadata(id, stream_id, &metadata, disturbed);
+                self.ledger.read_metadata(id, stream_id, &metadata, disturbed);
                 side.metadata.push(metadata);
                 self.plan_read(id, i);
             }
@@ -856,7 +841,9 @@ impl World {
             (OpKind::OpenDownstream(i), Ok(Output::Downstream(opened))) => {
                 app.downstreams[i].opened = Some((opened.key, opened.stream_id));
             }
-            (OpKind::OpenUpstream(_) | OpKind::OpenDownstream(_), Ok(output)) => panic!("{started:?} yielded {output:?}"),
+            (OpKind::OpenUpstream(_) | OpKind::OpenDownstream(_), Ok(output)) => {
+                panic!("{started:?} yielded {output:?}")
+            }
             _ => {}
         }
     }

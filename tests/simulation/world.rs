@@ -411,8 +411,7 @@ impl World {
                 let conn = ConnId(id as u64);
                 if self.sessions[id].broker_open {
                     if !self.broker.is_closing(conn) {
-                        self.ledger
-                            .broker_receives(id, &self.sessions[id].node, &message);
+                        self.ledger.broker_receives(id, &self.sessions[id].node, &message);
                     }
                     self.broker.handle_message(conn, message, now);
                     if self.broker.is_closing(conn) {
@@ -518,8 +517,7 @@ impl World {
                 format_args!("broker {id}"),
                 format_args!("sends {message:?}"),
             );
-            self.ledger
-                .broker_sends(id, &self.sessions[id].node, &message);
+            self.ledger.broker_sends(id, &self.sessions[id].node, &message);
             let bytes = self.encoded(&message);
             self.send(id, Side::Client, Parcel::Message(bytes));
         }
@@ -545,7 +543,9 @@ impl World {
             let app = &session.app;
             let timeout = app.config().ping_timeout;
             // Margin and two prolongations of the broker, and the limit of a stalled socket.
-            let limit = app.config().ping_interval + 3 * (timeout + Duration::from_secs(1)) + timeout
+            let limit = app.config().ping_interval
+                + 3 * (timeout + Duration::from_secs(1))
+                + timeout
                 + 2 * Duration::from_secs(5);
             let took = self.now - cut_at;
             assert!(
@@ -563,12 +563,7 @@ impl World {
     fn finish(mut self) -> u64 {
         let stats = self.broker.stats();
         assert_eq!(
-            (
-                stats.connections,
-                stats.upstreams,
-                stats.downstreams,
-                stats.nodes
-            ),
+            (stats.connections, stats.upstreams, stats.downstreams, stats.nodes),
             (0, 0, 0, 0),
             "left in the broker: connections, upstreams, downstreams, nodes"
         );
