@@ -146,13 +146,14 @@ impl Ledger {
     }
 
     /// An upstream ended, as its application is told.
-    pub(crate) fn upstream_ended(&self, stream_id: Uuid, end: &UpstreamEnd, disturbed: bool) {
+    pub(crate) fn upstream_ended(&self, stream_id: Uuid, end: &UpstreamEnd, disturbed: bool, gave_up: bool) {
         let record = &self.upstreams[&stream_id];
         let (written, undelivered) = (record.written_points, end.undelivered_points);
-        let gave_up = end
+        let timed_out = end
             .error
             .as_ref()
             .is_some_and(|error| error.status() == Status::Timeout);
+        assert!(gave_up || disturbed || !timed_out, "{stream_id}: {:?}", end.error);
         if gave_up {
             // What is acknowledged after the stream stopped waiting counts twice.
             assert!(

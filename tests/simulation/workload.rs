@@ -96,6 +96,8 @@ struct UpstreamSide {
     left: u64,
     counter: u64,
     closing: bool,
+    /// When closing stops waiting for acknowledgements.
+    gives_up: Option<Duration>,
     ended: bool,
 }
 
@@ -143,6 +145,7 @@ impl Application {
             left: plan.writes,
             counter: 0,
             closing: false,
+            gives_up: None,
             ended: false,
         });
         let downstreams = plan.downstreams.iter().map(|plan| DownstreamSide {
@@ -667,6 +670,7 @@ impl World {
             }
             Command::CloseUpstream(key, close_session, timeout) => {
                 let sure = timeout > Duration::from_secs(5);
+                self.note_close(id, Some(key));
                 let op = self.op(id, OpKind::Other, timeout + answer, sure);
                 self.sessions[id]
                     .core
@@ -690,8 +694,20 @@ impl World {
             Command::Close(timeout) => {
                 let first = !std::mem::replace(&mut self.sessions[id].app.close_asked, true);
                 let sure = first && timeout > Duration::from_secs(50) && !self.sessions[id].core.is_closed();
+                self.note_close(id, None);
                 let op = self.op(id, OpKind::Close { sure }, timeout, false);
                 self.sessions[id].core.close(Some(op), now, timeout);
+            }
+        }
+    }
+
+    /// Takes note of when an upstream, or all of a connection, will give up waiting.
+    fn note_close(&mut self, id: SessionId, only: Option<StreamKey>) {
+        for side in &mut self.sessions[id].app.upstreams {
+            let key = side.opened.as_ref().map(|opened| opened.0);
+            if only.is_none() || key == only {
+                let at = self.now + side.plan.config.close_timeout;
+                side.gives_up.get_or_insert(at);
             }
         }
     }
@@ -739,7 +755,8 @@ impl World {
                 );
                 // An application that closes its connection in a hurry gives up what is under way.
                 let disturbed = session.disturbed || session.app.closing;
-                self.ledger.upstream_ended(*stream_id, &end, disturbed);
+                let gave_up = side.gives_up.is_some_and(|at| at <= self.now);
+                self.ledger.upstream_ended(*stream_id, &end, disturbed, gave_up);
             }
             Event::Chunk(key, chunk) => {
                 let i = self.downstream(id, key);
