@@ -21,7 +21,7 @@ const REGRESSIONS: &[u64] = &[
 ];
 
 /// Seeds of an ordinary test run, chosen so that it takes a few seconds.
-const SEEDS: u64 = if cfg!(debug_assertions) { 3000 } else { 20_000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 2000 } else { 20_000 };
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;

@@ -9,7 +9,7 @@ use iscp::core::{
     ConnectionConfig, DataIdIndex, DownstreamConfig, Event, FlushLevel, FlushPolicy, OpId, Output, Pushed,
     ReceivedMetadata, SharedBuffer, StreamKey, TakenAck, UpstreamConfig,
 };
-use iscp::error::{Result, Status};
+use iscp::error::{Error, Result, Status};
 use iscp::message::{BaseTime, DataFilter, DataId, DownstreamFilter, Qos};
 use iscp_broker::core::Config;
 use uuid::Uuid;
@@ -35,6 +35,7 @@ pub(crate) enum AppAction {
     OpenDownstream(usize),
     Take(usize),
     CloseDownstream(usize),
+    FailDownstream(usize),
     BaseTime,
     Close,
 }
@@ -72,6 +73,8 @@ pub(crate) struct DownstreamPlan {
     /// How long the application waits between two reads; `None` reads at once.
     pace: Option<Duration>,
     closes: Option<Duration>,
+    /// When the application's queue overflows, which ends the stream.
+    fails: Option<Duration>,
 }
 
 /// One connection of an application, and everything it will do with it.
@@ -111,6 +114,7 @@ struct DownstreamSide {
     /// A read is planned.
     reading: bool,
     closing: bool,
+    failed: bool,
     ended: bool,
 }
 
@@ -156,6 +160,7 @@ impl Application {
             taken: Vec::new(),
             reading: false,
             closing: false,
+            failed: false,
             ended: false,
         });
         Self {
@@ -309,6 +314,7 @@ fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
         opens,
         pace: rng.chance(40).then(|| millis(rng, 1, 500)),
         closes: rng.chance(30).then(|| opens + millis(rng, 0, 5000)),
+        fails: None,
     }
 }
 
@@ -359,7 +365,18 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
         .collect();
     let mut world = World::new(seed, rng, config, print);
     world.ledger.may_drop = may_drop;
-    for plan in plans {
+    // Rare things are drawn apart, so that they leave the other runs as they are.
+    let mut rare = Rng::new(seed ^ 0x5eed_0000_0000);
+    rare.next();
+    let hasty = rare.chance(10);
+    let overwhelmed = rare.chance(10);
+    for mut plan in plans {
+        if hasty {
+            plan.config.response_timeout = millis(&mut rare, 20, 400);
+        }
+        if overwhelmed && let Some(downstream) = plan.downstreams.first_mut() {
+            downstream.fails = Some(downstream.opens + millis(&mut rare, 0, 3000));
+        }
         let at = world.rng.duration(Duration::ZERO, Duration::from_millis(1500));
         world.at(at, Action::Connect(plan));
     }
@@ -434,6 +451,9 @@ impl World {
         }
         for (i, downstream) in plan.downstreams.iter().enumerate() {
             self.after(downstream.opens, Action::App(id, AppAction::OpenDownstream(i)));
+            if let Some(fails) = downstream.fails {
+                self.after(fails, Action::App(id, AppAction::FailDownstream(i)));
+            }
             if let Some(closes) = downstream.closes {
                 self.after(closes, Action::App(id, AppAction::CloseDownstream(i)));
             } else {
@@ -493,6 +513,16 @@ impl World {
                     side.closing = true;
                     let command = Command::CloseDownstream(key, side.plan.config.close_timeout);
                     self.ask(id, command);
+                }
+            }
+            AppAction::FailDownstream(i) => {
+                let session = &mut self.sessions[id];
+                let side = &mut session.app.downstreams[i];
+                if let Some((key, _)) = side.opened {
+                    side.failed = true;
+                    let error = Error::new(Status::Overflow, "the application does not read");
+                    session.core.fail_downstream(key, &error);
+                    self.pump_client(id);
                 }
             }
             AppAction::BaseTime => {
@@ -677,7 +707,13 @@ impl World {
                     .close_upstream(Some(op), key, close_session, now);
             }
             Command::CloseDownstream(key, timeout) => {
-                let op = self.op(id, OpKind::Other, timeout + answer, sure);
+                // One that fails meanwhile, or failed before, cannot be closed in order.
+                let fails = self.sessions[id]
+                    .app
+                    .downstreams
+                    .iter()
+                    .any(|side| side.plan.fails.is_some());
+                let op = self.op(id, OpKind::Other, timeout + answer, sure && !fails);
                 self.sessions[id].core.close_downstream(Some(op), key, now);
             }
             Command::Taken(key, urgent, metadata) => {
@@ -793,7 +829,7 @@ impl World {
                     "a second end of downstream {i}"
                 );
                 assert!(
-                    session.disturbed || session.app.closing || error.is_none(),
+                    session.disturbed || session.app.closing || side.failed || error.is_none(),
                     "downstream {i} of client {id}: {error:?}"
                 );
             }
@@ -865,7 +901,7 @@ impl World {
         }
     }
 
-    fn closed(&mut self, id: SessionId, error: Option<iscp::error::Error>) {
+    fn closed(&mut self, id: SessionId, error: Option<Error>) {
         let now = self.now;
         let session = &mut self.sessions[id];
         session.app.ended = true;

@@ -345,13 +345,14 @@ impl World {
         let session = Session {
             node: plan.config.node_id.clone(),
             core: core::Connection::new(plan.config.clone(), String::new(), core::OpId(0), now),
+            // Time-outs shorter than the link end what they will.
+            disturbed: self.down || plan.config.response_timeout < Duration::from_secs(1),
             to_broker: Pipe::new(plan.to_broker),
             to_client: Pipe::new(plan.to_client),
             app: Application::new(plan, self.now),
             client_open: true,
             broker_open: true,
             stall_check: false,
-            disturbed: self.down,
             cut_at: None,
         };
         self.sessions.push(session);
