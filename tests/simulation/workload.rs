@@ -378,7 +378,7 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
             downstream.fails = Some(downstream.opens + millis(&mut rare, 0, 3000));
         }
         let at = world.rng.duration(Duration::ZERO, Duration::from_millis(1500));
-        world.at(at, Action::Connect(plan));
+        world.at(at, Action::Connect(Box::new(plan)));
     }
     if trouble && world.rng.chance(15) {
         let at = world.rng.duration(Duration::ZERO, WORK);
@@ -501,8 +501,11 @@ impl World {
                 if let Some((key, _, buffer)) = &side.opened {
                     buffer.lock().close(Status::Closed);
                     side.closing = true;
-                    let command =
-                        Command::CloseUpstream(*key, side.counter % 2 == 0, side.plan.config.close_timeout);
+                    let command = Command::CloseUpstream(
+                        *key,
+                        side.counter.is_multiple_of(2),
+                        side.plan.config.close_timeout,
+                    );
                     self.ask(id, command);
                 }
             }
@@ -926,7 +929,7 @@ impl World {
             let delay = *self
                 .rng
                 .pick(&[Duration::ZERO, Duration::from_millis(100), Duration::from_secs(2)]);
-            self.after(delay, Action::Connect(plan));
+            self.after(delay, Action::Connect(Box::new(plan)));
         }
     }
 }

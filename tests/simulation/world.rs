@@ -8,9 +8,8 @@ use bytes::Bytes;
 use iscp::core;
 use iscp::encoding::Encoding;
 use iscp::error::{Error, Status};
-use uuid::Uuid;
-
 use iscp_broker::core::{Broker, Config, ConnId, PeerInfo, SeededEnvironment};
+use uuid::Uuid;
 
 use crate::invariants::{Ledger, SessionId};
 use crate::link::{Parcel, Pipe};
@@ -80,7 +79,7 @@ impl Trace {
     pub(crate) fn note(&mut self, now: Duration, who: fmt::Arguments<'_>, what: fmt::Arguments<'_>) {
         self.mix(&now.as_nanos().to_le_bytes());
         if self.print {
-            println!("{:>12.6} {who:<12} {what}", now.as_secs_f64());
+            println!("{:>12.6} {who} {what}", now.as_secs_f64());
         }
     }
 }
@@ -95,7 +94,7 @@ pub(crate) enum Side {
 /// Something that happens at a time.
 #[derive(Debug)]
 pub(crate) enum Action {
-    Connect(Plan),
+    Connect(Box<Plan>),
     App(SessionId, AppAction),
     Command(SessionId, Command),
     /// The front of the pipe towards `Side` leaves its sender.
@@ -266,7 +265,7 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Connect(plan) => self.connect(plan),
+            Action::Connect(plan) => self.connect(*plan),
             Action::App(id, action) => self.app_action(id, action),
             Action::Command(id, command) => {
                 self.command(id, command);
