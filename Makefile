@@ -1,15 +1,20 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test header fmt clean
+.PHONY: help demo test test-simulation header fmt clean
+
+SEEDS ?= 20000
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 24
 
 demo: ## Send and show telemetry through a broker on this machine, for ten seconds
 	@scripts/demo.sh
 
 test: ## Run every check and every test
 	@scripts/test.sh
+
+test-simulation: ## Run clients against the broker on fake time, SEEDS=N times
+	ISCP_SIMULATION_SEEDS=$(SEEDS) cargo test --release --test simulation
 
 header: ## Write include/iscp/iscp.h anew from the Rust sources
 	ISCP_UPDATE_HEADER=1 cargo test -p iscp --test header

@@ -55,9 +55,11 @@ c_tests() {
 
 run "Rust formatting" rust_format
 run "C formatting" c_format
+run "Documents" tests/docs/links.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Rust tests" cargo test --locked --workspace
 run "CMake build" cmake_build
+run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Consumer projects" tests/consumer/run.sh "$build"
 

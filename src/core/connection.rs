@@ -1,5 +1,6 @@
 //! The connection: handshake, requests and their answers, keep-alive, and its streams.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use super::version;
 use crate::error::{Error, Status};
 use crate::message::{
     BaseTime, ConnectRequest, ConnectResponse, Disconnect, DownstreamCloseRequest, DownstreamOpenResponse,
-    Message, Reply, ResultCode, UpstreamMetadata, UpstreamOpenResponse,
+    Message, Reply, ResultCode, UpstreamCloseRequest, UpstreamMetadata, UpstreamOpenResponse,
 };
 
 #[derive(Debug)]
@@ -68,7 +69,8 @@ pub struct Connection {
     config: ConnectionConfig,
     state: State,
     next_request_id: u32,
-    pending: HashMap<u32, Pending>,
+    /// In the order of the requests, so that they end in that order too.
+    pending: BTreeMap<u32, Pending>,
     keep_alive: KeepAlive,
     next_key: u32,
     upstreams: BTreeMap<StreamKey, Upstream>,
@@ -90,7 +92,7 @@ impl Connection {
             config,
             state: State::Connecting,
             next_request_id: 0,
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
             next_key: 0,
             upstreams: BTreeMap::new(),
             upstream_aliases: HashMap::new(),
@@ -209,6 +211,9 @@ impl Connection {
 
     /// The application took metadata.
     pub fn acknowledge_metadata(&mut self, metadata: &ReceivedMetadata) {
+        if self.is_closed() {
+            return;
+        }
         self.control.push_back(Message::DownstreamMetadataAck(Reply {
             request_id: metadata.request_id,
             result_code: ResultCode::SUCCEEDED,
@@ -265,10 +270,10 @@ impl Connection {
             }
             State::Connecting => {
                 let error = Error::new(Status::Cancelled, "connect: the connection was closed meanwhile");
-                self.end(Some(&error));
                 if let Some(op) = op {
                     self.done(op, Ok(Output::Done));
                 }
+                self.end(Some(&error));
             }
             State::Closing { .. } | State::Closed => {
                 if let Some(op) = op {
@@ -310,10 +315,10 @@ impl Connection {
             Message::Disconnect(disconnect) => self.handle_disconnect(&disconnect),
             Message::Ping(request_id) => self.control.push_front(Message::Pong(request_id)),
             Message::Pong(request_id) => self.keep_alive.pong(request_id, now),
-            Message::UpstreamOpenResponse(response) => self.handle_upstream_open(response),
+            Message::UpstreamOpenResponse(response) => self.handle_upstream_open(response, now),
             Message::UpstreamCloseResponse(reply) => self.handle_upstream_close(&reply),
             Message::UpstreamMetadataAck(reply) => self.handle_metadata_ack(&reply),
-            Message::DownstreamOpenResponse(response) => self.handle_downstream_open(&response),
+            Message::DownstreamOpenResponse(response) => self.handle_downstream_open(&response, now),
             Message::DownstreamCloseResponse(reply) => self.handle_downstream_close(&reply),
             Message::UpstreamChunkAck(ack) => {
                 if let Some(key) = self.upstream_aliases.get(&ack.stream_id_alias)
@@ -394,6 +399,10 @@ impl Connection {
         for downstream in self.downstreams.values_mut() {
             downstream.handle_timeout(now, &mut self.events);
         }
+        // Not left to the transport: one that takes nothing would keep the deadlines in the past.
+        while let Some(close) = self.poll_stream_close(now, true) {
+            self.control.push_back(close);
+        }
         if let State::Closing { deadline, .. } = self.state
             && deadline <= now
         {
@@ -436,10 +445,11 @@ impl Connection {
         if let Some(ack) = self.downstreams.values_mut().find_map(Downstream::poll_ack) {
             return Some(Message::DownstreamChunkAck(ack));
         }
-        if let Some(message) = self.poll_chunk(now) {
+        // Before chunks: a stream that keeps the transport busy must not hold up the end of another.
+        if let Some(message) = self.poll_stream_close(now, false) {
             return Some(message);
         }
-        if let Some(message) = self.poll_stream_close(now) {
+        if let Some(message) = self.poll_chunk(now) {
             return Some(message);
         }
         if let State::Closing { .. } = self.state
@@ -466,7 +476,8 @@ impl Connection {
         None
     }
 
-    fn poll_stream_close(&mut self, now: Instant) -> Option<Message> {
+    /// Close request of a stream that is ready for it, if `overdue` of one that waited long enough.
+    fn poll_stream_close(&mut self, now: Instant, overdue: bool) -> Option<Message> {
         let Self {
             upstreams,
             downstreams,
@@ -482,12 +493,18 @@ impl Connection {
             id
         };
         for (&key, upstream) in upstreams.iter_mut() {
+            if overdue && !upstream.is_overdue(now) {
+                continue;
+            }
             let close = upstream.poll_close(|| request_id(Request::CloseUpstream(key)));
             if close.is_some() {
                 return close;
             }
         }
         for (&key, downstream) in downstreams.iter_mut() {
+            if overdue && !downstream.is_overdue(now) {
+                continue;
+            }
             let close = downstream.poll_close(now, || request_id(Request::CloseDownstream(key)));
             if close.is_some() {
                 return close;
@@ -532,7 +549,9 @@ impl Connection {
     // Messages, one by one.
 
     fn handle_connect_response(&mut self, response: ConnectResponse) {
-        let Some(Request::Connect(op)) = self.answered(response.request_id) else {
+        let Some(Request::Connect(op)) = self.answered(response.request_id, |request| {
+            matches!(request, Request::Connect(_))
+        }) else {
             return self.unexpected("ConnectResponse", response.request_id);
         };
         let refusal = if response.result_code.is_success() {
@@ -573,8 +592,21 @@ impl Connection {
         self.end(Some(&error));
     }
 
-    fn handle_upstream_open(&mut self, response: UpstreamOpenResponse) {
-        let Some(Request::OpenUpstream(op, config)) = self.answered(response.request_id) else {
+    fn handle_upstream_open(&mut self, response: UpstreamOpenResponse, now: Instant) {
+        let Some(Request::OpenUpstream(op, config)) = self.answered(response.request_id, |request| {
+            matches!(request, Request::OpenUpstream(..))
+        }) else {
+            let ours = |upstream: &Upstream| upstream.stream_id == response.stream_id;
+            if response.result_code.is_success() && !self.upstreams.values().any(ours) {
+                // The application was told that it failed: nobody else would close it.
+                let request_id = self.next_id();
+                self.control
+                    .push_back(Message::UpstreamCloseRequest(UpstreamCloseRequest {
+                        request_id,
+                        stream_id: response.stream_id,
+                        ..UpstreamCloseRequest::default()
+                    }));
+            }
             return self.unexpected("UpstreamOpenResponse", response.request_id);
         };
         if !response.result_code.is_success() {
@@ -592,10 +624,15 @@ impl Connection {
         };
         self.upstreams.insert(key, upstream);
         self.done(op, Ok(Output::Upstream(opened)));
+        if let State::Closing { .. } = self.state {
+            self.close_upstream(None, key, false, now);
+        }
     }
 
     fn handle_upstream_close(&mut self, reply: &Reply) {
-        let Some(Request::CloseUpstream(key)) = self.answered(reply.request_id) else {
+        let Some(Request::CloseUpstream(key)) = self.answered(reply.request_id, |request| {
+            matches!(request, Request::CloseUpstream(_))
+        }) else {
             return self.unexpected("UpstreamCloseResponse", reply.request_id);
         };
         self.upstream_closed(key, reply_outcome("close upstream", reply));
@@ -609,14 +646,30 @@ impl Connection {
     }
 
     fn handle_metadata_ack(&mut self, reply: &Reply) {
-        let Some(Request::Metadata(op)) = self.answered(reply.request_id) else {
+        let Some(Request::Metadata(op)) = self.answered(reply.request_id, |request| {
+            matches!(request, Request::Metadata(_))
+        }) else {
             return self.unexpected("UpstreamMetadataAck", reply.request_id);
         };
         self.done(op, reply_outcome("send metadata", reply).map(|()| Output::Done));
     }
 
-    fn handle_downstream_open(&mut self, response: &DownstreamOpenResponse) {
-        let Some(Request::OpenDownstream(op, alias, config)) = self.answered(response.request_id) else {
+    fn handle_downstream_open(&mut self, response: &DownstreamOpenResponse, now: Instant) {
+        let Some(Request::OpenDownstream(op, alias, config)) = self
+            .answered(response.request_id, |request| {
+                matches!(request, Request::OpenDownstream(..))
+            })
+        else {
+            let ours = |downstream: &Downstream| downstream.stream_id == response.stream_id;
+            if response.result_code.is_success() && !self.downstreams.values().any(ours) {
+                // As for upstreams; its chunks would never be acknowledged either.
+                let request_id = self.next_id();
+                self.control
+                    .push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
+                        request_id,
+                        stream_id: response.stream_id,
+                    }));
+            }
             return self.unexpected("DownstreamOpenResponse", response.request_id);
         };
         if !response.result_code.is_success() {
@@ -633,10 +686,15 @@ impl Connection {
         self.downstream_aliases.insert(alias, key);
         self.downstreams.insert(key, downstream);
         self.done(op, Ok(Output::Downstream(opened)));
+        if let State::Closing { .. } = self.state {
+            self.close_downstream(None, key, now);
+        }
     }
 
     fn handle_downstream_close(&mut self, reply: &Reply) {
-        match self.answered(reply.request_id) {
+        match self.answered(reply.request_id, |request| {
+            matches!(request, Request::CloseDownstream(_))
+        }) {
             Some(Request::CloseDownstream(key)) => {
                 self.downstream_closed(key, reply_outcome("close downstream", reply));
             }
@@ -665,8 +723,12 @@ impl Connection {
         request_id
     }
 
-    fn answered(&mut self, request_id: u32) -> Option<Request> {
-        self.pending.remove(&request_id).map(|pending| pending.request)
+    /// The request that is answered. One of another kind goes on waiting: it must still end.
+    fn answered(&mut self, request_id: u32, kind: fn(&Request) -> bool) -> Option<Request> {
+        match self.pending.entry(request_id) {
+            Entry::Occupied(entry) if kind(&entry.get().request) => Some(entry.remove().request),
+            _ => None,
+        }
     }
 
     /// An answer that nobody waits for: too late, or not an answer to what was asked.
@@ -730,7 +792,7 @@ impl Connection {
         for downstream in std::mem::take(&mut self.downstreams).into_values() {
             downstream.failed(reason, &mut self.events);
         }
-        for (_, pending) in self.pending.drain() {
+        for pending in std::mem::take(&mut self.pending).into_values() {
             match pending.request {
                 Request::Connect(op)
                 | Request::OpenUpstream(op, _)

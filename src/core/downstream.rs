@@ -240,6 +240,11 @@ impl Downstream {
         }
     }
 
+    /// Whether closing waited for the last acknowledgement as long as it may.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        matches!(self.state, State::Draining { deadline, .. } if deadline <= now)
+    }
+
     pub(super) fn acknowledge(&mut self, taken: impl IntoIterator<Item = TakenAck>) {
         self.taken
             .extend(taken.into_iter().map(|ack| DownstreamChunkResult {
@@ -302,7 +307,7 @@ impl Downstream {
         let State::Draining { op, deadline } = self.state else {
             return None;
         };
-        if now < deadline && self.completed_ack_id != self.last_ack_id {
+        if now < deadline && (self.ack_due || self.completed_ack_id != self.last_ack_id) {
             return None;
         }
         self.state = State::Closing { op };

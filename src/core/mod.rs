@@ -13,6 +13,9 @@ mod upstream;
 mod version;
 mod write_buffer;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, UpstreamConfig};
 pub use connection::Connection;
 pub use downstream::TakenAck;

@@ -17,8 +17,8 @@ use crate::message::{
 };
 
 /// Chunks of an upstream without delivery guarantee that are remembered until acknowledged; older
-/// ones count as lost.
-const UNRELIABLE_IN_FLIGHT: usize = 4096;
+/// ones count as lost. More than fast writers send within the longest usual ack interval.
+const UNRELIABLE_IN_FLIGHT: usize = 65_536;
 
 /// What a flush waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,16 +221,21 @@ impl Upstream {
             }
             !expired
         });
-        if matches!(self.state, State::Draining { deadline, .. } if deadline <= now) {
-            self.give_up_in_flight();
+        if self.is_overdue(now) {
+            self.give_up_in_flight(events);
         }
     }
 
-    /// Chunks that will not be waited for any longer are failures.
-    fn give_up_in_flight(&mut self) {
-        let (points, bytes) = {
+    /// Whether closing waited for outstanding acknowledgements as long as it may.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        matches!(self.state, State::Draining { deadline, .. } if deadline <= now)
+    }
+
+    /// Chunks that will not be waited for any longer are failures, also to those who wait for them.
+    fn give_up_in_flight(&mut self, events: &mut Vec<Event>) {
+        let points = {
             let mut buffer = self.buffer.lock();
-            let left = (buffer.points(), buffer.bytes());
+            let left = buffer.points();
             while buffer.take().is_some() {}
             left
         };
@@ -241,16 +246,30 @@ impl Upstream {
         }
         self.in_flight_bytes = 0;
         self.failed_points += points;
-        if chunks > 0 || bytes > 0 {
-            self.first_failure.get_or_insert_with(|| {
-                Error::new(
-                    Status::Timeout,
-                    format!(
-                        "close: {chunks} chunks were not acknowledged and {points} points not sent in time"
-                    ),
-                )
-            });
+        let error = Error::new(
+            Status::Timeout,
+            format!("close: {chunks} chunks were not acknowledged and {points} points not sent in time"),
+        );
+        for waiter in self.waiters.drain(..) {
+            let failure = waiter.failure.unwrap_or_else(|| error.clone());
+            events.push(Event::Done(waiter.op, Err(failure)));
         }
+        if chunks > 0 || points > 0 {
+            self.first_failure.get_or_insert(error);
+        }
+        self.publish();
+    }
+
+    /// A chunk that was sent and not delivered.
+    fn fail_chunk(&mut self, sequence_number: u32, points: u64, error: Error) {
+        for waiter in &mut self.waiters {
+            if waiter.last_chunk.is_none_or(|last| last >= sequence_number) {
+                waiter.failure.get_or_insert_with(|| error.clone());
+            }
+        }
+        self.failed_points += points;
+        self.failed_chunks.push(sequence_number);
+        self.first_failure.get_or_insert(error);
     }
 
     /// Next chunk to send, if one is due and may be sent.
@@ -299,9 +318,14 @@ impl Upstream {
         );
         if !reliable
             && self.in_flight.len() > UNRELIABLE_IN_FLIGHT
-            && let Some((_, lost)) = self.in_flight.pop_first()
+            && let Some((number, lost)) = self.in_flight.pop_first()
         {
             self.in_flight_bytes -= lost.bytes;
+            let text = format!(
+                "chunk {number} ({} points): the server did not acknowledge it",
+                lost.points
+            );
+            self.fail_chunk(number, lost.points, Error::new(Status::Timeout, text));
         }
         self.publish();
         self.settle_waiters(events);
@@ -348,17 +372,7 @@ impl Upstream {
             if !result.result_code.is_success() {
                 let what = format!("chunk {} ({} points)", result.sequence_number, chunk.points);
                 let error = Error::refused(&what, result.result_code, &result.result_string);
-                for waiter in &mut self.waiters {
-                    if waiter
-                        .last_chunk
-                        .is_none_or(|last| last >= result.sequence_number)
-                    {
-                        waiter.failure.get_or_insert_with(|| error.clone());
-                    }
-                }
-                self.failed_points += chunk.points;
-                self.failed_chunks.push(result.sequence_number);
-                self.first_failure.get_or_insert(error);
+                self.fail_chunk(result.sequence_number, chunk.points, error);
             }
             if self.config.report_acks {
                 self.buffer.counters.unreported.fetch_add(1, Relaxed);
@@ -422,8 +436,9 @@ impl Upstream {
     }
 
     /// The server answered the close request, or did not.
-    pub(super) fn closed(self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
+    pub(super) fn closed(mut self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
         let State::Closing { op } = self.state else { return };
+        self.failed_chunks.sort_unstable();
         let end = UpstreamEnd {
             error: outcome.err().or(self.first_failure),
             undelivered_points: self.failed_points,

@@ -14,6 +14,8 @@ mod completion;
 mod conn;
 mod conn_options;
 mod convert;
+#[cfg(test)]
+mod documents;
 mod downstream;
 mod downstream_options;
 mod error;

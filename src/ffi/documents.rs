@@ -1,0 +1,331 @@
+//! The parts of the guide that follow from tables in the code: `docs/options.md`, made of the option
+//! tables and of the setters' documentation, and the tables of `docs/errors.md`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use super::conn_options;
+use super::downstream_options::{self, DownstreamSettings};
+use super::options::{Spec, set};
+use super::upstream_options::{self, UpstreamSettings};
+use crate::client::{ConnectOptions, FullPolicy, TokenSource};
+use crate::error::Status;
+use crate::message::ResultCode;
+
+const INTRODUCTION: &str = "\
+# Options
+
+<!-- Made of src/ffi/*_options.rs by a test. After a change run:
+     ISCP_UPDATE_DOCS=1 cargo test -p iscp --lib documents -->
+
+Options are collected in an object before something is opened, and copied when it is. Afterwards the
+object may be changed, used again or freed.
+
+There are two ways to set an option, with the same checks:
+
+- the typed function, for example `iscp_upstream_options_set_flush_size(options, 4096, &error)`;
+- by name and text, for configuration files and language bindings, for example
+  `iscp_upstream_options_set(options, \"flush_size\", \"4096\", &error)`.
+
+By text, numbers are decimal, and booleans are `true` or `false`. A value out of range is refused with
+`ISCP_ERR_INVALID_OPTION`, and the option keeps its value; the error message names the option and the
+range. An unknown name is refused with `ISCP_ERR_UNKNOWN_OPTION`.
+
+Names that end in `_ms` are milliseconds. Sizes are bytes.
+";
+
+type Snapshot = fn(values: &[(&str, &str)]) -> Result<String, String>;
+
+/// One kind of options, as the reference shows it.
+struct Kind {
+    title: &'static str,
+    /// What the functions of the kind begin with.
+    prefix: &'static str,
+    source: &'static str,
+    /// Key and range of every option of the table.
+    table: Vec<(&'static str, &'static str)>,
+    /// Sets options by key on fresh settings and shows everything the settings are.
+    snapshot: Snapshot,
+}
+
+fn kinds() -> [Kind; 3] {
+    [
+        Kind {
+            title: "Connection",
+            prefix: "iscp_conn_options_",
+            source: include_str!("conn_options.rs"),
+            table: rows(conn_options::OPTIONS),
+            snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
+        },
+        Kind {
+            title: "Upstream",
+            prefix: "iscp_upstream_options_",
+            source: include_str!("upstream_options.rs"),
+            table: rows(upstream_options::OPTIONS),
+            snapshot: |values| applied(upstream_options::OPTIONS, values, show_upstream),
+        },
+        Kind {
+            title: "Downstream",
+            prefix: "iscp_downstream_options_",
+            source: include_str!("downstream_options.rs"),
+            table: rows(downstream_options::OPTIONS),
+            snapshot: |values| applied(downstream_options::OPTIONS, values, show_downstream),
+        },
+    ]
+}
+
+fn rows<D>(table: &[Spec<D>]) -> Vec<(&'static str, &'static str)> {
+    table.iter().map(|spec| (spec.key, spec.range)).collect()
+}
+
+fn applied<D: Default>(
+    table: &[Spec<D>],
+    values: &[(&str, &str)],
+    show: fn(&D) -> String,
+) -> Result<String, String> {
+    let mut settings = D::default();
+    for (key, value) in values {
+        set(table, &mut settings, key, value).map_err(|error| error.to_string())?;
+    }
+    Ok(show(&settings))
+}
+
+fn show_connection(settings: &ConnectOptions) -> String {
+    let ConnectOptions {
+        url,
+        config,
+        token,
+        connect_timeout,
+        close_timeout,
+        max_message_size,
+        on_closed: _,
+    } = settings;
+    let token = match token {
+        TokenSource::Static(token) => token,
+        _ => "",
+    };
+    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {max_message_size}")
+}
+
+fn show_upstream(settings: &UpstreamSettings) -> String {
+    let options = settings.to_options();
+    format!("{:?} {:?}", options.config, options.full)
+}
+
+fn show_downstream(settings: &DownstreamSettings) -> String {
+    let options = settings.to_options();
+    format!("{:?} {}", options.config, options.buffer_limit)
+}
+
+/// Functions of a source and the first paragraph of their documentation, in order.
+fn documented_functions(source: &str) -> Vec<(&str, String)> {
+    let lines: Vec<_> = source.lines().collect();
+    lines
+        .iter()
+        .enumerate()
+        .filter_map(|(at, line)| {
+            let (_, after) = line.split_once(" extern \"C\" fn ")?;
+            let mut documentation: Vec<_> = lines[..at]
+                .iter()
+                .rev()
+                .skip_while(|line| line.starts_with("#["))
+                .map_while(|line| line.strip_prefix("///"))
+                .collect();
+            documentation.reverse();
+            let paragraph: Vec<_> = documentation
+                .iter()
+                .map(|line| line.trim())
+                .take_while(|line| !line.is_empty())
+                .collect();
+            Some((after.split('(').next()?, paragraph.join(" ")))
+        })
+        .collect()
+}
+
+/// Takes the sentence `Default: …` out of a description.
+fn split_default(text: &str) -> (String, Option<String>) {
+    let Some((before, after)) = text.split_once("Default: ") else {
+        return (text.to_owned(), None);
+    };
+    let (default, rest) = after.split_once('.').unwrap_or((after, ""));
+    let meaning = format!("{}{rest}", before.trim_end());
+    (meaning, Some(default.to_owned()))
+}
+
+/// The value that a documented default stands for, as text for the setter by key.
+fn default_value(documented: &str) -> &str {
+    let word = documented
+        .split(',')
+        .next()
+        .unwrap_or(documented)
+        .trim_matches('`');
+    match word {
+        "none" | "empty" => "",
+        "ISCP_QOS_UNRELIABLE" => "unreliable",
+        other => other,
+    }
+}
+
+/// What a setter does, as what its option means.
+fn meaning(text: &str) -> String {
+    let text = text.strip_prefix("Sets ").unwrap_or(text);
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+        .unwrap_or_default()
+        .replace('|', "\\|")
+}
+
+fn reference() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    for kind in kinds() {
+        let functions = documented_functions(kind.source);
+        let Kind { title, prefix, .. } = kind;
+        let documentation = |name: &str| {
+            functions
+                .iter()
+                .find(|(function, _)| *function == name)
+                .unwrap_or_else(|| panic!("there is no {name}"))
+                .1
+                .clone()
+        };
+        writeln!(
+            text,
+            "\n## {title}\n\nFunctions: `{prefix}set_` and the name, or `{prefix}set`.\n\n\
+             | name | values | default | meaning |\n|---|---|---|---|"
+        )
+        .unwrap();
+        for (key, range) in &kind.table {
+            let (about, default) = split_default(&documentation(&format!("{prefix}set_{key}")));
+            let default = default.unwrap_or_else(|| "none".to_owned());
+            writeln!(text, "| `{key}` | {range} | {default} | {} |", meaning(&about)).unwrap();
+        }
+        writeln!(text, "\nWhat no text can hold has a function only:\n").unwrap();
+        for (function, about) in &functions {
+            let name = function.strip_prefix(prefix).unwrap_or(function);
+            let keyed = kind
+                .table
+                .iter()
+                .any(|(key, _)| name.strip_prefix("set_") == Some(key));
+            if !keyed && !["new", "free", "set"].contains(&name) {
+                writeln!(text, "- `{function}`: {about}").unwrap();
+            }
+        }
+    }
+    text
+}
+
+fn document(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+}
+
+#[test]
+fn the_option_reference_is_what_the_sources_say() {
+    let path = document("options.md");
+    let generated = reference();
+    if std::env::var_os("ISCP_UPDATE_DOCS").is_some() {
+        fs::write(&path, &generated).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == generated,
+        "docs/options.md is stale: run `ISCP_UPDATE_DOCS=1 cargo test -p iscp --lib documents`"
+    );
+}
+
+#[test]
+fn documented_defaults_are_the_defaults() {
+    for kind in kinds() {
+        let functions = documented_functions(kind.source);
+        let fresh = (kind.snapshot)(&[]).unwrap();
+        for (key, _) in &kind.table {
+            let setter = format!("{}set_{key}", kind.prefix);
+            let about = &functions.iter().find(|(name, _)| *name == setter).unwrap().1;
+            match split_default(about).1 {
+                Some(default) => {
+                    let value = default_value(&default);
+                    let changed = (kind.snapshot)(&[(key, value)]).unwrap();
+                    assert_eq!(changed, fresh, "{setter}: the default is not {value:?}");
+                }
+                // No default, or a list that begins empty.
+                None => assert!(["url", "data_id"].contains(key), "{setter}: no `Default: …`"),
+            }
+        }
+    }
+}
+
+/// Without it the test above would accept any default of an option that the snapshot leaves out.
+#[test]
+fn every_option_shows_in_the_snapshot() {
+    const CANDIDATES: &[&str] = &[
+        "2000",
+        "true",
+        "reliable",
+        "immediate",
+        "would_block",
+        "a:b",
+        "ws://host",
+        "11111111-2222-3333-4444-555555555555",
+    ];
+    for kind in kinds() {
+        let fresh = (kind.snapshot)(&[]).unwrap();
+        for (key, _) in &kind.table {
+            let seen = CANDIDATES
+                .iter()
+                .any(|value| (kind.snapshot)(&[(key, value)]).is_ok_and(|changed| changed != fresh));
+            assert!(seen, "{}{key}", kind.prefix);
+        }
+    }
+    assert_ne!(FullPolicy::Fail, UpstreamSettings::default().to_options().full);
+}
+
+/// Cells of the rows of a document's tables whose first cell satisfies `first`.
+fn table_rows(text: &str, first: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|line| line.split(" | ").map(str::to_owned).collect::<Vec<_>>())
+        .filter(|cells| first(&cells[0]))
+        .collect()
+}
+
+#[test]
+fn the_guide_explains_every_status() {
+    let text = fs::read_to_string(document("errors.md")).unwrap();
+    let rows = table_rows(&text, |cell| {
+        cell == "`ISCP_OK`" || cell.starts_with("`ISCP_ERR_")
+    });
+    let explained: Vec<_> = rows
+        .iter()
+        .map(|cells| {
+            let [name, number, meaning, todo] = &cells[..] else {
+                panic!("{cells:?}: not four cells");
+            };
+            assert!(!todo.is_empty(), "{name}: what to do?");
+            (name.trim_matches('`'), number.parse().unwrap(), meaning.as_str())
+        })
+        .collect();
+    let known: Vec<_> = std::iter::once((super::status::ISCP_OK, "success"))
+        .chain(Status::ALL.iter().map(|status| (status.number(), status.text())))
+        .map(|(number, text)| {
+            // SAFETY: a static text.
+            let name = unsafe { std::ffi::CStr::from_ptr(super::status::iscp_status_name(number)) };
+            (name.to_str().unwrap(), number, text)
+        })
+        .collect();
+    assert_eq!(
+        explained, known,
+        "docs/errors.md (left) and src/ffi/status.rs (right)"
+    );
+}
+
+#[test]
+fn result_codes_in_the_guide_have_their_numbers() {
+    let text = fs::read_to_string(document("errors.md")).unwrap();
+    let rows = table_rows(&text, |cell| cell.parse::<i32>().is_ok());
+    assert!(rows.len() > 10, "only {} result codes were found", rows.len());
+    for cells in rows {
+        let code = ResultCode(cells[0].parse().unwrap());
+        assert_eq!(code.name(), Some(cells[1].trim_matches('`')), "{cells:?}");
+    }
+}

@@ -1,0 +1,545 @@
+//! What must hold: the ledger knows what was written, what the broker received, and therefore what
+//! every reader has to see. It watches messages on their way and shares no logic with either core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use iscp::core::{ReceivedChunk, ReceivedMetadata, UpstreamEnd};
+use iscp::error::Status;
+use iscp::message::{
+    BaseTime, DataFilter, DataId, DownstreamOpenRequest, FilterReference, Message, Metadata, OrAlias, Points,
+    Qos, UpstreamChunk, UpstreamOpenRequest,
+};
+use uuid::Uuid;
+
+/// One connection of a client, from its transport to its end.
+pub(crate) type SessionId = usize;
+
+/// What is known of an upstream.
+#[derive(Debug)]
+struct UpstreamRecord {
+    session: SessionId,
+    session_name: String,
+    node: String,
+    aliases: BTreeMap<u32, DataId>,
+    /// Accepted from the application, and how many of them the broker has received.
+    written: BTreeMap<DataId, (Vec<(i64, Bytes)>, usize)>,
+    written_points: u64,
+    received_points: u64,
+    last_sent: u32,
+    sent_points: Vec<u64>,
+    received: BTreeSet<u32>,
+    acked: BTreeSet<u32>,
+    acked_points: u64,
+    close_requested: bool,
+}
+
+/// A chunk that a reader has to see.
+#[derive(Debug)]
+struct Expected {
+    stream_id: Uuid,
+    sequence_number: u32,
+    groups: Vec<(DataId, Points, Vec<FilterReference>)>,
+}
+
+/// What is known of a downstream.
+#[derive(Debug)]
+struct Subscription {
+    request: DownstreamOpenRequest,
+    active: bool,
+    stream_id: Option<Uuid>,
+    expected: Vec<Expected>,
+    /// How many of them the reader has seen, or was shown to have missed.
+    seen: usize,
+    announced: BTreeSet<Uuid>,
+    ended: BTreeSet<Uuid>,
+}
+
+/// The ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// Whether the broker may drop chunks of slow UNRELIABLE and PARTIAL readers.
+    pub(crate) may_drop: bool,
+    upstream_requests: BTreeMap<(SessionId, u32), UpstreamOpenRequest>,
+    downstream_requests: BTreeMap<(SessionId, u32), u32>,
+    upstreams: BTreeMap<Uuid, UpstreamRecord>,
+    upstream_aliases: BTreeMap<u32, Uuid>,
+    subscriptions: BTreeMap<(SessionId, u32), Subscription>,
+    base_times: Vec<(String, BaseTime)>,
+    pub(crate) chunks: u64,
+    pub(crate) points: u64,
+}
+
+impl Ledger {
+    // On the client's side.
+
+    /// The application wrote a point and it was accepted.
+    pub(crate) fn written(&mut self, stream_id: Uuid, data_id: &DataId, elapsed_time: i64, payload: Bytes) {
+        let record = self.upstreams.get_mut(&stream_id).expect("an open upstream");
+        record.written_points += 1;
+        let (points, _) = record.written.entry(data_id.clone()).or_default();
+        points.push((elapsed_time, payload));
+    }
+
+    /// A client put a message into its transport.
+    pub(crate) fn client_sends(&mut self, session: SessionId, message: &Message) {
+        match message {
+            Message::UpstreamChunk(chunk) => {
+                let record = self.upstream_by_alias(chunk.stream_id_alias);
+                assert_eq!(record.session, session, "a chunk of another connection");
+                assert!(!record.close_requested, "a chunk after the close request");
+                record.last_sent += 1;
+                assert_eq!(chunk.chunk.sequence_number, record.last_sent, "sequence number");
+                let points = chunk.chunk.groups.iter().map(|group| group.points.len() as u64);
+                record.sent_points.push(points.sum());
+            }
+            Message::UpstreamCloseRequest(request) => {
+                if let Some(record) = self.upstreams.get_mut(&request.stream_id) {
+                    record.close_requested = true;
+                    assert_eq!(request.final_sequence_number, record.last_sent);
+                    assert_eq!(request.total_data_points, record.sent_points.iter().sum::<u64>());
+                }
+            }
+            Message::DownstreamOpenRequest(request) => {
+                self.downstream_requests
+                    .insert((session, request.request_id), request.desired_stream_id_alias);
+            }
+            _ => {}
+        }
+    }
+
+    /// A message reached a client that still listens.
+    pub(crate) fn client_receives(&mut self, message: &Message) {
+        let Message::UpstreamChunkAck(ack) = message else {
+            return;
+        };
+        let record = self.upstream_by_alias(ack.stream_id_alias);
+        for result in &ack.results {
+            assert!(result.result_code.is_success(), "a chunk was refused: {result:?}");
+            let number = result.sequence_number;
+            assert!(record.received.contains(&number), "ack for what never came");
+            assert!(record.acked.insert(number), "a second ack for chunk {number}");
+            record.acked_points += record.sent_points[number as usize - 1];
+        }
+    }
+
+    fn upstream_by_alias(&mut self, alias: u32) -> &mut UpstreamRecord {
+        let stream_id = self.upstream_aliases[&alias];
+        self.upstreams.get_mut(&stream_id).expect("a known upstream")
+    }
+
+    /// Points accepted from the application so far.
+    pub(crate) fn written_points(&self, stream_id: Uuid) -> u64 {
+        self.upstreams[&stream_id].written_points
+    }
+
+    /// A flush succeeded.
+    pub(crate) fn flushed(&self, stream_id: Uuid, acknowledged: bool, points: u64) {
+        let record = &self.upstreams[&stream_id];
+        let sent: u64 = record.sent_points.iter().sum();
+        let reached = if acknowledged { record.acked_points } else { sent };
+        assert!(
+            reached >= points,
+            "{stream_id}: flushed {reached} of {points} points (acknowledged: {acknowledged})"
+        );
+    }
+
+    /// An upstream ended, as its application is told.
+    pub(crate) fn upstream_ended(&self, stream_id: Uuid, end: &UpstreamEnd, disturbed: bool, gave_up: bool) {
+        let record = &self.upstreams[&stream_id];
+        let (written, undelivered) = (record.written_points, end.undelivered_points);
+        let timed_out = end
+            .error
+            .as_ref()
+            .is_some_and(|error| error.status() == Status::Timeout);
+        assert!(gave_up || disturbed || !timed_out, "{stream_id}: {:?}", end.error);
+        if gave_up {
+            // What is acknowledged after the stream stopped waiting counts twice.
+            assert!(
+                record.acked_points + undelivered >= written,
+                "{stream_id}: points vanished"
+            );
+        } else {
+            assert_eq!(
+                record.acked_points + undelivered,
+                written,
+                "{stream_id}: acknowledged and undelivered points against written ones"
+            );
+        }
+        assert!(
+            record.received_points + undelivered >= written,
+            "{stream_id}: points lost"
+        );
+        let missing: Vec<u32> = (1..=record.last_sent)
+            .filter(|number| !record.acked.contains(number))
+            .collect();
+        if !gave_up {
+            assert_eq!(end.undelivered_chunks, missing, "{stream_id}: undelivered chunks");
+        }
+        assert!(
+            end.undelivered_chunks.is_sorted(),
+            "{stream_id}: undelivered chunks out of order"
+        );
+        if end.error.is_none() {
+            assert_eq!(undelivered, 0, "{stream_id}: a clean end with undelivered points");
+            assert_eq!(
+                record.received_points, written,
+                "{stream_id}: a clean end without all points"
+            );
+        }
+        assert!(
+            disturbed || gave_up || end.error.is_none(),
+            "{stream_id}: {:?}",
+            end.error
+        );
+    }
+
+    /// A reader sees a chunk.
+    pub(crate) fn read(&mut self, session: SessionId, stream_id: Uuid, chunk: &ReceivedChunk) {
+        let may_drop = self.may_drop;
+        let source = &self.upstreams[&chunk.upstream.stream_id];
+        assert_eq!(
+            chunk.upstream.source_node_id, source.node,
+            "source of {:?}",
+            chunk.upstream
+        );
+        assert_eq!(
+            chunk.upstream.session_id, source.session_name,
+            "session of {:?}",
+            chunk.upstream
+        );
+        let subscription = self.subscription(session, stream_id);
+        let from = chunk.upstream.stream_id;
+        assert!(
+            subscription.announced.contains(&from),
+            "data before the UpstreamOpen of {from}"
+        );
+        assert!(
+            !subscription.ended.contains(&from),
+            "data after the end of {from}"
+        );
+        if may_drop && subscription.request.qos != Qos::Reliable {
+            while subscription
+                .expected
+                .get(subscription.seen)
+                .is_some_and(|expected| {
+                    (expected.stream_id, expected.sequence_number) != (from, chunk.sequence_number)
+                })
+            {
+                subscription.seen += 1;
+            }
+        }
+        let expected = subscription.expected.get(subscription.seen).unwrap_or_else(|| {
+            panic!(
+                "reader {stream_id}: chunk {} of {from} was not to be seen, or not again",
+                chunk.sequence_number
+            )
+        });
+        subscription.seen += 1;
+        assert_eq!(
+            (chunk.upstream.stream_id, chunk.sequence_number),
+            (expected.stream_id, expected.sequence_number),
+            "reader {stream_id}: next chunk"
+        );
+        assert_eq!(chunk.groups.len(), expected.groups.len(), "groups of a chunk");
+        for (group, (data_id, points, references)) in chunk.groups.iter().zip(&expected.groups) {
+            assert_eq!(*group.data_id, *data_id, "data id of a group");
+            assert_eq!(group.points, *points, "points of a group");
+            assert_eq!(
+                group.filter_references, *references,
+                "filter references of a group"
+            );
+        }
+    }
+
+    /// A reader sees metadata.
+    pub(crate) fn read_metadata(
+        &mut self,
+        session: SessionId,
+        stream_id: Uuid,
+        received: &ReceivedMetadata,
+        disturbed: bool,
+    ) {
+        let may_drop = self.may_drop;
+        let base_times = std::mem::take(&mut self.base_times);
+        let end = match &received.metadata {
+            Metadata::UpstreamNormalClose {
+                stream_id: upstream,
+                total_data_points,
+                final_sequence_number,
+                ..
+            } => {
+                let record = &self.upstreams[upstream];
+                assert_eq!(*final_sequence_number, record.last_sent);
+                assert_eq!(*total_data_points, record.sent_points.iter().sum::<u64>());
+                Some(*upstream)
+            }
+            Metadata::UpstreamAbnormalClose {
+                stream_id: upstream, ..
+            } => Some(*upstream),
+            _ => None,
+        };
+        let subscription = self.subscription(session, stream_id);
+        match &received.metadata {
+            Metadata::UpstreamOpen {
+                stream_id: upstream, ..
+            } => {
+                subscription.announced.insert(*upstream);
+            }
+            Metadata::BaseTime(base_time) => assert!(
+                base_times.contains(&(received.source_node_id.clone(), base_time.clone())),
+                "a base time nobody sent: {base_time:?}"
+            ),
+            _ => {}
+        }
+        if let Some(upstream) = end {
+            subscription.ended.insert(upstream);
+            let left = subscription.expected[subscription.seen..]
+                .iter()
+                .filter(|expected| expected.stream_id == upstream);
+            let droppable = may_drop && subscription.request.qos != Qos::Reliable;
+            assert!(
+                left.count() == 0 || droppable || disturbed,
+                "end of {upstream} before its last chunk"
+            );
+        }
+        self.base_times = base_times;
+    }
+
+    fn subscription(&mut self, session: SessionId, stream_id: Uuid) -> &mut Subscription {
+        self.subscriptions
+            .range_mut((session, 0)..=(session, u32::MAX))
+            .find(|(_, subscription)| subscription.stream_id == Some(stream_id))
+            .map(|(_, subscription)| subscription)
+            .expect("a known downstream")
+    }
+
+    /// Everything had time to arrive: readers of undisturbed connections have seen all there is.
+    pub(crate) fn check_complete(&self, disturbed: impl Fn(SessionId) -> bool) {
+        for ((session, alias), subscription) in &self.subscriptions {
+            let droppable = self.may_drop && subscription.request.qos != Qos::Reliable;
+            if subscription.active && !droppable && !disturbed(*session) {
+                assert_eq!(
+                    subscription.seen,
+                    subscription.expected.len(),
+                    "chunks seen by downstream {alias} of connection {session}"
+                );
+            }
+        }
+    }
+
+    // On the broker's side.
+
+    /// The broker takes a message.
+    pub(crate) fn broker_receives(&mut self, session: SessionId, node: &str, message: &Message) {
+        match message {
+            Message::UpstreamOpenRequest(request) => {
+                self.upstream_requests
+                    .insert((session, request.request_id), request.clone());
+            }
+            Message::DownstreamOpenRequest(request) => {
+                let subscription = Subscription {
+                    request: request.clone(),
+                    active: true,
+                    stream_id: None,
+                    expected: Vec::new(),
+                    seen: 0,
+                    announced: BTreeSet::new(),
+                    ended: BTreeSet::new(),
+                };
+                self.subscriptions
+                    .insert((session, request.desired_stream_id_alias), subscription);
+            }
+            Message::DownstreamCloseRequest(request) => {
+                for subscription in self.subscriptions.values_mut() {
+                    if subscription.stream_id == Some(request.stream_id) {
+                        subscription.active = false;
+                    }
+                }
+            }
+            Message::UpstreamMetadata(metadata) => {
+                self.base_times
+                    .push((node.to_owned(), metadata.base_time.clone()));
+            }
+            Message::UpstreamChunk(chunk) => self.broker_takes(chunk),
+            _ => {}
+        }
+    }
+
+    fn broker_takes(&mut self, chunk: &UpstreamChunk) {
+        let stream_id = self.upstream_aliases[&chunk.stream_id_alias];
+        let record = self.upstreams.get_mut(&stream_id).expect("a known upstream");
+        let number = chunk.chunk.sequence_number;
+        assert!(record.received.insert(number), "chunk {number} twice on one link");
+        self.chunks += 1;
+        let mut groups = Vec::new();
+        for group in &chunk.chunk.groups {
+            let data_id = match &group.data_id {
+                OrAlias::Full(data_id) => {
+                    assert!(
+                        chunk.data_ids.contains(data_id),
+                        "{data_id} without an alias is not listed"
+                    );
+                    data_id.clone()
+                }
+                OrAlias::Alias(alias) => record.aliases[alias].clone(),
+            };
+            let (written, next) = record.written.get_mut(&data_id).expect("a written data id");
+            for point in group.points.iter() {
+                let (elapsed_time, payload) = &written[*next];
+                assert_eq!(
+                    (point.elapsed_time, &point.payload),
+                    (*elapsed_time, payload),
+                    "point {next} of {data_id}"
+                );
+                *next += 1;
+                record.received_points += 1;
+                self.points += 1;
+            }
+            groups.push((data_id, group.points.clone()));
+        }
+        let node = record.node.clone();
+        for subscription in self.subscriptions.values_mut() {
+            let request = &subscription.request;
+            if !subscription.active || !request.filters.iter().any(|filter| filter.source_node_id == node) {
+                continue;
+            }
+            let wanted: Vec<_> = groups
+                .iter()
+                .map(|(data_id, points)| {
+                    (
+                        data_id.clone(),
+                        points.clone(),
+                        references(request, &node, data_id),
+                    )
+                })
+                .filter(|(_, _, references)| !references.is_empty())
+                .collect();
+            if !(wanted.is_empty() && request.omit_empty_chunk) {
+                subscription.expected.push(Expected {
+                    stream_id,
+                    sequence_number: number,
+                    groups: wanted,
+                });
+            }
+        }
+    }
+
+    /// The broker put a message into the transport of a client.
+    pub(crate) fn broker_sends(&mut self, session: SessionId, node: &str, message: &Message) {
+        match message {
+            Message::UpstreamOpenResponse(response) => {
+                let request = &self.upstream_requests[&(session, response.request_id)];
+                assert!(
+                    response.result_code.is_success(),
+                    "upstream refused: {response:?}"
+                );
+                self.upstream_aliases
+                    .insert(response.stream_id_alias, response.stream_id);
+                let record = UpstreamRecord {
+                    session,
+                    session_name: request.session_id.clone(),
+                    node: node.to_owned(),
+                    aliases: response.data_id_aliases.clone(),
+                    written: BTreeMap::new(),
+                    written_points: 0,
+                    received_points: 0,
+                    last_sent: 0,
+                    sent_points: Vec::new(),
+                    received: BTreeSet::new(),
+                    acked: BTreeSet::new(),
+                    acked_points: 0,
+                    close_requested: false,
+                };
+                self.upstreams.insert(response.stream_id, record);
+            }
+            Message::UpstreamChunkAck(ack) => {
+                let record = self.upstream_by_alias(ack.stream_id_alias);
+                for (alias, data_id) in &ack.data_id_aliases {
+                    let known = record.aliases.entry(*alias).or_insert_with(|| data_id.clone());
+                    assert_eq!(known, data_id, "alias {alias} changed its meaning");
+                }
+            }
+            Message::DownstreamOpenResponse(response) => {
+                assert!(
+                    response.result_code.is_success(),
+                    "downstream refused: {response:?}"
+                );
+                let alias = self.downstream_requests[&(session, response.request_id)];
+                if let Some(subscription) = self.subscriptions.get_mut(&(session, alias)) {
+                    subscription.stream_id = Some(response.stream_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The broker let go of a connection.
+    pub(crate) fn broker_left(&mut self, session: SessionId) {
+        for (_, subscription) in self.subscriptions.range_mut((session, 0)..=(session, u32::MAX)) {
+            subscription.active = false;
+        }
+    }
+}
+
+/// An operation the application started at a core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Op {
+    pub(crate) what: OpKind,
+    pub(crate) started: Duration,
+    pub(crate) limit: Duration,
+    /// Whether it must succeed on an undisturbed connection.
+    pub(crate) must_succeed: bool,
+}
+
+/// What an operation is about; streams by their place in the application.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OpKind {
+    Connect,
+    OpenUpstream(usize),
+    OpenDownstream(usize),
+    /// A flush of everything written until then, in points.
+    Flush {
+        stream_id: Uuid,
+        acknowledged: bool,
+        points: u64,
+    },
+    /// Ends the connection; whether it must succeed on an undisturbed one.
+    Close {
+        sure: bool,
+    },
+    Other,
+}
+
+/// Filters that match, in the order of the request. Written another way than the broker does it.
+fn references(request: &DownstreamOpenRequest, node: &str, data_id: &DataId) -> Vec<FilterReference> {
+    let mut found = Vec::new();
+    for (i, filter) in (0..).zip(&request.filters) {
+        for (j, DataFilter { name, kind }) in (0..).zip(&filter.data_filters) {
+            if filter.source_node_id == node && matches(name, &data_id.name) && matches(kind, &data_id.kind) {
+                found.push(FilterReference {
+                    downstream_filter_index: i,
+                    data_filter_index: j,
+                });
+            }
+        }
+    }
+    found
+}
+
+fn matches(pattern: &str, value: &str) -> bool {
+    fn levels(pattern: &[&str], value: &[&str]) -> bool {
+        match (pattern, value) {
+            (["#"], _) | ([], []) => true,
+            ([first, pattern @ ..], [level, value @ ..]) => {
+                (*first == "+" || first == level) && levels(pattern, value)
+            }
+            _ => false,
+        }
+    }
+    levels(
+        &pattern.split('/').collect::<Vec<_>>(),
+        &value.split('/').collect::<Vec<_>>(),
+    )
+}

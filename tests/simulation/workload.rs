@@ -1,0 +1,935 @@
+//! Applications: what they do and when, what they take note of, and what may happen to their links.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use iscp::core::{
+    ConnectionConfig, DataIdIndex, DownstreamConfig, Event, FlushLevel, FlushPolicy, OpId, Output, Pushed,
+    ReceivedMetadata, SharedBuffer, StreamKey, TakenAck, UpstreamConfig,
+};
+use iscp::error::{Error, Result, Status};
+use iscp::message::{BaseTime, DataFilter, DataId, DownstreamFilter, Qos};
+use iscp_broker::core::Config;
+use uuid::Uuid;
+
+use crate::invariants::{Op, OpKind, SessionId};
+use crate::link::Profile;
+use crate::world::{Action, Rng, Side, World};
+
+/// From here on nothing new is written, and readers take everything.
+const WORK: Duration = Duration::from_secs(8);
+/// From the end of the work until everything must have arrived.
+const SETTLE: Duration = Duration::from_secs(60);
+/// Chunks after which an application's reads are acknowledged at once, as the client does it.
+const URGENT: usize = 128;
+
+/// What an application does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AppAction {
+    OpenUpstream(usize),
+    Write(usize),
+    Flush(usize),
+    CloseUpstream(usize),
+    OpenDownstream(usize),
+    Take(usize),
+    CloseDownstream(usize),
+    FailDownstream(usize),
+    BaseTime,
+    Close,
+}
+
+/// What reaches the core, a moment after the application asked for it.
+#[derive(Debug)]
+pub(crate) enum Command {
+    OpenUpstream(usize),
+    OpenDownstream(usize),
+    Attend(StreamKey),
+    Relieve(StreamKey),
+    Flush(StreamKey, FlushLevel, Duration, bool),
+    CloseUpstream(StreamKey, bool, Duration),
+    CloseDownstream(StreamKey, Duration),
+    Taken(StreamKey, bool, Vec<ReceivedMetadata>),
+    BaseTime(BaseTime),
+    Close(Duration),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UpstreamPlan {
+    config: UpstreamConfig,
+    data_ids: Vec<DataId>,
+    opens: Duration,
+    writes: u64,
+    gap: Duration,
+    sizes: usize,
+    closes: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct DownstreamPlan {
+    config: DownstreamConfig,
+    opens: Duration,
+    /// How long the application waits between two reads; `None` reads at once.
+    pace: Option<Duration>,
+    closes: Option<Duration>,
+    /// When the application's queue overflows, which ends the stream.
+    fails: Option<Duration>,
+}
+
+/// One connection of an application, and everything it will do with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) config: ConnectionConfig,
+    pub(crate) to_broker: Profile,
+    pub(crate) to_client: Profile,
+    upstreams: Vec<UpstreamPlan>,
+    downstreams: Vec<DownstreamPlan>,
+    base_times: Vec<Duration>,
+    closes: Option<Duration>,
+    reconnects: u32,
+    trouble: bool,
+}
+
+#[derive(Debug)]
+struct UpstreamSide {
+    plan: UpstreamPlan,
+    opened: Option<(StreamKey, Uuid, Arc<SharedBuffer>)>,
+    ids: Vec<DataIdIndex>,
+    left: u64,
+    counter: u64,
+    closing: bool,
+    /// When closing stops waiting for acknowledgements.
+    gives_up: Option<Duration>,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct DownstreamSide {
+    plan: DownstreamPlan,
+    opened: Option<(StreamKey, Uuid)>,
+    waiting: VecDeque<TakenAck>,
+    metadata: Vec<ReceivedMetadata>,
+    taken: Vec<TakenAck>,
+    /// A read is planned.
+    reading: bool,
+    closing: bool,
+    failed: bool,
+    ended: bool,
+}
+
+/// An application on one connection.
+#[derive(Debug)]
+pub(crate) struct Application {
+    plan: Plan,
+    upstreams: Vec<UpstreamSide>,
+    downstreams: Vec<DownstreamSide>,
+    ops: BTreeMap<u64, Op>,
+    next_op: u64,
+    done: BTreeSet<u64>,
+    last_command: Duration,
+    pub(crate) ended: bool,
+    /// The application decided to close the connection, and the core was told.
+    closing: bool,
+    close_asked: bool,
+}
+
+impl Application {
+    pub(crate) fn new(plan: Plan, now: Duration) -> Self {
+        let connect = Op {
+            what: OpKind::Connect,
+            started: now,
+            limit: plan.config.response_timeout,
+            must_succeed: true,
+        };
+        let upstreams = plan.upstreams.iter().map(|plan| UpstreamSide {
+            plan: plan.clone(),
+            opened: None,
+            ids: Vec::new(),
+            left: plan.writes,
+            counter: 0,
+            closing: false,
+            gives_up: None,
+            ended: false,
+        });
+        let downstreams = plan.downstreams.iter().map(|plan| DownstreamSide {
+            plan: plan.clone(),
+            opened: None,
+            waiting: VecDeque::new(),
+            metadata: Vec::new(),
+            taken: Vec::new(),
+            reading: false,
+            closing: false,
+            failed: false,
+            ended: false,
+        });
+        Self {
+            upstreams: upstreams.collect(),
+            downstreams: downstreams.collect(),
+            ops: BTreeMap::from([(0, connect)]),
+            next_op: 1,
+            done: BTreeSet::new(),
+            last_command: now,
+            plan,
+            ended: false,
+            closing: false,
+            close_asked: false,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &ConnectionConfig {
+        &self.plan.config
+    }
+
+    pub(crate) fn check_finished(&self, id: SessionId) {
+        assert!(self.ended, "client {id} was not told of its end");
+        assert!(
+            self.ops.is_empty(),
+            "client {id}: operations without an end: {:?}",
+            self.ops
+        );
+        let upstreams = self
+            .upstreams
+            .iter()
+            .all(|side| side.opened.is_none() || side.ended);
+        let downstreams = self
+            .downstreams
+            .iter()
+            .all(|side| side.opened.is_none() || side.ended);
+        assert!(upstreams && downstreams, "client {id}: streams without an end");
+    }
+}
+
+// What a seed decides.
+
+fn data_ids(rng: &mut Rng) -> Vec<DataId> {
+    let all: Vec<DataId> = ["a", "a/b", "a/b/c", "x:y", "temperature/left", "日本"]
+        .iter()
+        .flat_map(|name| ["t", "t/u"].map(|kind| DataId::new(*name, kind)))
+        .collect();
+    let count = rng.range(1, 5);
+    let mut ids: Vec<DataId> = (0..count).map(|_| rng.pick(&all).clone()).collect();
+    ids.sort();
+    ids.dedup();
+    ids
+}
+
+fn filters(rng: &mut Rng, nodes: u64) -> Vec<DownstreamFilter> {
+    let patterns = ["#", "#", "+", "a", "a/#", "a/+", "+/b/+", "a/b/c", "nothing"];
+    let count = rng.range(1, 3);
+    (0..count)
+        .map(|_| DownstreamFilter {
+            source_node_id: node(rng.range(0, nodes)),
+            data_filters: (0..rng.range(1, 3))
+                .map(|_| DataFilter {
+                    name: (*rng.pick(&patterns)).to_owned(),
+                    kind: (*rng.pick(&["#", "#", "t", "+", "t/u"])).to_owned(),
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+/// Some of the nodes are never connected.
+fn node(number: u64) -> String {
+    format!("node-{number}")
+}
+
+fn millis(rng: &mut Rng, from: u64, to: u64) -> Duration {
+    Duration::from_millis(rng.range(from, to))
+}
+
+fn qos(rng: &mut Rng) -> Qos {
+    *rng.pick(&[Qos::Unreliable, Qos::Reliable, Qos::Reliable, Qos::Partial])
+}
+
+fn upstream(rng: &mut Rng) -> UpstreamPlan {
+    let data_ids = data_ids(rng);
+    let interval = millis(rng, 1, 300);
+    let size = *rng.pick(&[0, 1, 100, 1000]);
+    let flush_policy = *rng.pick(&[
+        FlushPolicy::None,
+        FlushPolicy::Interval(interval),
+        FlushPolicy::Size(size),
+        FlushPolicy::IntervalOrSize(interval, size),
+        FlushPolicy::Immediate,
+        FlushPolicy::default(),
+    ]);
+    let known = data_ids.iter().filter(|_| rng.chance(50)).cloned().collect();
+    let opens = millis(rng, 0, 2000);
+    UpstreamPlan {
+        config: UpstreamConfig {
+            session_id: format!("session-{}", rng.range(0, 3)),
+            ack_interval: *rng.pick(&[
+                Duration::ZERO,
+                Duration::from_millis(1),
+                Duration::from_millis(100),
+                Duration::from_millis(900),
+            ]),
+            expiry_interval: Duration::from_secs(rng.range(0, 20)),
+            qos: qos(rng),
+            persist: rng.chance(10),
+            data_ids: known,
+            flush_policy,
+            close_timeout: *rng.pick(&[
+                Duration::from_millis(1),
+                Duration::from_secs(10),
+                Duration::from_secs(10),
+            ]),
+            buffer_limit: *rng.pick(&[300, 4000, 20_000]),
+            in_flight_limit: *rng.pick(&[1, 500, 1 << 20]),
+            report_acks: rng.chance(50),
+        },
+        data_ids,
+        opens,
+        writes: *rng.pick(&[0, 1, 10, 60]),
+        gap: *rng.pick(&[
+            Duration::ZERO,
+            Duration::from_micros(300),
+            Duration::from_millis(20),
+            Duration::from_millis(400),
+        ]),
+        sizes: *rng.pick(&[0, 8, 100, 240]),
+        closes: rng.chance(50).then(|| opens + millis(rng, 0, 5000)),
+    }
+}
+
+fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
+    let opens = millis(rng, 0, 3000);
+    DownstreamPlan {
+        config: DownstreamConfig {
+            filters: filters(rng, nodes),
+            qos: qos(rng),
+            expiry_interval: Duration::from_secs(rng.range(0, 20)),
+            data_ids: if rng.chance(50) { data_ids(rng) } else { Vec::new() },
+            ack_interval: *rng.pick(&[
+                Duration::ZERO,
+                Duration::from_millis(10),
+                Duration::from_millis(100),
+                Duration::from_millis(300),
+            ]),
+            omit_empty_chunk: rng.chance(50),
+            close_timeout: *rng.pick(&[Duration::from_millis(1), Duration::from_secs(10)]),
+        },
+        opens,
+        pace: rng.chance(40).then(|| millis(rng, 1, 500)),
+        closes: rng.chance(30).then(|| opens + millis(rng, 0, 5000)),
+        fails: None,
+    }
+}
+
+fn plan(rng: &mut Rng, nodes: u64, number: u64, trouble: bool) -> Plan {
+    let config = ConnectionConfig {
+        // At times two connections share a node.
+        node_id: node(if rng.chance(15) { 0 } else { number }),
+        project_uuid: None,
+        ping_interval: Duration::from_secs(rng.range(2, 10)),
+        ping_timeout: Duration::from_secs(rng.range(1, 3)),
+        response_timeout: Duration::from_secs(10),
+    };
+    let upstreams = (0..rng.range(0, 3)).map(|_| upstream(rng)).collect();
+    let downstreams = (0..rng.range(0, 3)).map(|_| downstream(rng, nodes)).collect();
+    // A chunk is at most a full buffer, with names in place of aliases and filter references.
+    let largest = 30_000;
+    let base_times = (0..rng.range(0, 2)).map(|_| millis(rng, 0, 7000)).collect();
+    let closes = rng.chance(25).then(|| millis(rng, 0, 9000));
+    Plan {
+        config,
+        to_broker: Profile::choose(rng, largest),
+        to_client: Profile::choose(rng, largest),
+        upstreams,
+        downstreams,
+        base_times,
+        closes,
+        reconnects: rng.range(0, 2) as u32,
+        trouble,
+    }
+}
+
+/// The world of a seed, before anything happened.
+pub(crate) fn world(seed: u64, print: bool) -> World {
+    let mut rng = Rng::new(seed);
+    rng.next();
+    let mut config = Config::default();
+    config.limits.reliable_window = *rng.pick(&[4, 16, 512]);
+    config.timing.open_gap = *rng.pick(&[Duration::ZERO, Duration::from_millis(10)]);
+    let may_drop = rng.chance(15);
+    if may_drop {
+        config.limits.lossy_queue_bytes = *rng.pick(&[1, 2000]);
+    }
+    let clients = rng.range(1, 4);
+    // Half of the runs are without trouble, so that everything must arrive.
+    let trouble = rng.chance(50);
+    let plans: Vec<Plan> = (0..clients)
+        .map(|number| plan(&mut rng, clients, number, trouble))
+        .collect();
+    let mut world = World::new(seed, rng, config, print);
+    world.ledger.may_drop = may_drop;
+    // Rare things are drawn apart, so that they leave the other runs as they are.
+    let mut rare = Rng::new(seed ^ 0x5eed_0000_0000);
+    rare.next();
+    let hasty = rare.chance(10);
+    let overwhelmed = rare.chance(10);
+    for mut plan in plans {
+        if hasty {
+            plan.config.response_timeout = millis(&mut rare, 20, 400);
+        }
+        if overwhelmed && let Some(downstream) = plan.downstreams.first_mut() {
+            downstream.fails = Some(downstream.opens + millis(&mut rare, 0, 3000));
+        }
+        let at = world.rng.duration(Duration::ZERO, Duration::from_millis(1500));
+        world.at(at, Action::Connect(Box::new(plan)));
+    }
+    if trouble && world.rng.chance(15) {
+        let at = world.rng.duration(Duration::ZERO, WORK);
+        world.at(at, Action::Shutdown);
+    }
+    if trouble && world.rng.chance(15) {
+        let at = world.rng.duration(Duration::ZERO, WORK);
+        let by = millis(&mut world.rng, 1, 60_000);
+        world.at(at, Action::Leap(by));
+    }
+    world.at(WORK + SETTLE, Action::CheckComplete);
+    world
+}
+
+impl World {
+    /// What will happen to the link of a new connection.
+    pub(crate) fn plan_disturbances(&mut self, id: SessionId) {
+        if self.rng.chance(30) {
+            let at = self.rng.duration(Duration::ZERO, WORK);
+            let duration = millis(&mut self.rng, 1, 150);
+            let side = *self.rng.pick(&[Side::Client, Side::Broker]);
+            self.after(at, Action::Stall(id, side, duration));
+        }
+        if !self.sessions[id].app.plan.trouble {
+            return;
+        }
+        if self.rng.chance(20) {
+            let at = self.rng.duration(Duration::ZERO, WORK);
+            let duration = millis(&mut self.rng, 150, 20_000);
+            let side = *self.rng.pick(&[Side::Client, Side::Broker]);
+            self.after(at, Action::Stall(id, side, duration));
+        }
+        if self.rng.chance(40) {
+            let at = self.rng.duration(Duration::ZERO, WORK);
+            self.after(at, Action::Cut(id));
+            // Each end may be told, at once or later; who is not told must find out.
+            for side in [Side::Client, Side::Broker] {
+                if self.rng.chance(50) {
+                    let delay =
+                        *self
+                            .rng
+                            .pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1)]);
+                    self.after(at + delay, Action::Lost(id, side));
+                }
+            }
+        }
+    }
+
+    // The application acts.
+
+    fn plan_work(&mut self, id: SessionId) {
+        let plan = self.sessions[id].app.plan.clone();
+        for (i, upstream) in plan.upstreams.iter().enumerate() {
+            self.after(upstream.opens, Action::App(id, AppAction::OpenUpstream(i)));
+            if let Some(closes) = upstream.closes {
+                self.after(closes, Action::App(id, AppAction::CloseUpstream(i)));
+            } else if self.rng.chance(70) {
+                // The others are left for the end of the connection.
+                self.at(WORK, Action::App(id, AppAction::CloseUpstream(i)));
+            }
+            for _ in 0..self.rng.range(0, 3) {
+                let at = upstream.opens + self.rng.duration(Duration::ZERO, Duration::from_secs(4));
+                self.after(at, Action::App(id, AppAction::Flush(i)));
+            }
+            // Nothing stays in a buffer without a flush policy.
+            self.at(
+                self.now.max(WORK) + Duration::from_secs(1),
+                Action::App(id, AppAction::Flush(i)),
+            );
+        }
+        for (i, downstream) in plan.downstreams.iter().enumerate() {
+            self.after(downstream.opens, Action::App(id, AppAction::OpenDownstream(i)));
+            if let Some(fails) = downstream.fails {
+                self.after(fails, Action::App(id, AppAction::FailDownstream(i)));
+            }
+            if let Some(closes) = downstream.closes {
+                self.after(closes, Action::App(id, AppAction::CloseDownstream(i)));
+            } else {
+                let late = millis(&mut self.rng, 0, 2000);
+                self.at(
+                    WORK + SETTLE + late,
+                    Action::App(id, AppAction::CloseDownstream(i)),
+                );
+            }
+        }
+        for at in &plan.base_times {
+            self.after(*at, Action::App(id, AppAction::BaseTime));
+        }
+        let close = AppAction::Close;
+        let late = millis(&mut self.rng, 1, 4000);
+        self.at(WORK + SETTLE + late, Action::App(id, close));
+        if let Some(closes) = plan.closes {
+            self.after(closes, Action::App(id, close));
+        }
+    }
+
+    pub(crate) fn app_action(&mut self, id: SessionId, action: AppAction) {
+        self.trace
+            .note(self.now, format_args!("app {id}"), format_args!("{action:?}"));
+        match action {
+            AppAction::OpenUpstream(i) => self.ask(id, Command::OpenUpstream(i)),
+            AppAction::OpenDownstream(i) => self.ask(id, Command::OpenDownstream(i)),
+            AppAction::Write(i) => self.write(id, i),
+            AppAction::Flush(i) => {
+                let level = *self.rng.pick(&[FlushLevel::Sent, FlushLevel::Acknowledged]);
+                let timeout =
+                    *self
+                        .rng
+                        .pick(&[Duration::ZERO, Duration::from_millis(50), Duration::from_secs(20)]);
+                let side = &self.sessions[id].app.upstreams[i];
+                if let Some((key, ..)) = side.opened {
+                    // One that is overtaken by the end of its stream may fail.
+                    let patient = side.plan.config.close_timeout > Duration::from_secs(5);
+                    let sure = patient && !side.closing && timeout > Duration::from_secs(10);
+                    self.ask(id, Command::Flush(key, level, timeout, sure));
+                }
+            }
+            AppAction::CloseUpstream(i) => {
+                let side = &mut self.sessions[id].app.upstreams[i];
+                if let Some((key, _, buffer)) = &side.opened {
+                    buffer.lock().close(Status::Closed);
+                    side.closing = true;
+                    let command = Command::CloseUpstream(
+                        *key,
+                        side.counter.is_multiple_of(2),
+                        side.plan.config.close_timeout,
+                    );
+                    self.ask(id, command);
+                }
+            }
+            AppAction::Take(i) => self.take(id, i),
+            AppAction::CloseDownstream(i) => {
+                let side = &mut self.sessions[id].app.downstreams[i];
+                if let Some((key, _)) = side.opened {
+                    side.closing = true;
+                    let command = Command::CloseDownstream(key, side.plan.config.close_timeout);
+                    self.ask(id, command);
+                }
+            }
+            AppAction::FailDownstream(i) => {
+                let session = &mut self.sessions[id];
+                let side = &mut session.app.downstreams[i];
+                if let Some((key, _)) = side.opened {
+                    side.failed = true;
+                    let error = Error::new(Status::Overflow, "the application does not read");
+                    session.core.fail_downstream(key, &error);
+                    self.pump_client(id);
+                }
+            }
+            AppAction::BaseTime => {
+                let base_time = BaseTime {
+                    session_id: format!("session-{}", self.rng.range(0, 3)),
+                    name: (*self.rng.pick(&["gps", "ntp"])).to_owned(),
+                    priority: self.rng.range(0, 1000) as u32,
+                    elapsed_time_ns: self.rng.next(),
+                    base_time_ns: self.rng.next() as i64,
+                };
+                self.ask(id, Command::BaseTime(base_time));
+            }
+            AppAction::Close => {
+                let timeout = *self
+                    .rng
+                    .pick(&[Duration::from_millis(10), Duration::from_secs(60)]);
+                self.sessions[id].app.closing = true;
+                self.ask(id, Command::Close(timeout));
+            }
+        }
+    }
+
+    /// Commands reach the core in order, some time later.
+    fn ask(&mut self, id: SessionId, command: Command) {
+        let delay = *self
+            .rng
+            .pick(&[Duration::ZERO, Duration::ZERO, Duration::from_micros(200)]);
+        let app = &mut self.sessions[id].app;
+        let at = (self.now + delay).max(app.last_command);
+        app.last_command = at;
+        self.at(at, Action::Command(id, command));
+    }
+
+    fn write(&mut self, id: SessionId, i: usize) {
+        let Self {
+            sessions,
+            rng,
+            ledger,
+            ..
+        } = self;
+        let side = &mut sessions[id].app.upstreams[i];
+        let Some((key, stream_id, buffer)) = &side.opened else {
+            return;
+        };
+        let (key, stream_id) = (*key, *stream_id);
+        if side.left == 0 || side.ended || self.now > WORK {
+            return;
+        }
+        side.left -= 1;
+        let at = rng.index(side.plan.data_ids.len());
+        let elapsed_time = match rng.range(0, 9) {
+            0 => 0,
+            1 => -(side.counter as i64),
+            _ => self.now.as_nanos() as i64,
+        };
+        let len = rng.range(0, side.plan.sizes as u64) as usize;
+        let payload: Bytes = (0..len).map(|n| (side.counter as usize + n) as u8).collect();
+        let pushed = buffer.lock().push(side.ids[at], elapsed_time, &payload);
+        let mut command = None;
+        match pushed {
+            Ok(pushed) => {
+                side.counter += 1;
+                ledger.written(stream_id, &side.plan.data_ids[at], elapsed_time, payload);
+                if pushed == Pushed::Wake {
+                    command = Some(Command::Attend(key));
+                }
+            }
+            Err(Status::WouldBlock) => {
+                command = Some(Command::Relieve(key));
+            }
+            Err(Status::Closed) => return,
+            Err(status) => panic!("write: {status:?}"),
+        }
+        let gap = rng.duration(Duration::ZERO, side.plan.gap);
+        if let Some(command) = command {
+            self.ask(id, command);
+        }
+        self.after(gap, Action::App(id, AppAction::Write(i)));
+    }
+
+    fn take(&mut self, id: SessionId, i: usize) {
+        let late = self.now > WORK;
+        let side = &mut self.sessions[id].app.downstreams[i];
+        side.reading = false;
+        let pace = side.plan.pace.filter(|_| !late);
+        let count = if pace.is_some() { 1 } else { usize::MAX };
+        let mut notice = None;
+        for _ in 0..count.min(side.waiting.len()) {
+            side.taken.extend(side.waiting.pop_front());
+            match side.taken.len() {
+                1 => notice = notice.or(Some(false)),
+                URGENT => notice = Some(true),
+                _ => {}
+            }
+        }
+        let metadata = std::mem::take(&mut side.metadata);
+        let more = !side.waiting.is_empty();
+        let Some((key, _)) = side.opened else { return };
+        if notice.is_some() || !metadata.is_empty() {
+            self.ask(id, Command::Taken(key, notice.unwrap_or_default(), metadata));
+        }
+        if more {
+            self.plan_read(id, i);
+        }
+    }
+
+    fn plan_read(&mut self, id: SessionId, i: usize) {
+        let late = self.now > WORK;
+        let side = &mut self.sessions[id].app.downstreams[i];
+        if !std::mem::replace(&mut side.reading, true) {
+            let pace = side.plan.pace.filter(|_| !late).unwrap_or_default();
+            self.after(pace, Action::App(id, AppAction::Take(i)));
+        }
+    }
+
+    // The core.
+
+    fn op(&mut self, id: SessionId, what: OpKind, limit: Duration, must_succeed: bool) -> OpId {
+        let started = self.now;
+        let session = &mut self.sessions[id];
+        // Once the application closes the connection everything else may fail.
+        let must_succeed = must_succeed && !session.app.closing && !session.core.is_closed();
+        let app = &mut session.app;
+        let op = app.next_op;
+        app.next_op += 1;
+        app.ops.insert(
+            op,
+            Op {
+                what,
+                started,
+                limit,
+                must_succeed,
+            },
+        );
+        OpId(op)
+    }
+
+    pub(crate) fn command(&mut self, id: SessionId, command: Command) {
+        self.trace
+            .note(self.now, format_args!("client {id}"), format_args!("{command:?}"));
+        let now = self.instant();
+        let answer = self.sessions[id].app.plan.config.response_timeout;
+        let sure = !self.sessions[id].app.closing;
+        match command {
+            Command::OpenUpstream(i) => {
+                let op = self.op(id, OpKind::OpenUpstream(i), answer, sure);
+                let config = self.sessions[id].app.upstreams[i].plan.config.clone();
+                self.sessions[id].core.open_upstream(op, config, now);
+            }
+            Command::OpenDownstream(i) => {
+                let op = self.op(id, OpKind::OpenDownstream(i), answer, sure);
+                let config = self.sessions[id].app.downstreams[i].plan.config.clone();
+                self.sessions[id].core.open_downstream(op, config, now);
+            }
+            Command::Attend(key) => self.sessions[id].core.attend_upstream(key, now),
+            Command::Relieve(key) => self.sessions[id].core.relieve_upstream(key),
+            Command::Flush(key, level, timeout, sure) => {
+                let sides = &self.sessions[id].app.upstreams;
+                let stream_id = sides
+                    .iter()
+                    .find_map(|side| side.opened.as_ref().filter(|opened| opened.0 == key))
+                    .expect("an open upstream")
+                    .1;
+                let points = self.ledger.written_points(stream_id);
+                let acknowledged = level == FlushLevel::Acknowledged;
+                let what = OpKind::Flush {
+                    stream_id,
+                    acknowledged,
+                    points,
+                };
+                let op = self.op(id, what, timeout, sure);
+                self.sessions[id]
+                    .core
+                    .flush_upstream(op, key, level, now, timeout);
+            }
+            Command::CloseUpstream(key, close_session, timeout) => {
+                let sure = timeout > Duration::from_secs(5);
+                self.note_close(id, Some(key));
+                let op = self.op(id, OpKind::Other, timeout + answer, sure);
+                self.sessions[id]
+                    .core
+                    .close_upstream(Some(op), key, close_session, now);
+            }
+            Command::CloseDownstream(key, timeout) => {
+                // One that fails meanwhile, or failed before, cannot be closed in order.
+                let fails = self.sessions[id]
+                    .app
+                    .downstreams
+                    .iter()
+                    .any(|side| side.plan.fails.is_some());
+                let op = self.op(id, OpKind::Other, timeout + answer, sure && !fails);
+                self.sessions[id].core.close_downstream(Some(op), key, now);
+            }
+            Command::Taken(key, urgent, metadata) => {
+                let core = &mut self.sessions[id].core;
+                for metadata in &metadata {
+                    core.acknowledge_metadata(metadata);
+                }
+                core.want_ack(key, urgent, now);
+            }
+            Command::BaseTime(base_time) => {
+                let op = self.op(id, OpKind::Other, answer, sure);
+                self.sessions[id].core.send_base_time(op, base_time, false, now);
+            }
+            Command::Close(timeout) => {
+                let first = !std::mem::replace(&mut self.sessions[id].app.close_asked, true);
+                let sure = first && timeout > Duration::from_secs(50) && !self.sessions[id].core.is_closed();
+                self.note_close(id, None);
+                let op = self.op(id, OpKind::Close { sure }, timeout, false);
+                self.sessions[id].core.close(Some(op), now, timeout);
+            }
+        }
+    }
+
+    /// Takes note of when an upstream, or all of a connection, will give up waiting.
+    fn note_close(&mut self, id: SessionId, only: Option<StreamKey>) {
+        for side in &mut self.sessions[id].app.upstreams {
+            let key = side.opened.as_ref().map(|opened| opened.0);
+            if only.is_none() || key == only {
+                let at = self.now + side.plan.config.close_timeout;
+                side.gives_up.get_or_insert(at);
+            }
+        }
+    }
+
+    pub(crate) fn event(&mut self, id: SessionId, event: Event) {
+        if !matches!(event, Event::Chunk(..)) {
+            self.trace
+                .note(self.now, format_args!("client {id}"), format_args!("{event:?}"));
+        }
+        assert!(
+            !self.sessions[id].app.ended || matches!(event, Event::Done(..)),
+            "client {id}: {event:?} after the end"
+        );
+        match event {
+            Event::Connected { protocol_version } => assert_eq!(protocol_version, "3.0.0"),
+            Event::Done(op, outcome) => self.done(id, op, outcome),
+            Event::ChunkAcked(key, _) => {
+                let app = &self.sessions[id].app;
+                let side = app
+                    .upstreams
+                    .iter()
+                    .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key));
+                let (_, _, buffer) = side.and_then(|side| side.opened.as_ref()).expect("an upstream");
+                buffer
+                    .counters
+                    .unreported
+                    .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            Event::UpstreamClosed(key, end) => {
+                let session = &mut self.sessions[id];
+                let side = session
+                    .app
+                    .upstreams
+                    .iter_mut()
+                    .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key))
+                    .expect("an upstream that was opened");
+                assert!(
+                    !std::mem::replace(&mut side.ended, true),
+                    "a second end of upstream {key:?}"
+                );
+                let (_, stream_id, buffer) = side.opened.as_ref().expect("an open upstream");
+                assert!(
+                    buffer.lock().push(0, 0, b"").is_err(),
+                    "a write after the end is refused"
+                );
+                // An application that closes its connection in a hurry gives up what is under way.
+                let disturbed = session.disturbed || session.app.closing;
+                let gave_up = side.gives_up.is_some_and(|at| at <= self.now);
+                self.ledger.upstream_ended(*stream_id, &end, disturbed, gave_up);
+            }
+            Event::Chunk(key, chunk) => {
+                let i = self.downstream(id, key);
+                let (_, stream_id) = self.sessions[id].app.downstreams[i].opened.expect("open");
+                self.ledger.read(id, stream_id, &chunk);
+                let taken = TakenAck {
+                    upstream: chunk.upstream.stream_id,
+                    sequence_number: chunk.sequence_number,
+                };
+                self.sessions[id].app.downstreams[i].waiting.push_back(taken);
+                self.plan_read(id, i);
+            }
+            Event::Metadata(key, metadata) => {
+                let i = self.downstream(id, key);
+                let disturbed = self.sessions[id].disturbed;
+                let side = &mut self.sessions[id].app.downstreams[i];
+                let (_, stream_id) = side.opened.expect("open");
+                self.ledger.read_metadata(id, stream_id, &metadata, disturbed);
+                side.metadata.push(metadata);
+                self.plan_read(id, i);
+            }
+            Event::CollectAcks(key) => {
+                let i = self.downstream(id, key);
+                let session = &mut self.sessions[id];
+                let taken = std::mem::take(&mut session.app.downstreams[i].taken);
+                session.core.acknowledge(key, taken);
+            }
+            Event::DownstreamClosed(key, error) => {
+                let i = self.downstream(id, key);
+                let session = &mut self.sessions[id];
+                let side = &mut session.app.downstreams[i];
+                assert!(
+                    !std::mem::replace(&mut side.ended, true),
+                    "a second end of downstream {i}"
+                );
+                assert!(
+                    session.disturbed || session.app.closing || side.failed || error.is_none(),
+                    "downstream {i} of client {id}: {error:?}"
+                );
+            }
+            Event::Closed(error) => self.closed(id, error),
+        }
+    }
+
+    fn downstream(&self, id: SessionId, key: StreamKey) -> usize {
+        self.sessions[id]
+            .app
+            .downstreams
+            .iter()
+            .position(|side| side.opened.is_some_and(|opened| opened.0 == key))
+            .expect("a downstream that was opened")
+    }
+
+    fn done(&mut self, id: SessionId, op: OpId, outcome: Result<Output>) {
+        let leapt = self.leapt;
+        let now = self.now;
+        let session = &mut self.sessions[id];
+        let app = &mut session.app;
+        let Some(started) = app.ops.remove(&op.0) else {
+            panic!("client {id}: {op:?} ended, known: {}", app.done.contains(&op.0));
+        };
+        app.done.insert(op.0);
+        assert!(
+            now <= started.started + started.limit + leapt,
+            "client {id}: {started:?} ended at {now:?}"
+        );
+        if started.must_succeed && !session.disturbed && !app.closing {
+            assert!(outcome.is_ok(), "client {id}: {started:?}: {outcome:?}");
+        }
+        if let OpKind::Close { sure: true } = started.what {
+            assert!(
+                outcome.is_ok() || session.disturbed,
+                "client {id}: close: {outcome:?}"
+            );
+        }
+        match (started.what, outcome) {
+            (
+                OpKind::Flush {
+                    stream_id,
+                    acknowledged,
+                    points,
+                },
+                Ok(_),
+            ) => self.check_flushes.push((stream_id, acknowledged, points)),
+            (OpKind::Connect, Ok(_)) => self.plan_work(id),
+            (OpKind::OpenUpstream(i), Ok(Output::Upstream(opened))) => {
+                let side = &mut app.upstreams[i];
+                let mut buffer = opened.buffer.lock();
+                side.ids = side
+                    .plan
+                    .data_ids
+                    .iter()
+                    .map(|data_id| buffer.data_id(data_id.clone()).expect("room for a data id"))
+                    .collect();
+                drop(buffer);
+                side.opened = Some((opened.key, opened.stream_id, opened.buffer));
+                self.app_action(id, AppAction::Write(i));
+            }
+            (OpKind::OpenDownstream(i), Ok(Output::Downstream(opened))) => {
+                app.downstreams[i].opened = Some((opened.key, opened.stream_id));
+            }
+            (OpKind::OpenUpstream(_) | OpKind::OpenDownstream(_), Ok(output)) => {
+                panic!("{started:?} yielded {output:?}")
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, id: SessionId, error: Option<Error>) {
+        let now = self.now;
+        let session = &mut self.sessions[id];
+        session.app.ended = true;
+        let app = &session.app;
+        assert!(
+            session.disturbed || app.closing,
+            "client {id}: an undisturbed connection ended: {error:?}"
+        );
+        if let Some(cut_at) = session.cut_at {
+            let took = now - cut_at;
+            let limit = app.plan.config.ping_interval + app.plan.config.ping_timeout;
+            assert!(
+                took <= limit.max(app.plan.config.response_timeout) + self.leapt,
+                "client {id} noticed a dead link after {took:?}"
+            );
+        }
+        let again = app.plan.reconnects > 0 && now < WORK;
+        let mut plan = app.plan.clone();
+        self.client_ended(id);
+        if again {
+            plan.reconnects -= 1;
+            let delay = *self
+                .rng
+                .pick(&[Duration::ZERO, Duration::from_millis(100), Duration::from_secs(2)]);
+            self.after(delay, Action::Connect(Box::new(plan)));
+        }
+    }
+}
