@@ -197,5 +197,8 @@ TEST(log_callback) {
     CHECK_EQ(event_count(&second.messages), messages);
     FAILS(iscp_log_set(on_log, 6, &log, on_log_release, &error), ISCP_ERR_INVALID_ARGUMENT, "level");
     CHECK_EQ(event_count(&log.released), 2);
+    /* Without a callback the user data is not needed at all. */
+    OK(iscp_log_set(NULL, ISCP_LOG_OFF, &log, on_log_release, &error));
+    CHECK_EQ(event_count(&log.released), 3);
     broker_stop(&broker);
 }
