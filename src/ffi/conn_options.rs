@@ -11,7 +11,7 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed, whole_seconds,
+    Collected, Refusal, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
@@ -38,7 +38,10 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "url",
         range: "ws://host:port/path",
         set: |options, value| {
-            parse_url(value).map_err(|error| error.message().to_owned())?;
+            parse_url(value).map_err(|error| Refusal {
+                status: error.status(),
+                why: error.message().to_owned(),
+            })?;
             value.clone_into(&mut options.url);
             Ok(())
         },
@@ -72,14 +75,14 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     },
     Spec {
         key: "ping_interval_ms",
-        range: "whole seconds, 1000 to 3600000",
+        range: "a multiple of 1000, 1000 to 3600000",
         set: |options, value| {
             whole_seconds(value, 1000, 3_600_000).map(|value| options.config.ping_interval = value)
         },
     },
     Spec {
         key: "ping_timeout_ms",
-        range: "whole seconds, 1000 to 3600000",
+        range: "a multiple of 1000, 1000 to 3600000",
         set: |options, value| {
             whole_seconds(value, 1000, 3_600_000).map(|value| options.config.ping_timeout = value)
         },
@@ -237,7 +240,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 /// Sets how often both sides ask whether the other is still there. Default: 10000.
 ///
 /// @param options          the options
-/// @param ping_interval_ms milliseconds, a whole number of seconds, at least 1000
+/// @param ping_interval_ms milliseconds, a multiple of 1000, at most 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -256,7 +259,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_ping_interval_ms(
 /// Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
 ///
 /// @param options         the options
-/// @param ping_timeout_ms milliseconds, a whole number of seconds, at least 1000
+/// @param ping_timeout_ms milliseconds, a multiple of 1000, at most 3600000
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -275,7 +278,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_ping_timeout_ms(
 /// Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
 ///
 /// @param options            the options
-/// @param connect_timeout_ms milliseconds, at least 1
+/// @param connect_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error          receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -294,7 +297,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_connect_timeout_ms(
 /// Sets how long the server may take to answer a request. Default: 10000.
 ///
 /// @param options             the options
-/// @param response_timeout_ms milliseconds, at least 1
+/// @param response_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error           receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -313,7 +316,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_response_timeout_ms(
 /// Sets how long closing the connection may take, its streams included. Default: 10000.
 ///
 /// @param options          the options
-/// @param close_timeout_ms milliseconds, at least 1
+/// @param close_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::str::FromStr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU64};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -18,7 +18,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::boundary::ffi;
-use super::convert::{Callback, c_text, iscp_release_cb};
+use super::convert::{Callback, UserData, c_text, iscp_release_cb};
 use super::error::iscp_error_t;
 use super::fork;
 use super::status::iscp_status_t;
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn iscp_log_set(
     out_error: *mut *mut iscp_error_t,
 ) -> iscp_status_t {
     ffi!(out_error => {
-        let callback = callback.map(|function| Callback::new(function, user_data, release));
+        let callback = Callback::new(callback, user_data, release);
         if !(ISCP_LOG_OFF..=ISCP_LOG_TRACE).contains(&level) {
             return Err(Error::new(Status::InvalidArgument, format!("level: {level} instead of 0 to 5")));
         }
@@ -111,8 +111,8 @@ pub unsafe extern "C" fn iscp_log_set(
         if client::on_library_thread() {
             return Err(Error::new(Status::InCallback, "iscp_log_set was called inside a callback"));
         }
-        match callback {
-            Some(callback) => start(level, move |message| call(&callback, &message)),
+        match callback.function {
+            Some(function) => start(level, move |message| call(function, callback.user_data, &message)),
             None => {
                 stop();
                 Ok(())
@@ -121,18 +121,11 @@ pub unsafe extern "C" fn iscp_log_set(
     })
 }
 
-fn call(callback: &Arc<Callback<LogFunction>>, message: &Message) {
+fn call(function: LogFunction, user_data: UserData, message: &Message) {
     let target = c_text(message.target);
     let text = c_text(&message.text);
     // SAFETY: the application promised a function of this type.
-    unsafe {
-        (callback.function)(
-            message.level,
-            target.as_ptr(),
-            text.as_ptr(),
-            callback.user_data.0,
-        )
-    };
+    unsafe { function(message.level, target.as_ptr(), text.as_ptr(), user_data.0) };
 }
 
 /// Follows `ISCP_LOG`, once, unless there is a callback.
