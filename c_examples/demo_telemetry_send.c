@@ -58,6 +58,10 @@ static iscp_status_t open_stream(iscp_conn_t *conn, const char *session, iscp_up
         status = iscp_upstream_options_set_flush_policy(options, "none", error);
     }
     if (status == ISCP_OK) {
+        /* Viewers learn at once when this program dies; by default the server waits for its return. */
+        status = iscp_upstream_options_set_expiry_interval_ms(options, 0, error);
+    }
+    if (status == ISCP_OK) {
         status = iscp_upstream_options_set_ack_callback(options, on_ack, NULL, NULL, error);
     }
     if (status == ISCP_OK) {

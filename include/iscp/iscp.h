@@ -986,7 +986,8 @@ iscp_status_t iscp_conn_options_set(struct iscp_conn_options_t *options,
  * @param url       the address, `ws://host:port/path`; intdash servers use the path
  *                  `/api/iscp/connect`
  * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+ *         `ISCP_ERR_UNSUPPORTED` for one whose transport this build lacks; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
@@ -1191,9 +1192,9 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_INVALID_OPTION`, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
- *         `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown, `ISCP_ERR_RESOURCE` when no
- *         thread can be started
+ *         `ISCP_ERR_INVALID_OPTION` when there is no address, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown,
+ *         `ISCP_ERR_RESOURCE` when no thread can be started
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.

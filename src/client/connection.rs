@@ -91,7 +91,7 @@ pub(super) struct Shared {
     state: AtomicU8,
     pub(super) protocol_version: OnceLock<String>,
     pub(super) counters: ConnectionCounters,
-    url: String,
+    pub(super) url: String,
     close_timeout: Duration,
 }
 

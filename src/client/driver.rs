@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use http::Uri;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Sleep, sleep_until, timeout};
+use uuid::Uuid;
 
 use super::completion::Completion;
 use super::connection::{Command, Connection, ConnectionState, Shared, WeakConnection};
@@ -57,11 +58,13 @@ struct UpstreamHandlers {
 }
 
 struct UpstreamSide {
+    stream_id: Uuid,
     handlers: UpstreamHandlers,
     buffer: Arc<SharedBuffer>,
 }
 
 struct DownstreamSide {
+    stream_id: Uuid,
     queue: Arc<ReadQueue>,
     on_closed: Option<Handler<Option<Error>>>,
 }
@@ -100,6 +103,7 @@ pub(super) async fn run(
             driver.finish().await
         }
         Err(error) => {
+            tracing::info!("not connected to {}: {error}", shared.url);
             shared.set_state(ConnectionState::Closed);
             done.complete(Err(error.clone()), &dispatcher);
             refuse_rest(
@@ -470,13 +474,18 @@ impl<'a> Driver<'a> {
     fn handle_event(&mut self, event: Event) {
         match event {
             Event::Connected { protocol_version } => {
+                tracing::info!("connected to {}, protocol {protocol_version}", self.shared.url);
                 let _ = self.shared.protocol_version.set(protocol_version);
                 self.shared.set_state(ConnectionState::Connected);
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),
             Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
             Event::UpstreamClosed(key, end) => {
-                if let Some(side) = self.upstreams.remove(&key)
+                let side = self.upstreams.remove(&key);
+                if let Some(side) = &side {
+                    log_end("upstream", &side.stream_id, end.error.as_ref());
+                }
+                if let Some(side) = side
                     && (side.handlers.on_ack.is_some() || side.handlers.on_closed.is_some())
                 {
                     self.dispatcher.post(move || {
@@ -505,6 +514,7 @@ impl<'a> Driver<'a> {
                 let gone = |error: &Error| error.status() == Status::KeepAliveTimeout;
                 self.transport_alive &= !error.as_ref().is_some_and(gone);
                 self.shared.set_state(ConnectionState::Closed);
+                log_end("connection to", &self.shared.url, error.as_ref());
                 self.ended = Some(error);
             }
         }
@@ -528,7 +538,9 @@ impl<'a> Driver<'a> {
                 done.complete(outcome, &dispatcher);
             }
             (Op::OpenUpstream(full, handlers, done), Ok(Output::Upstream(opened))) => {
+                tracing::info!("upstream {} opened", opened.stream_id);
                 let side = UpstreamSide {
+                    stream_id: opened.stream_id,
                     handlers,
                     buffer: opened.buffer.clone(),
                 };
@@ -545,10 +557,12 @@ impl<'a> Driver<'a> {
                 },
                 Ok(Output::Downstream(opened)),
             ) => {
+                tracing::info!("downstream {} opened", opened.stream_id);
                 let queue = Arc::new(ReadQueue::new(limit, reliable));
                 self.downstreams.insert(
                     opened.key,
                     DownstreamSide {
+                        stream_id: opened.stream_id,
                         queue: queue.clone(),
                         on_closed,
                     },
@@ -613,6 +627,7 @@ impl<'a> Driver<'a> {
         let Some(side) = self.downstreams.remove(&key) else {
             return;
         };
+        log_end("downstream", &side.stream_id, error.as_ref());
         side.queue.end(error.clone());
         if side.on_closed.is_none() && !side.queue.has_handlers() {
             return;
@@ -659,6 +674,13 @@ impl<'a> Driver<'a> {
             &self.dispatcher,
         );
         ended
+    }
+}
+
+fn log_end(what: &str, which: &dyn std::fmt::Display, error: Option<&Error>) {
+    match error {
+        None => tracing::info!("{what} {which} closed"),
+        Some(error) => tracing::info!("{what} {which} ended: {error}"),
     }
 }
 

@@ -165,7 +165,8 @@ pub unsafe extern "C" fn iscp_conn_options_set(
 /// @param url       the address, `ws://host:port/path`; intdash servers use the path
 ///                  `/api/iscp/connect`
 /// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+///         `ISCP_ERR_UNSUPPORTED` for one whose transport this build lacks; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.

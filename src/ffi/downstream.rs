@@ -27,7 +27,16 @@ pub struct iscp_downstream_t {
     _opaque: [u8; 0],
 }
 
-handle!(iscp_downstream_t, b"iscp.dow", "downstream", Downstream);
+handle!(
+    iscp_downstream_t,
+    b"iscp.dow",
+    "downstream",
+    Downstream,
+    |downstream| {
+        // Was closed already, or begins to close: that ends whoever waits for chunks or metadata.
+        let _ = downstream.close(Completion::ignore());
+    }
+);
 
 /// A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
 #[allow(non_camel_case_types)]

@@ -35,11 +35,17 @@ pub(super) trait Handle: Sized + 'static {
     type Object: Send + Sync;
     /// The type's freed shells.
     fn pool() -> &'static Pool<Self::Object>;
+    /// Called when the last owner freed the handle, while calls on other threads may be in progress:
+    /// those that wait are to end.
+    fn orphaned(object: &Self::Object);
 }
 
 /// Implements [`Handle`] for an opaque type.
 macro_rules! handle {
     ($type:ident, $magic:literal, $name:literal, $object:ty) => {
+        $crate::ffi::handle::handle!($type, $magic, $name, $object, |_| {});
+    };
+    ($type:ident, $magic:literal, $name:literal, $object:ty, $orphaned:expr) => {
         impl $crate::ffi::handle::Handle for $type {
             const MAGIC: u64 = u64::from_be_bytes(*$magic);
             const NAME: &'static str = $name;
@@ -47,6 +53,10 @@ macro_rules! handle {
             fn pool() -> &'static $crate::ffi::handle::Pool<$object> {
                 static POOL: $crate::ffi::handle::Pool<$object> = $crate::ffi::handle::Pool::new();
                 &POOL
+            }
+            fn orphaned(object: &$object) {
+                let orphaned: fn(&$object) = $orphaned;
+                orphaned(object);
             }
         }
     };
@@ -217,9 +227,18 @@ pub(super) unsafe fn free<T: Handle>(handle: *const T) {
     let Ok(shell) = (unsafe { shell(handle) }) else {
         return;
     };
+    // The last owner becomes a call, so that the object is still there when it is told.
+    let left = |refs| {
+        if refs < 2 * OWNER {
+            refs - OWNER + 1
+        } else {
+            refs - OWNER
+        }
+    };
     // SAFETY: the shell is never freed.
-    if let Ok(0) = change(unsafe { &*shell }, |refs| refs - OWNER) {
-        dispose::<T>(shell);
+    if change(unsafe { &*shell }, left).is_ok_and(|refs| refs < OWNER) {
+        let last = Entered::<T>(shell);
+        T::orphaned(&last);
     }
 }
 

@@ -28,7 +28,10 @@ pub struct iscp_upstream_t {
     _opaque: [u8; 0],
 }
 
-handle!(iscp_upstream_t, b"iscp.ups", "upstream", Upstream);
+handle!(iscp_upstream_t, b"iscp.ups", "upstream", Upstream, |upstream| {
+    // Was closed already, or begins to close: that ends whoever waits for space in the buffer.
+    let _ = upstream.close(false, Completion::ignore());
+});
 
 /// A data id of one upstream, from `iscp_upstream_data_id`.
 #[allow(non_camel_case_types)]

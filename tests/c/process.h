@@ -1,0 +1,39 @@
+/* Processes that tests start: brokers and example programs. */
+#ifndef PROCESS_H
+#define PROCESS_H
+
+#include "test.h"
+
+struct process {
+    pid_t pid;
+    int in;  /* writes to its standard input */
+    int out; /* reads its standard output and error */
+    char *text;
+    size_t length;
+};
+
+/* Starts a program; `arguments` ends with NULL and begins with the path. */
+void process_start(struct process *process, const char *const *arguments);
+
+/* Reads until the output so far contains `part`. */
+void process_expect(struct process *process, const char *part);
+
+/* Reads until the process ends; returns its exit status, or 128 and the signal. Its output stays. */
+int process_finish(struct process *process);
+
+void process_signal(const struct process *process, int signal_number);
+
+/* Frees what is left of a process that has finished. */
+void process_free(struct process *process);
+
+/* A broker of the program `iscp`, on a port of its own. */
+struct broker {
+    struct process process;
+    char url[64];
+};
+
+/* `token` is the only one it accepts; NULL accepts everybody. */
+void broker_start(struct broker *broker, const char *token);
+void broker_stop(struct broker *broker);
+
+#endif
