@@ -102,7 +102,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1, NULL), ISCP_ERR_NULL_ARGUMENT);
     FAILS(iscp_upstream_flush_wait(up, 2, -1, &error), ISCP_ERR_INVALID_ARGUMENT, "level");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -2, &error), ISCP_ERR_INVALID_ARGUMENT, "timeout_ms");
-    FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -1, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,
+    FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -2, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,
           "timeout_ms");
     FAILS(iscp_conn_send_base_time_wait(conn, NULL, "n", 0, 0, 0, false, -1, &error), ISCP_ERR_NULL_ARGUMENT,
           "session_id");
