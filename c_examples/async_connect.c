@@ -92,7 +92,8 @@ static void on_upstream_open(iscp_upstream_t *upstream, const iscp_error_t *erro
 static void on_connected(iscp_conn_t *conn, const iscp_error_t *error, void *user_data) {
     struct app *app = user_data;
     if (error != NULL) {
-        /* The closed callback tells it. */
+        /* A connection that never was has no end to be told of; the app is released all the same. */
+        failed(app, "connect", error);
         return;
     }
     printf("connected\n");
@@ -145,6 +146,9 @@ int main(int argc, char **argv) {
         example_print_error("connect", status, error);
         return EXIT_FAILURE;
     }
+    if (app.failures > 0) {
+        return EXIT_FAILURE;
+    }
     printf("done\n");
-    return app.failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return EXIT_SUCCESS;
 }

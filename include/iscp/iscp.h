@@ -17,13 +17,13 @@
  *   other output is set to NULL or 0 on failure.
  * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
  * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
- *   waits for ever and 0 does not wait.
+ *   waits for ever and 0 does not wait. So `iscp_downstream_next_chunk_wait` with 0 never blocks.
  *
  * Callbacks:
  *
  * - A function that talks to the server returns at once and calls back exactly once: on success,
  *   failure, time-out or cancellation. If it returns a failure, it does not call back. Its twin
- *   `..._wait` blocks instead.
+ *   `..._wait` blocks instead; after a time-out of its own the operation goes on in the background.
  * - Long-lived callbacks come with a `release` function, which is called exactly once with the
  *   `user_data`, after the last callback has returned, also when the operation failed.
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
@@ -197,8 +197,9 @@ typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_d
 /**
  * Told that a connection or stream has ended.
  *
- * Called once on the connection's dispatcher thread. `error` is NULL when the application closed it
- * and otherwise says why it ended; it is valid until the callback returns.
+ * Called once on the connection's dispatcher thread, and never for one that could not be opened.
+ * `error` is NULL when the application closed it and otherwise says why it ended; it is valid until
+ * the callback returns.
  */
 typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
 
@@ -249,7 +250,8 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
 /**
  * Told how an upstream ended.
  *
- * Called once on the connection's dispatcher thread, after every other callback of the stream.
+ * Called once on the connection's dispatcher thread, after every other callback of the stream, and
+ * never for one that could not be opened.
  * `error` is NULL when the application closed the stream and the server confirmed everything.
  * `undelivered_points` counts the points whose delivery the server did not confirm,
  * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
@@ -335,8 +337,10 @@ typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
 /**
  * Receives chunks.
  *
- * Called on the connection's dispatcher thread, for one chunk at a time and in order. `chunk` is
- * valid until the callback returns; `iscp_chunk_ref` keeps it longer.
+ * Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
+ * empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
+ * for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
+ * `iscp_chunk_ref` keeps it longer.
  */
 typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data);
 
@@ -604,7 +608,8 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_FLUSH_SENT 0
 
 /**
- * The server confirmed everything written before.
+ * The server answered for everything written before; a chunk that it refused since the last flush of
+ * this level makes the flush fail with `ISCP_ERR_REFUSED`.
  */
 #define ISCP_FLUSH_ACKNOWLEDGED 1
 
@@ -981,7 +986,8 @@ iscp_status_t iscp_conn_options_set(struct iscp_conn_options_t *options,
  * @param url       the address, `ws://host:port/path`; intdash servers use the path
  *                  `/api/iscp/connect`
  * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+ *         `ISCP_ERR_UNSUPPORTED` for one whose transport this build lacks; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
@@ -1044,7 +1050,7 @@ iscp_status_t iscp_conn_options_set_token(struct iscp_conn_options_t *options,
  * Sets how often both sides ask whether the other is still there. Default: 10000.
  *
  * @param options          the options
- * @param ping_interval_ms milliseconds, a whole number of seconds, at least 1000
+ * @param ping_interval_ms milliseconds, a multiple of 1000, at most 3600000
  * @param out_error        receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1060,7 +1066,7 @@ iscp_status_t iscp_conn_options_set_ping_interval_ms(struct iscp_conn_options_t 
  * Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
  *
  * @param options         the options
- * @param ping_timeout_ms milliseconds, a whole number of seconds, at least 1000
+ * @param ping_timeout_ms milliseconds, a multiple of 1000, at most 3600000
  * @param out_error       receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1076,7 +1082,7 @@ iscp_status_t iscp_conn_options_set_ping_timeout_ms(struct iscp_conn_options_t *
  * Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
  *
  * @param options            the options
- * @param connect_timeout_ms milliseconds, at least 1
+ * @param connect_timeout_ms milliseconds, 1 to 3600000
  * @param out_error          receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1092,7 +1098,7 @@ iscp_status_t iscp_conn_options_set_connect_timeout_ms(struct iscp_conn_options_
  * Sets how long the server may take to answer a request. Default: 10000.
  *
  * @param options             the options
- * @param response_timeout_ms milliseconds, at least 1
+ * @param response_timeout_ms milliseconds, 1 to 3600000
  * @param out_error           receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1108,7 +1114,7 @@ iscp_status_t iscp_conn_options_set_response_timeout_ms(struct iscp_conn_options
  * Sets how long closing the connection may take, its streams included. Default: 10000.
  *
  * @param options          the options
- * @param close_timeout_ms milliseconds, at least 1
+ * @param close_timeout_ms milliseconds, 1 to 3600000
  * @param out_error        receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1186,9 +1192,9 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_INVALID_OPTION`, `ISCP_ERR_UNSUPPORTED` for an address whose transport this build
- *         lacks, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`,
- *         `ISCP_ERR_INVALID_STATE` during a shutdown, `ISCP_ERR_RESOURCE` when no thread can be started
+ *         `ISCP_ERR_INVALID_OPTION` when there is no address, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown,
+ *         `ISCP_ERR_RESOURCE` when no thread can be started
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -1472,7 +1478,7 @@ iscp_status_t iscp_upstream_options_set_ack_interval_ms(struct iscp_upstream_opt
  * Sets how long the server keeps the stream after the connection was lost. Default: 60000.
  *
  * @param options            the options
- * @param expiry_interval_ms milliseconds, a whole number of seconds
+ * @param expiry_interval_ms milliseconds, a multiple of 1000, at most 3600000
  * @param out_error          receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1513,7 +1519,7 @@ iscp_status_t iscp_upstream_options_set_persist(struct iscp_upstream_options_t *
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_upstream_options_set_data_id(struct iscp_upstream_options_t *options,
+iscp_status_t iscp_upstream_options_add_data_id(struct iscp_upstream_options_t *options,
                                                 const char *data_id,
                                                 struct iscp_error_t **out_error);
 
@@ -1540,7 +1546,7 @@ iscp_status_t iscp_upstream_options_set_flush_policy(struct iscp_upstream_option
  * 100.
  *
  * @param options           the options
- * @param flush_interval_ms milliseconds, at least 1
+ * @param flush_interval_ms milliseconds, 1 to 3600000
  * @param out_error         receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1557,7 +1563,7 @@ iscp_status_t iscp_upstream_options_set_flush_interval_ms(struct iscp_upstream_o
  * `interval_or_size`. Default: 10000.
  *
  * @param options    the options
- * @param flush_size bytes, at least 1
+ * @param flush_size bytes, 1 to 1073741824
  * @param out_error  receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1573,7 +1579,7 @@ iscp_status_t iscp_upstream_options_set_flush_size(struct iscp_upstream_options_
  * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
  *
  * @param options          the options
- * @param close_timeout_ms milliseconds, at least 1
+ * @param close_timeout_ms milliseconds, 1 to 3600000
  * @param out_error        receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1589,7 +1595,7 @@ iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_op
  * Sets how many bytes of points may wait to be sent. Default: 8388608.
  *
  * @param options      the options
- * @param buffer_limit bytes, at least 1024
+ * @param buffer_limit bytes, 1024 to 1073741824
  * @param out_error    receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1606,7 +1612,7 @@ iscp_status_t iscp_upstream_options_set_buffer_limit(struct iscp_upstream_option
  * further points stay in the buffer. Default: 33554432.
  *
  * @param options         the options
- * @param in_flight_limit bytes, at least 1024
+ * @param in_flight_limit bytes, 1024 to 1073741824
  * @param out_error       receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1640,7 +1646,7 @@ iscp_status_t iscp_upstream_options_set_buffer_policy(struct iscp_upstream_optio
  * Sets how long a write waits for space in the buffer. Default: 10000.
  *
  * @param options          the options
- * @param write_timeout_ms milliseconds, at least 1
+ * @param write_timeout_ms milliseconds, 1 to 3600000
  * @param out_error        receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1805,8 +1811,8 @@ iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
  *
  * @param upstream   the upstream
  * @param level      what counts as done: `ISCP_FLUSH_SENT` or `ISCP_FLUSH_ACKNOWLEDGED`
- * @param timeout_ms milliseconds the operation may take, at least 0; then it fails with
- *                   `ISCP_ERR_TIMEOUT`, and the points stay on their way
+ * @param timeout_ms milliseconds the operation may take; then it fails with `ISCP_ERR_TIMEOUT`, and
+ *                   the points stay on their way; -1 as long as the connection lives
  * @param callback   told how it ended, or NULL
  * @param user_data  handed to the callback
  * @param out_error  receives the detail of a failure to begin, or NULL
@@ -2221,7 +2227,8 @@ iscp_status_t iscp_downstream_options_set(struct iscp_downstream_options_t *opti
 
 /**
  * Adds a filter: points of a node whose data id matches. May be called several times; a point is
- * received once, however many filters match it.
+ * received once, however many filters match it. By key it is the option "filter", whose value is the
+ * node id, a space and the pattern.
  *
  * `/` separates the levels of names and types; `+` stands for one level, `#` for the rest, and alone
  * for everything (docs/protocol/behaviour.md, section 6.2). Metadata of the node is received too.
@@ -2261,7 +2268,7 @@ iscp_status_t iscp_downstream_options_set_qos(struct iscp_downstream_options_t *
  * Sets how long the server keeps the stream after the connection was lost. Default: 60000.
  *
  * @param options            the options
- * @param expiry_interval_ms milliseconds, a whole number of seconds
+ * @param expiry_interval_ms milliseconds, a multiple of 1000, at most 3600000
  * @param out_error          receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -2286,7 +2293,7 @@ iscp_status_t iscp_downstream_options_set_expiry_interval_ms(struct iscp_downstr
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_options_set_data_id(struct iscp_downstream_options_t *options,
+iscp_status_t iscp_downstream_options_add_data_id(struct iscp_downstream_options_t *options,
                                                   const char *data_id,
                                                   struct iscp_error_t **out_error);
 
@@ -2294,7 +2301,7 @@ iscp_status_t iscp_downstream_options_set_data_id(struct iscp_downstream_options
  * Sets how often chunks that the application took are acknowledged. Default: 100.
  *
  * @param options         the options
- * @param ack_interval_ms milliseconds, at least 1
+ * @param ack_interval_ms milliseconds, 1 to 3600000
  * @param out_error       receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -2326,7 +2333,7 @@ iscp_status_t iscp_downstream_options_set_omit_empty_chunk(struct iscp_downstrea
  * Sets how long closing waits for the last acknowledgement to be confirmed. Default: 10000.
  *
  * @param options          the options
- * @param close_timeout_ms milliseconds, at least 1
+ * @param close_timeout_ms milliseconds, 1 to 3600000
  * @param out_error        receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -2343,7 +2350,7 @@ iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstrea
  * `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
  *
  * @param options      the options
- * @param buffer_limit bytes, at least 1024
+ * @param buffer_limit bytes, 1024 to 1073741824
  * @param out_error    receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -2430,7 +2437,8 @@ iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
  * @param release    called with `user_data` after the last chunk, or NULL
  * @param out_error  receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
- *         why the stream ended; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         why the stream ended, in which case what was received before can still be pulled;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
  * called, also on failure. Since: 0.1.0.
@@ -2451,7 +2459,8 @@ iscp_status_t iscp_downstream_read(struct iscp_downstream_t *downstream,
  * @param release    called with `user_data` after the last metadata, or NULL
  * @param out_error  receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
- *         why the stream ended; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         why the stream ended, in which case what was received before can still be pulled;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
  * called, also on failure. Since: 0.1.0.

@@ -115,12 +115,14 @@ pub(super) async fn run(
         }
     };
     if on_closed.is_some() || matches!(token_source, TokenSource::Callback(_)) {
+        let accepted = shared.protocol_version.get().is_some();
         dispatcher.post(move || {
-            if let Some(on_closed) = on_closed {
+            // A connection that never was did not end either; whoever asked for it was told.
+            if let (Some(on_closed), true) = (&on_closed, accepted) {
                 on_closed(ended);
             }
             // Dropped here, so that the application is not called on the runtime thread.
-            drop(token_source);
+            drop((on_closed, token_source));
         });
     }
     drop(registration);

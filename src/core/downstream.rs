@@ -331,7 +331,7 @@ impl Downstream {
         if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op) } = self.state {
             events.push(Event::Done(op, Err(error.clone())));
         }
-        events.push(Event::DownstreamClosed(self.key, Some(error.clone())));
+        events.push(Event::DownstreamClosed(self.key, Some(error.clone().fatal())));
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -20,12 +20,17 @@ use crate::message::{
 /// ones count as lost. More than fast writers send within the longest usual ack interval.
 const UNRELIABLE_IN_FLIGHT: usize = 65_536;
 
+/// Numbers of undelivered chunks that are kept for the end of the stream; the points of further ones
+/// are counted all the same.
+const MAX_FAILED_CHUNKS: usize = 65_536;
+
 /// What a flush waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushLevel {
     /// Everything written before is on its way.
     Sent,
-    /// The server confirmed everything written before.
+    /// The server answered for everything written before. A chunk that it refused since the last such
+    /// flush is the flush's failure.
     Acknowledged,
 }
 
@@ -84,6 +89,8 @@ pub(super) struct Upstream {
     failed_points: u64,
     failed_chunks: Vec<u32>,
     first_failure: Option<Error>,
+    /// First failure since the last flush that no flush waited for; the next one reports it.
+    unawaited_failure: Option<Error>,
 }
 
 impl Upstream {
@@ -124,6 +131,7 @@ impl Upstream {
             failed_points: 0,
             failed_chunks: Vec::new(),
             first_failure: None,
+            unawaited_failure: None,
         }
     }
 
@@ -156,13 +164,17 @@ impl Upstream {
         }
         self.relieve();
         let points = self.flush_target;
+        let failure = match level {
+            FlushLevel::Sent => None,
+            FlushLevel::Acknowledged => self.unawaited_failure.take(),
+        };
         self.waiters.push(FlushWaiter {
             op,
             level,
             points,
             last_chunk: None,
             deadline,
-            failure: None,
+            failure,
         });
         self.settle_waiters(events);
     }
@@ -262,13 +274,22 @@ impl Upstream {
 
     /// A chunk that was sent and not delivered.
     fn fail_chunk(&mut self, sequence_number: u32, points: u64, error: Error) {
+        let mut awaited = false;
         for waiter in &mut self.waiters {
-            if waiter.last_chunk.is_none_or(|last| last >= sequence_number) {
+            if waiter.level == FlushLevel::Acknowledged
+                && waiter.last_chunk.is_none_or(|last| last >= sequence_number)
+            {
                 waiter.failure.get_or_insert_with(|| error.clone());
+                awaited = true;
             }
         }
+        if !awaited {
+            self.unawaited_failure.get_or_insert_with(|| error.clone());
+        }
         self.failed_points += points;
-        self.failed_chunks.push(sequence_number);
+        if self.failed_chunks.len() < MAX_FAILED_CHUNKS {
+            self.failed_chunks.push(sequence_number);
+        }
         self.first_failure.get_or_insert(error);
     }
 

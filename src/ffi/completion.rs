@@ -16,8 +16,9 @@ pub type iscp_done_cb = Option<unsafe extern "C" fn(error: *const iscp_error_t, 
 
 /// Told that a connection or stream has ended.
 ///
-/// Called once on the connection's dispatcher thread. `error` is NULL when the application closed it
-/// and otherwise says why it ended; it is valid until the callback returns.
+/// Called once on the connection's dispatcher thread, and never for one that could not be opened.
+/// `error` is NULL when the application closed it and otherwise says why it ended; it is valid until
+/// the callback returns.
 #[allow(non_camel_case_types)]
 pub type iscp_closed_cb = Option<unsafe extern "C" fn(error: *const iscp_error_t, user_data: *mut c_void)>;
 

@@ -11,13 +11,13 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed, whole_seconds,
+    Collected, Refusal, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource, parse_url};
-use crate::error::{Error, Status};
+use crate::error::Error;
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -38,14 +38,12 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "url",
         range: "ws://host:port/path",
         set: |options, value| {
-            match parse_url(value) {
-                // A good address, only not for this build: connecting says so.
-                Err(error) if error.status() != Status::Unsupported => Err(error.message().to_owned()),
-                _ => {
-                    value.clone_into(&mut options.url);
-                    Ok(())
-                }
-            }
+            parse_url(value).map_err(|error| Refusal {
+                status: error.status(),
+                why: error.message().to_owned(),
+            })?;
+            value.clone_into(&mut options.url);
+            Ok(())
         },
     },
     Spec {
@@ -77,14 +75,14 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     },
     Spec {
         key: "ping_interval_ms",
-        range: "whole seconds, 1000 to 3600000",
+        range: "a multiple of 1000, 1000 to 3600000",
         set: |options, value| {
             whole_seconds(value, 1000, 3_600_000).map(|value| options.config.ping_interval = value)
         },
     },
     Spec {
         key: "ping_timeout_ms",
-        range: "whole seconds, 1000 to 3600000",
+        range: "a multiple of 1000, 1000 to 3600000",
         set: |options, value| {
             whole_seconds(value, 1000, 3_600_000).map(|value| options.config.ping_timeout = value)
         },
@@ -167,7 +165,8 @@ pub unsafe extern "C" fn iscp_conn_options_set(
 /// @param url       the address, `ws://host:port/path`; intdash servers use the path
 ///                  `/api/iscp/connect`
 /// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+///         `ISCP_ERR_UNSUPPORTED` for one whose transport this build lacks; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
@@ -242,7 +241,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 /// Sets how often both sides ask whether the other is still there. Default: 10000.
 ///
 /// @param options          the options
-/// @param ping_interval_ms milliseconds, a whole number of seconds, at least 1000
+/// @param ping_interval_ms milliseconds, a multiple of 1000, at most 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -261,7 +260,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_ping_interval_ms(
 /// Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
 ///
 /// @param options         the options
-/// @param ping_timeout_ms milliseconds, a whole number of seconds, at least 1000
+/// @param ping_timeout_ms milliseconds, a multiple of 1000, at most 3600000
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -280,7 +279,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_ping_timeout_ms(
 /// Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
 ///
 /// @param options            the options
-/// @param connect_timeout_ms milliseconds, at least 1
+/// @param connect_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error          receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -299,7 +298,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_connect_timeout_ms(
 /// Sets how long the server may take to answer a request. Default: 10000.
 ///
 /// @param options             the options
-/// @param response_timeout_ms milliseconds, at least 1
+/// @param response_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error           receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -318,7 +317,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_response_timeout_ms(
 /// Sets how long closing the connection may take, its streams included. Default: 10000.
 ///
 /// @param options          the options
-/// @param close_timeout_ms milliseconds, at least 1
+/// @param close_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

@@ -143,6 +143,19 @@ fn documented_functions(source: &str) -> Vec<(&str, String)> {
         .collect()
 }
 
+/// The function that sets, or adds to, an option, and the first paragraph of its documentation.
+fn setter<'a>(functions: &'a [(&str, String)], prefix: &str, key: &str) -> &'a (&'a str, String) {
+    functions
+        .iter()
+        .find(|(name, _)| {
+            let verb_and_key = name.strip_prefix(prefix).unwrap_or_default();
+            ["set_", "add_"]
+                .iter()
+                .any(|verb| verb_and_key.strip_prefix(verb) == Some(key))
+        })
+        .unwrap_or_else(|| panic!("no function for {prefix}…{key}"))
+}
+
 /// Takes the sentence `Default: …` out of a description.
 fn split_default(text: &str) -> (String, Option<String>) {
     let Some((before, after)) = text.split_once("Default: ") else {
@@ -183,22 +196,14 @@ fn reference() -> String {
     for kind in kinds() {
         let functions = documented_functions(kind.source);
         let Kind { title, prefix, .. } = kind;
-        let documentation = |name: &str| {
-            functions
-                .iter()
-                .find(|(function, _)| *function == name)
-                .unwrap_or_else(|| panic!("there is no {name}"))
-                .1
-                .clone()
-        };
         writeln!(
             text,
-            "\n## {title}\n\nFunctions: `{prefix}set_` and the name, or `{prefix}set`.\n\n\
+            "\n## {title}\n\nFunctions: `{prefix}set_` (for lists `add_`) and the name, or `{prefix}set`.\n\n\
              | name | values | default | meaning |\n|---|---|---|---|"
         )
         .unwrap();
         for (key, range) in &kind.table {
-            let (about, default) = split_default(&documentation(&format!("{prefix}set_{key}")));
+            let (about, default) = split_default(&setter(&functions, prefix, key).1);
             let default = default.unwrap_or_else(|| "none".to_owned());
             writeln!(text, "| `{key}` | {range} | {default} | {} |", meaning(&about)).unwrap();
         }
@@ -208,7 +213,7 @@ fn reference() -> String {
             let keyed = kind
                 .table
                 .iter()
-                .any(|(key, _)| name.strip_prefix("set_") == Some(key));
+                .any(|(key, _)| setter(&functions, prefix, key).0 == *function);
             if !keyed && !["new", "free", "set"].contains(&name) {
                 writeln!(text, "- `{function}`: {about}").unwrap();
             }
@@ -240,8 +245,7 @@ fn documented_defaults_are_the_defaults() {
         let functions = documented_functions(kind.source);
         let fresh = (kind.snapshot)(&[]).unwrap();
         for (key, _) in &kind.table {
-            let setter = format!("{}set_{key}", kind.prefix);
-            let about = &functions.iter().find(|(name, _)| *name == setter).unwrap().1;
+            let (setter, about) = setter(&functions, kind.prefix, key);
             match split_default(about).1 {
                 Some(default) => {
                     let value = default_value(&default);
@@ -249,7 +253,10 @@ fn documented_defaults_are_the_defaults() {
                     assert_eq!(changed, fresh, "{setter}: the default is not {value:?}");
                 }
                 // No default, or a list that begins empty.
-                None => assert!(["url", "data_id"].contains(key), "{setter}: no `Default: …`"),
+                None => assert!(
+                    ["url", "data_id", "filter"].contains(key),
+                    "{setter}: no `Default: …`"
+                ),
             }
         }
     }
@@ -265,6 +272,7 @@ fn every_option_shows_in_the_snapshot() {
         "immediate",
         "would_block",
         "a:b",
+        "node a:b",
         "ws://host",
         "11111111-2222-3333-4444-555555555555",
     ];

@@ -71,8 +71,10 @@ pub type iscp_downstream_open_cb = Option<
 
 /// Receives chunks.
 ///
-/// Called on the connection's dispatcher thread, for one chunk at a time and in order. `chunk` is
-/// valid until the callback returns; `iscp_chunk_ref` keeps it longer.
+/// Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
+/// empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
+/// for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
+/// `iscp_chunk_ref` keeps it longer.
 #[allow(non_camel_case_types)]
 pub type iscp_chunk_cb = Option<unsafe extern "C" fn(chunk: *const iscp_chunk_t, user_data: *mut c_void)>;
 
@@ -176,7 +178,8 @@ pub unsafe extern "C" fn iscp_downstream_open_wait(
 /// @param release    called with `user_data` after the last chunk, or NULL
 /// @param out_error  receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
-///         why the stream ended; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         why the stream ended, in which case what was received before can still be pulled;
+///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
 /// called, also on failure. Since: 0.1.0.
@@ -212,7 +215,8 @@ pub unsafe extern "C" fn iscp_downstream_read(
 /// @param release    called with `user_data` after the last metadata, or NULL
 /// @param out_error  receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
-///         why the stream ended; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         why the stream ended, in which case what was received before can still be pulled;
+///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
 /// called, also on failure. Since: 0.1.0.

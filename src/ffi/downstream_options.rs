@@ -8,8 +8,8 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos, set_by_key, set_text,
-    set_typed, whole_seconds,
+    Collected, Refusal, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos, set_by_key,
+    set_text, set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::upstream_options::iscp_qos_t;
@@ -71,8 +71,33 @@ impl DownstreamSettings {
     }
 }
 
+/// Adds a pattern to what is wanted of a node.
+fn add_filter(filters: &mut Vec<DownstreamFilter>, node: &str, filter: &str) -> Result<(), Refusal> {
+    let node = bounded(node, 1024)?;
+    if node.is_empty() {
+        return Err(Refusal::from("the source node id is empty".to_owned()));
+    }
+    let filter = data_filter(filter)?;
+    match filters.iter_mut().find(|known| known.source_node_id == node) {
+        Some(known) => known.data_filters.push(filter),
+        None => filters.push(DownstreamFilter {
+            source_node_id: node,
+            data_filters: vec![filter],
+        }),
+    }
+    Ok(())
+}
+
 /// Every option that has a value a text can hold.
 pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
+    Spec {
+        key: "filter",
+        range: "source node id, a space, and type:name, added to those given before",
+        set: |options, value| match value.rsplit_once(' ') {
+            Some((node, filter)) => add_filter(&mut options.config.filters, node, filter),
+            None => Err(format!("{value:?} is not a node id, a space and type:name").into()),
+        },
+    },
     Spec {
         key: "qos",
         range: "unreliable, reliable or partial",
@@ -80,7 +105,7 @@ pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
     },
     Spec {
         key: "expiry_interval_ms",
-        range: "whole seconds, 0 to 3600000",
+        range: "a multiple of 1000, 0 to 3600000",
         set: |options, value| {
             whole_seconds(value, 0, 3_600_000).map(|value| options.config.expiry_interval = value)
         },
@@ -169,7 +194,8 @@ pub unsafe extern "C" fn iscp_downstream_options_set(
 }
 
 /// Adds a filter: points of a node whose data id matches. May be called several times; a point is
-/// received once, however many filters match it.
+/// received once, however many filters match it. By key it is the option "filter", whose value is the
+/// node id, a space and the pattern.
 ///
 /// `/` separates the levels of names and types; `+` stands for one level, `#` for the rest, and alone
 /// for everything (docs/protocol/behaviour.md, section 6.2). Metadata of the node is received too.
@@ -198,14 +224,8 @@ pub unsafe extern "C" fn iscp_downstream_options_add_filter(
                 convert::text(filter, "filter")?,
             )
         };
-        let invalid = |argument: &str, why| crate::error::Error::new(crate::error::Status::InvalidOption, format!("{argument}: {why}"));
-        let node = bounded(node, 1024).map_err(|why| invalid("source_node_id", why))?;
-        let filter = data_filter(filter).map_err(|why| invalid("filter", why))?;
-        let filters = &mut options.lock().config.filters;
-        match filters.iter_mut().find(|known| known.source_node_id == node) {
-            Some(known) => known.data_filters.push(filter),
-            None => filters.push(DownstreamFilter { source_node_id: node, data_filters: vec![filter] }),
-        }
+        add_filter(&mut options.lock().config.filters, node, filter)
+            .map_err(|refusal| refusal.into_error("filter"))?;
         Ok(())
     })
 }
@@ -232,7 +252,7 @@ pub unsafe extern "C" fn iscp_downstream_options_set_qos(
 /// Sets how long the server keeps the stream after the connection was lost. Default: 60000.
 ///
 /// @param options            the options
-/// @param expiry_interval_ms milliseconds, a whole number of seconds
+/// @param expiry_interval_ms milliseconds, a multiple of 1000, at most 3600000
 /// @param out_error          receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -259,7 +279,7 @@ pub unsafe extern "C" fn iscp_downstream_options_set_expiry_interval_ms(
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_options_set_data_id(
+pub unsafe extern "C" fn iscp_downstream_options_add_data_id(
     options: *mut iscp_downstream_options_t,
     data_id: *const c_char,
     out_error: *mut *mut iscp_error_t,
@@ -271,7 +291,7 @@ pub unsafe extern "C" fn iscp_downstream_options_set_data_id(
 /// Sets how often chunks that the application took are acknowledged. Default: 100.
 ///
 /// @param options         the options
-/// @param ack_interval_ms milliseconds, at least 1
+/// @param ack_interval_ms milliseconds, 1 to 3600000
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -309,7 +329,7 @@ pub unsafe extern "C" fn iscp_downstream_options_set_omit_empty_chunk(
 /// Sets how long closing waits for the last acknowledgement to be confirmed. Default: 10000.
 ///
 /// @param options          the options
-/// @param close_timeout_ms milliseconds, at least 1
+/// @param close_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -329,7 +349,7 @@ pub unsafe extern "C" fn iscp_downstream_options_set_close_timeout_ms(
 /// `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
 ///
 /// @param options      the options
-/// @param buffer_limit bytes, at least 1024
+/// @param buffer_limit bytes, 1024 to 1073741824
 /// @param out_error    receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

@@ -103,8 +103,7 @@ pub unsafe extern "C" fn iscp_log_set(
     out_error: *mut *mut iscp_error_t,
 ) -> iscp_status_t {
     ffi!(out_error => {
-        // Released when it goes out of scope, whatever happens, and without a callback too.
-        let holder = Callback::new(callback, user_data, release);
+        let callback = Callback::new(callback, user_data, release);
         if !(ISCP_LOG_OFF..=ISCP_LOG_TRACE).contains(&level) {
             return Err(Error::new(Status::InvalidArgument, format!("level: {level} instead of 0 to 5")));
         }
@@ -112,8 +111,8 @@ pub unsafe extern "C" fn iscp_log_set(
         if client::on_library_thread() {
             return Err(Error::new(Status::InCallback, "iscp_log_set was called inside a callback"));
         }
-        match callback {
-            Some(function) => start(level, move |message| call(function, &holder.user_data, &message)),
+        match callback.function {
+            Some(function) => start(level, move |message| call(function, callback.user_data, &message)),
             None => {
                 stop();
                 Ok(())
@@ -122,7 +121,7 @@ pub unsafe extern "C" fn iscp_log_set(
     })
 }
 
-fn call(function: LogFunction, user_data: &UserData, message: &Message) {
+fn call(function: LogFunction, user_data: UserData, message: &Message) {
     let target = c_text(message.target);
     let text = c_text(&message.text);
     // SAFETY: the application promised a function of this type.

@@ -18,8 +18,31 @@ pub(super) struct Spec<D> {
     pub(super) key: &'static str,
     /// Values it takes, for people.
     pub(super) range: &'static str,
-    /// Checks a value and takes it over. The failure says what is wrong with the value.
-    pub(super) set: fn(&mut D, &str) -> Result<(), String>,
+    /// Checks a value and takes it over.
+    pub(super) set: fn(&mut D, &str) -> Result<(), Refusal>,
+}
+
+/// Why a value was not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: Status,
+    pub(super) why: String,
+}
+
+impl Refusal {
+    /// The error for the caller.
+    pub(super) fn into_error(self, option: &str) -> Error {
+        Error::new(self.status, format!("option {option}: {}", self.why))
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self {
+            status: Status::InvalidOption,
+            why,
+        }
+    }
 }
 
 /// Options being collected. One owner at a time, but a mistake there must not be undefined
@@ -43,11 +66,9 @@ pub(super) fn set<D>(table: &[Spec<D>], data: &mut D, key: &str, value: &str) ->
         let message = format!("there is no option {key:?}; the options are {}", known.join(", "));
         return Err(Error::new(Status::UnknownOption, message));
     };
-    (spec.set)(data, value).map_err(|why| {
-        Error::new(
-            Status::InvalidOption,
-            format!("option {key}: {why} ({})", spec.range),
-        )
+    (spec.set)(data, value).map_err(|mut refusal| {
+        refusal.why.push_str(&format!(" ({})", spec.range));
+        refusal.into_error(key)
     })
 }
 
@@ -109,41 +130,43 @@ where
 // Values.
 
 /// A whole number within limits.
-pub(super) fn number<N: FromStr + PartialOrd + Display>(value: &str, least: N, most: N) -> Result<N, String> {
+pub(super) fn number<N: FromStr + PartialOrd + Display>(
+    value: &str,
+    least: N,
+    most: N,
+) -> Result<N, Refusal> {
     match value.trim().parse::<N>() {
         Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(format!("{value:?} is not a whole number from {least} to {most}")),
+        _ => Err(format!("{value:?} is not a whole number from {least} to {most}").into()),
     }
 }
 
 /// Milliseconds within limits.
-pub(super) fn milliseconds(value: &str, least: u32, most: u32) -> Result<Duration, String> {
+pub(super) fn milliseconds(value: &str, least: u32, most: u32) -> Result<Duration, Refusal> {
     number(value, least, most).map(|ms| Duration::from_millis(ms.into()))
 }
 
 /// Whole seconds given in milliseconds, as the protocol carries them.
-pub(super) fn whole_seconds(value: &str, least: u32, most: u32) -> Result<Duration, String> {
+pub(super) fn whole_seconds(value: &str, least: u32, most: u32) -> Result<Duration, Refusal> {
     let duration = milliseconds(value, least, most)?;
     if duration.subsec_millis() == 0 {
         Ok(duration)
     } else {
-        Err(format!(
-            "{value} is not a whole number of seconds, which is all the protocol can carry"
-        ))
+        Err(format!("{value} is not a whole number of seconds, which is all the protocol can carry").into())
     }
 }
 
 /// true or false.
-pub(super) fn boolean(value: &str) -> Result<bool, String> {
+pub(super) fn boolean(value: &str) -> Result<bool, Refusal> {
     match value {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
-        _ => Err(format!("{value:?} is neither true nor false")),
+        _ => Err(format!("{value:?} is neither true nor false").into()),
     }
 }
 
 /// A QoS by name or, from the typed setters, by number.
-pub(super) fn qos(value: &str) -> Result<Qos, String> {
+pub(super) fn qos(value: &str) -> Result<Qos, Refusal> {
     let number = match value {
         "unreliable" => Some(ISCP_QOS_UNRELIABLE),
         "reliable" => Some(ISCP_QOS_RELIABLE),
@@ -151,34 +174,34 @@ pub(super) fn qos(value: &str) -> Result<Qos, String> {
         number => number.parse().ok(),
     };
     match number.map(Qos::from_number) {
-        None | Some(Qos::Unknown(_)) => Err(format!("{value:?} is not a QoS")),
+        None | Some(Qos::Unknown(_)) => Err(format!("{value:?} is not a QoS").into()),
         Some(qos) => Ok(qos),
     }
 }
 
 /// Text of at most `most` bytes.
-pub(super) fn bounded(value: &str, most: usize) -> Result<String, String> {
+pub(super) fn bounded(value: &str, most: usize) -> Result<String, Refusal> {
     if value.len() <= most {
         Ok(value.to_owned())
     } else {
-        Err(format!("{} bytes are too long", value.len()))
+        Err(format!("{} bytes are too long", value.len()).into())
     }
 }
 
 /// `type:name` of a data id.
-pub(super) fn data_id(value: &str) -> Result<DataId, String> {
+pub(super) fn data_id(value: &str) -> Result<DataId, Refusal> {
     let (kind, name) = type_and_name(value)?;
     if name.is_empty() {
-        return Err(format!("{value:?} has no name"));
+        return Err(format!("{value:?} has no name").into());
     }
     if [name, kind].iter().any(|part| part.contains(['#', '+'])) {
-        return Err(format!("{value:?} contains a wildcard, which only filters may"));
+        return Err(format!("{value:?} contains a wildcard, which only filters may").into());
     }
     Ok(DataId::new(name, kind))
 }
 
 /// `type:name` of a data filter.
-pub(super) fn data_filter(value: &str) -> Result<DataFilter, String> {
+pub(super) fn data_filter(value: &str) -> Result<DataFilter, Refusal> {
     let (kind, name) = type_and_name(value)?;
     for part in [name, kind] {
         check_pattern(part)?;
@@ -189,23 +212,23 @@ pub(super) fn data_filter(value: &str) -> Result<DataFilter, String> {
     })
 }
 
-fn type_and_name(value: &str) -> Result<(&str, &str), String> {
+fn type_and_name(value: &str) -> Result<(&str, &str), Refusal> {
     match value.split_once(':') {
         Some((kind, name)) if !name.contains(':') => Ok((kind, name)),
-        _ => Err(format!("{value:?} is not of the form type:name")),
+        _ => Err(format!("{value:?} is not of the form type:name").into()),
     }
 }
 
 /// Wildcards stand for whole levels, and `#` stands last (docs/protocol/behaviour.md §6.2).
-fn check_pattern(pattern: &str) -> Result<(), String> {
+fn check_pattern(pattern: &str) -> Result<(), Refusal> {
     let levels: Vec<_> = pattern.split('/').collect();
     for (at, level) in levels.iter().enumerate() {
         let last = at + 1 == levels.len();
         if level.contains(['#', '+']) && level.len() > 1 {
-            return Err(format!("{pattern:?}: a wildcard stands for a whole level"));
+            return Err(format!("{pattern:?}: a wildcard stands for a whole level").into());
         }
         if *level == "#" && !last {
-            return Err(format!("{pattern:?}: # stands for the rest and must be last"));
+            return Err(format!("{pattern:?}: # stands for the rest and must be last").into());
         }
     }
     Ok(())

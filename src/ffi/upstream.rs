@@ -46,7 +46,8 @@ pub type iscp_flush_level_t = i32;
 
 /// Everything written before is on its way.
 pub const ISCP_FLUSH_SENT: iscp_flush_level_t = 0;
-/// The server confirmed everything written before.
+/// The server answered for everything written before; a chunk that it refused since the last flush of
+/// this level makes the flush fail with `ISCP_ERR_REFUSED`.
 pub const ISCP_FLUSH_ACKNOWLEDGED: iscp_flush_level_t = 1;
 
 /// A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
@@ -288,6 +289,9 @@ pub unsafe extern "C" fn iscp_upstream_write_points(
     })
 }
 
+/// What stands for "as long as the connection lives" in the core, which wants a limit.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 fn flush_level(level: iscp_flush_level_t) -> Result<FlushLevel> {
     match level {
         ISCP_FLUSH_SENT => Ok(FlushLevel::Sent),
@@ -303,8 +307,8 @@ fn flush_level(level: iscp_flush_level_t) -> Result<FlushLevel> {
 ///
 /// @param upstream   the upstream
 /// @param level      what counts as done: `ISCP_FLUSH_SENT` or `ISCP_FLUSH_ACKNOWLEDGED`
-/// @param timeout_ms milliseconds the operation may take, at least 0; then it fails with
-///                   `ISCP_ERR_TIMEOUT`, and the points stay on their way
+/// @param timeout_ms milliseconds the operation may take; then it fails with `ISCP_ERR_TIMEOUT`, and
+///                   the points stay on their way; -1 as long as the connection lives
 /// @param callback   told how it ended, or NULL
 /// @param user_data  handed to the callback
 /// @param out_error  receives the detail of a failure to begin, or NULL
@@ -325,9 +329,8 @@ pub unsafe extern "C" fn iscp_upstream_flush(
     ffi!(out_error => {
         // SAFETY: the caller passes an upstream of this library.
         let upstream = unsafe { convert::object(upstream, "upstream")? };
-        let timeout = convert::timeout(timeout_ms)?
-            .ok_or_else(|| Error::new(Status::InvalidArgument, "timeout_ms: a flush needs a limit"))?;
-        upstream.flush(flush_level(level)?, timeout, completion::done(callback, user_data))
+        let limit = convert::timeout(timeout_ms)?.unwrap_or(FOR_EVER);
+        upstream.flush(flush_level(level)?, limit, completion::done(callback, user_data))
     })
 }
 
@@ -348,8 +351,6 @@ pub unsafe extern "C" fn iscp_upstream_flush_wait(
     timeout_ms: i32,
     out_error: *mut *mut iscp_error_t,
 ) -> iscp_status_t {
-    /// What stands for "as long as the connection lives" in the core, which wants a limit.
-    const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
     ffi!(out_error => {
         // SAFETY: the caller passes an upstream of this library.
         let upstream = unsafe { convert::object(upstream, "upstream")? };

@@ -58,7 +58,8 @@ pub type iscp_ack_cb = Option<
 
 /// Told how an upstream ended.
 ///
-/// Called once on the connection's dispatcher thread, after every other callback of the stream.
+/// Called once on the connection's dispatcher thread, after every other callback of the stream, and
+/// never for one that could not be opened.
 /// `error` is NULL when the application closed the stream and the server confirmed everything.
 /// `undelivered_points` counts the points whose delivery the server did not confirm,
 /// `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
@@ -187,7 +188,7 @@ pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
     },
     Spec {
         key: "expiry_interval_ms",
-        range: "whole seconds, 0 to 3600000",
+        range: "a multiple of 1000, 0 to 3600000",
         set: |options, value| {
             whole_seconds(value, 0, 3_600_000).map(|value| options.config.expiry_interval = value)
         },
@@ -218,7 +219,7 @@ pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
                 "size" => Policy::Size,
                 "immediate" => Policy::Immediate,
                 "none" => Policy::None,
-                _ => return Err(format!("{value:?} is no flush policy")),
+                _ => return Err(format!("{value:?} is no flush policy").into()),
             };
             Ok(())
         },
@@ -261,7 +262,7 @@ pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
             options.fail_when_full = match value {
                 "block" => false,
                 "would_block" => true,
-                _ => return Err(format!("{value:?} is no buffer policy")),
+                _ => return Err(format!("{value:?} is no buffer policy").into()),
             };
             Ok(())
         },
@@ -383,7 +384,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_ack_interval_ms(
 /// Sets how long the server keeps the stream after the connection was lost. Default: 60000.
 ///
 /// @param options            the options
-/// @param expiry_interval_ms milliseconds, a whole number of seconds
+/// @param expiry_interval_ms milliseconds, a multiple of 1000, at most 3600000
 /// @param out_error          receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -429,7 +430,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_persist(
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_upstream_options_set_data_id(
+pub unsafe extern "C" fn iscp_upstream_options_add_data_id(
     options: *mut iscp_upstream_options_t,
     data_id: *const c_char,
     out_error: *mut *mut iscp_error_t,
@@ -463,7 +464,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_flush_policy(
 /// 100.
 ///
 /// @param options           the options
-/// @param flush_interval_ms milliseconds, at least 1
+/// @param flush_interval_ms milliseconds, 1 to 3600000
 /// @param out_error         receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -483,7 +484,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_flush_interval_ms(
 /// `interval_or_size`. Default: 10000.
 ///
 /// @param options    the options
-/// @param flush_size bytes, at least 1
+/// @param flush_size bytes, 1 to 1073741824
 /// @param out_error  receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -502,7 +503,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_flush_size(
 /// Sets how long closing waits for outstanding acknowledgements. Default: 10000.
 ///
 /// @param options          the options
-/// @param close_timeout_ms milliseconds, at least 1
+/// @param close_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -521,7 +522,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_close_timeout_ms(
 /// Sets how many bytes of points may wait to be sent. Default: 8388608.
 ///
 /// @param options      the options
-/// @param buffer_limit bytes, at least 1024
+/// @param buffer_limit bytes, 1024 to 1073741824
 /// @param out_error    receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -541,7 +542,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_buffer_limit(
 /// further points stay in the buffer. Default: 33554432.
 ///
 /// @param options         the options
-/// @param in_flight_limit bytes, at least 1024
+/// @param in_flight_limit bytes, 1024 to 1073741824
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -581,7 +582,7 @@ pub unsafe extern "C" fn iscp_upstream_options_set_buffer_policy(
 /// Sets how long a write waits for space in the buffer. Default: 10000.
 ///
 /// @param options          the options
-/// @param write_timeout_ms milliseconds, at least 1
+/// @param write_timeout_ms milliseconds, 1 to 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

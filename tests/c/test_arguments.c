@@ -102,7 +102,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1, NULL), ISCP_ERR_NULL_ARGUMENT);
     FAILS(iscp_upstream_flush_wait(up, 2, -1, &error), ISCP_ERR_INVALID_ARGUMENT, "level");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -2, &error), ISCP_ERR_INVALID_ARGUMENT, "timeout_ms");
-    FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -1, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,
+    FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -2, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,
           "timeout_ms");
     FAILS(iscp_conn_send_base_time_wait(conn, NULL, "n", 0, 0, 0, false, -1, &error), ISCP_ERR_NULL_ARGUMENT,
           "session_id");
@@ -158,7 +158,7 @@ TEST(options_out_of_range) {
           "in_flight_limit");
     FAILS(iscp_upstream_options_set_buffer_policy(up_options, "drop", &error), ISCP_ERR_INVALID_OPTION,
           "would_block");
-    FAILS(iscp_upstream_options_set_data_id(up_options, "name", &error), ISCP_ERR_INVALID_OPTION,
+    FAILS(iscp_upstream_options_add_data_id(up_options, "name", &error), ISCP_ERR_INVALID_OPTION,
           "type:name");
     FAILS(iscp_upstream_options_set_expiry_interval_ms(up_options, 1, &error), ISCP_ERR_INVALID_OPTION,
           "expiry_interval_ms");

@@ -133,8 +133,8 @@ TEST(a_failed_attempt_calls_back_once) {
     event_wait(&closed.released, 1, "the release");
     client_shutdown();
     CHECK_EQ(event_count(&a.called), 1);
-    CHECK_EQ(event_count(&closed.called), 1);
-    CHECK_STATUS(closed.status, ISCP_ERR_UNAUTHORIZED);
+    /* What never was did not end. */
+    CHECK_EQ(event_count(&closed.called), 0);
     CHECK_EQ(event_count(&closed.released), 1);
     broker_stop(&broker);
 }
