@@ -92,6 +92,15 @@ void process_signal(const struct process *process, int signal_number) {
     }
 }
 
+void process_stop(const struct process *process) {
+    int status;
+    process_signal(process, SIGSTOP);
+    test_waiting_for("a process to stop");
+    CHECK(waitpid(process->pid, &status, WUNTRACED) == process->pid);
+    CHECK(WIFSTOPPED(status));
+    test_waiting_for(NULL);
+}
+
 void process_free(struct process *process) {
     free(process->text);
     process->text = NULL;

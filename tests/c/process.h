@@ -23,6 +23,9 @@ int process_finish(struct process *process);
 
 void process_signal(const struct process *process, int signal_number);
 
+/* Stops a process and waits until all of its threads have stopped, which SIGSTOP alone does not. */
+void process_stop(const struct process *process);
+
 /* Frees what is left of a process that has finished. */
 void process_free(struct process *process);
 
