@@ -12,7 +12,7 @@ use crate::error::{Error, Result, Status};
 /// Exactly one thing happens to it: the callback runs on the connection's dispatcher thread, or the
 /// waiter wakes up. The exception is an operation that could not be started, whose caller is told by
 /// the function that would have started it.
-pub struct Completion<T>(Kind<T>);
+pub struct Completion<T: Send + 'static>(Kind<T>);
 
 enum Kind<T> {
     Ignore,
@@ -44,15 +44,31 @@ impl<T: Send + 'static> Completion<T> {
         Ok((Self(Kind::Wake(slot.clone())), Waiter(slot)))
     }
 
-    pub(super) fn complete(self, outcome: Result<T>, dispatcher: &Dispatcher) {
-        match self.0 {
+    pub(super) fn complete(mut self, outcome: Result<T>, dispatcher: &Dispatcher) {
+        match std::mem::replace(&mut self.0, Kind::Ignore) {
             Kind::Ignore => {}
             Kind::Call(callback) => dispatcher.post(move || callback(outcome)),
-            Kind::Wake(slot) => {
-                *slot.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-                slot.ready.notify_one();
-            }
+            Kind::Wake(slot) => slot.fill(outcome),
         }
+    }
+}
+
+/// Nobody waits for ever, even if the library forgot about the operation.
+impl<T: Send + 'static> Drop for Completion<T> {
+    fn drop(&mut self) {
+        if let Kind::Wake(slot) = &self.0 {
+            slot.fill(Err(Error::new(Status::Cancelled, "the operation was given up")));
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    fn fill(&self, outcome: Result<T>) {
+        self.outcome
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(outcome);
+        self.ready.notify_one();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::Uri;
@@ -21,8 +21,9 @@ use crate::message::BaseTime;
 
 /// What the application asks of the connection's task.
 pub(super) enum Command {
-    OpenUpstream(Box<UpstreamOptions>, Completion<Upstream>),
-    OpenDownstream(Box<DownstreamOptions>, Completion<Downstream>),
+    /// The connection keeps itself open until the stream is.
+    OpenUpstream(Box<UpstreamOptions>, Connection, Completion<Upstream>),
+    OpenDownstream(Box<DownstreamOptions>, Connection, Completion<Downstream>),
     SendBaseTime(Box<BaseTime>, bool, Completion<()>),
     /// An upstream's buffer wants attention.
     Attend(StreamKey),
@@ -46,8 +47,15 @@ impl Command {
     pub(super) fn refuse(self, error: &Error, dispatcher: &super::dispatcher::Dispatcher) {
         let error = error.clone();
         match self {
-            Self::OpenUpstream(_, done) => done.complete(Err(error), dispatcher),
-            Self::OpenDownstream(_, done) => done.complete(Err(error), dispatcher),
+            Self::OpenUpstream(options, _, done) => {
+                done.complete(Err(error), dispatcher);
+                // With the application's callbacks: not on the runtime thread, and after the outcome.
+                dispatcher.post(move || drop(options));
+            }
+            Self::OpenDownstream(options, _, done) => {
+                done.complete(Err(error), dispatcher);
+                dispatcher.post(move || drop(options));
+            }
             Self::SendBaseTime(_, _, done)
             | Self::Flush(_, _, _, done)
             | Self::CloseUpstream(_, _, done)
@@ -139,21 +147,7 @@ impl Drop for LastHandle {
 #[derive(Clone)]
 pub struct Connection(Arc<LastHandle>);
 
-/// A connection, as long as there is a handle of it.
-#[derive(Default)]
-pub(super) struct WeakConnection(Weak<LastHandle>);
-
-impl WeakConnection {
-    pub(super) fn upgrade(&self) -> Option<Connection> {
-        self.0.upgrade().map(Connection)
-    }
-}
-
 impl Connection {
-    pub(super) fn downgrade(&self) -> WeakConnection {
-        WeakConnection(Arc::downgrade(&self.0))
-    }
-
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(Arc::new(LastHandle(shared)))
     }
@@ -201,7 +195,8 @@ impl Connection {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn open_upstream(&self, options: UpstreamOptions, done: Completion<Upstream>) -> Result<()> {
-        self.shared().send(Command::OpenUpstream(Box::new(options), done))
+        self.shared()
+            .send(Command::OpenUpstream(Box::new(options), self.clone(), done))
     }
 
     /// Opens a downstream.
@@ -210,7 +205,7 @@ impl Connection {
     /// `Closed`; `done` is then dropped.
     pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
         self.shared()
-            .send(Command::OpenDownstream(Box::new(options), done))
+            .send(Command::OpenDownstream(Box::new(options), self.clone(), done))
     }
 
     /// Sends a base time; `persist` asks the server to store it in the session.

@@ -30,11 +30,15 @@ impl Dispatcher {
     }
 
     pub(super) fn post(&self, job: impl FnOnce() + Send + 'static) {
-        if let Some(receiver) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take()
-            && let Err(error) = runtime::spawn_thread("iscp-dispatch", move |guard| run(&receiver, &guard))
-        {
-            tracing::error!("no dispatcher thread, callbacks are lost: {error}");
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(receiver) = idle.take() {
+            let jobs = receiver.clone();
+            if let Err(error) = runtime::spawn_thread("iscp-dispatch", move |guard| run(&jobs, &guard)) {
+                tracing::error!("no dispatcher thread, callbacks wait for the next attempt: {error}");
+                *idle = Some(receiver);
+            }
         }
+        drop(idle);
         let _ = self.jobs.send(Box::new(job));
     }
 }

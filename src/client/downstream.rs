@@ -66,7 +66,8 @@ impl Downstream {
     /// `InvalidState` when there is a handler, `Closed` or why the stream ended.
     pub fn on_chunk(&self, handler: Handler<ReceivedChunk>) -> Result<()> {
         let dispatch = self.queue.set_chunk_handler(handler)?;
-        self.dispatch(dispatch)
+        self.dispatch(dispatch);
+        Ok(())
     }
 
     /// Hands all metadata to a handler, those queued already first.
@@ -75,14 +76,14 @@ impl Downstream {
     /// As [`Downstream::on_chunk`].
     pub fn on_metadata(&self, handler: Handler<ReceivedMetadata>) -> Result<()> {
         let dispatch = self.queue.set_metadata_handler(handler)?;
-        self.dispatch(dispatch)
+        self.dispatch(dispatch);
+        Ok(())
     }
 
-    fn dispatch(&self, wanted: bool) -> Result<()> {
+    fn dispatch(&self, wanted: bool) {
         if wanted {
-            self.connection.shared().send(Command::Dispatch(self.key))
-        } else {
-            Ok(())
+            // A connection that ends meanwhile runs the handlers a last time itself.
+            let _ = self.connection.shared().send(Command::Dispatch(self.key));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The task of one connection: drives the protocol core over a transport.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::completion::Completion;
-use super::connection::{Command, Connection, ConnectionState, Shared, WeakConnection};
+use super::connection::{Command, Connection, ConnectionState, Shared};
 use super::dispatcher::Dispatcher;
 use super::downstream::Downstream;
 use super::options::{ConnectOptions, FullPolicy, Handler};
@@ -41,8 +41,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// An operation of the application, until it ends.
 enum Op {
     Connect(Completion<Connection>),
-    OpenUpstream(FullPolicy, UpstreamHandlers, Completion<Upstream>),
+    OpenUpstream(FullPolicy, UpstreamHandlers, Connection, Completion<Upstream>),
     OpenDownstream {
+        connection: Connection,
         limit: usize,
         reliable: bool,
         on_closed: Option<Handler<Option<Error>>>,
@@ -80,9 +81,9 @@ pub(super) async fn run(
 ) {
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
-    let token_source = options.token.clone();
+    let token_source = std::mem::take(&mut options.token);
     let established = tokio::select! {
-        established = establish(&url, &options, &dispatcher) => established,
+        established = establish(&url, &options, &token_source, &dispatcher) => established,
         closing = close_requested(&mut commands) => {
             closing.complete(Ok(()), &dispatcher);
             Err(Error::new(Status::Cancelled, "connect: the connection was closed meanwhile"))
@@ -106,11 +107,8 @@ pub(super) async fn run(
             tracing::info!("not connected to {}: {error}", shared.url);
             shared.set_state(ConnectionState::Closed);
             done.complete(Err(error.clone()), &dispatcher);
-            refuse_rest(
-                &mut commands,
-                &Error::new(Status::Closed, "the connection is closed"),
-                &dispatcher,
-            );
+            let closed = Error::new(Status::Closed, "the connection is closed");
+            refuse_rest(&mut commands, &closed, &dispatcher).await;
             Some(error)
         }
     };
@@ -128,9 +126,10 @@ pub(super) async fn run(
     drop(registration);
 }
 
-fn refuse_rest(commands: &mut UnboundedReceiver<Command>, error: &Error, dispatcher: &Dispatcher) {
+/// Ends every command that was accepted and not handled, those being sent right now included.
+async fn refuse_rest(commands: &mut UnboundedReceiver<Command>, error: &Error, dispatcher: &Dispatcher) {
     commands.close();
-    while let Ok(command) = commands.try_recv() {
+    while let Some(command) = commands.recv().await {
         command.refuse(error, dispatcher);
     }
 }
@@ -150,6 +149,7 @@ async fn close_requested(commands: &mut UnboundedReceiver<Command>) -> Completio
 async fn establish(
     url: &Uri,
     options: &ConnectOptions,
+    token_source: &TokenSource,
     dispatcher: &Dispatcher,
 ) -> Result<(Box<dyn Transport>, String)> {
     let late = |what: &str| {
@@ -158,7 +158,7 @@ async fn establish(
             format!("connect: {what} took longer than {:?}", options.connect_timeout),
         )
     };
-    let token = match &options.token {
+    let token = match token_source {
         TokenSource::None => String::new(),
         TokenSource::Static(token) => token.clone(),
         TokenSource::Callback(source) => {
@@ -208,7 +208,9 @@ struct Driver<'a> {
     downstreams: HashMap<StreamKey, DownstreamSide>,
     dispatcher: Dispatcher,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
-    handle: WeakConnection,
+    events: VecDeque<Event>,
+    /// Bytes written when the transport last refused to take more.
+    full_at: Option<u64>,
     /// Completed once the transport has said goodbye too.
     closing: Vec<(Completion<()>, Result<()>)>,
     ended: Option<Option<Error>>,
@@ -238,7 +240,8 @@ impl<'a> Driver<'a> {
             downstreams: HashMap::new(),
             dispatcher,
             timer: None,
-            handle: WeakConnection::default(),
+            events: VecDeque::new(),
+            full_at: None,
             closing: Vec::new(),
             ended: None,
         }
@@ -255,8 +258,14 @@ impl<'a> Driver<'a> {
             let error = Error::new(Status::Panic, format!("connection: a panic was caught: {what}")).fatal();
             tracing::error!("{error}");
             self.transport_alive = false;
-            self.core.transport_lost(&error);
-            self.handle_events();
+            let end = || {
+                self.core.transport_lost(&error);
+                self.handle_events();
+            };
+            if catch_unwind(AssertUnwindSafe(end)).is_err() {
+                tracing::error!("connection: it could not be ended in order after a panic");
+            }
+            self.ended.get_or_insert(Some(error));
             Poll::Ready(())
         })
     }
@@ -266,12 +275,15 @@ impl<'a> Driver<'a> {
         loop {
             let now = Instant::now();
             let mut more = self.take_commands(cx, now);
-            more |= self.receive(cx, now);
+            let congested = self.core.is_congested();
+            more |= !congested && self.receive(cx, now);
             if self.core.next_timeout().is_some_and(|at| at <= now) {
                 self.core.handle_timeout(now);
             }
             self.handle_events();
             more |= self.transmit(cx, now);
+            // Reading goes on once enough of the answers are on their way.
+            more |= congested && !self.core.is_congested();
             // Sending a chunk or the last message of all may have ended something.
             self.handle_events();
             if self.ended.is_some() {
@@ -374,9 +386,11 @@ impl<'a> Driver<'a> {
 
     fn try_transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, TransportError> {
         let mut sent = 0;
+        let mut full = false;
         while sent < TURN {
-            if self.transport.poll_ready(cx)?.is_pending() {
-                return Ok(false);
+            full = self.transport.poll_ready(cx)?.is_pending();
+            if full {
+                break;
             }
             let Some(message) = self.core.poll_transmit(now) else {
                 break;
@@ -389,7 +403,12 @@ impl<'a> Driver<'a> {
             sent += 1;
         }
         // Pending or not: what could not be written now is written when the socket says so.
-        let _ = self.transport.poll_flush(cx)?;
+        full |= self.transport.poll_flush(cx)?.is_pending();
+        let written = self.transport.bytes_written();
+        if self.full_at.is_some_and(|before| written > before) {
+            self.core.transport_progressed(now);
+        }
+        self.full_at = full.then_some(written);
         Ok(sent == TURN)
     }
 
@@ -404,18 +423,19 @@ impl<'a> Driver<'a> {
 
     fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::OpenUpstream(options, done) => {
+            Command::OpenUpstream(options, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
                 let handlers = UpstreamHandlers {
                     on_ack: options.on_ack.map(Arc::new),
                     on_closed: options.on_closed,
                 };
-                let op = self.new_op(Op::OpenUpstream(options.full, handlers, done));
+                let op = self.new_op(Op::OpenUpstream(options.full, handlers, connection, done));
                 self.core.open_upstream(op, config, now);
             }
-            Command::OpenDownstream(options, done) => {
+            Command::OpenDownstream(options, connection, done) => {
                 let op = self.new_op(Op::OpenDownstream {
+                    connection,
                     limit: options.buffer_limit,
                     reliable: options.config.qos == Qos::Reliable,
                     on_closed: options.on_closed,
@@ -461,13 +481,12 @@ impl<'a> Driver<'a> {
 
     fn handle_events(&mut self) {
         loop {
-            let events = self.core.take_events();
-            if events.is_empty() {
+            self.events.extend(self.core.take_events());
+            // Taken one by one: should handling one panic, the others are not lost with it.
+            let Some(event) = self.events.pop_front() else {
                 return;
-            }
-            for event in events {
-                self.handle_event(event);
-            }
+            };
+            self.handle_event(event);
         }
     }
 
@@ -520,24 +539,15 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// A handle to give out. All of them are one, so that the connection is closed with the last.
-    fn handle(&mut self) -> Connection {
-        self.handle.upgrade().unwrap_or_else(|| {
-            let connection = Connection::new(self.shared.clone());
-            self.handle = connection.downgrade();
-            connection
-        })
-    }
-
     fn handle_done(&mut self, op: OpId, outcome: Result<Output>) {
         let Some(op) = self.ops.remove(&op) else { return };
         let dispatcher = self.dispatcher.clone();
         match (op, outcome) {
             (Op::Connect(done), outcome) => {
-                let outcome = outcome.map(|_| self.handle());
+                let outcome = outcome.map(|_| Connection::new(self.shared.clone()));
                 done.complete(outcome, &dispatcher);
             }
-            (Op::OpenUpstream(full, handlers, done), Ok(Output::Upstream(opened))) => {
+            (Op::OpenUpstream(full, handlers, connection, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
                 let side = UpstreamSide {
                     stream_id: opened.stream_id,
@@ -545,11 +555,11 @@ impl<'a> Driver<'a> {
                     buffer: opened.buffer.clone(),
                 };
                 self.upstreams.insert(opened.key, side);
-                let connection = self.handle();
                 done.complete(Ok(Upstream::new(connection, opened, full)), &dispatcher);
             }
             (
                 Op::OpenDownstream {
+                    connection,
                     limit,
                     reliable,
                     on_closed,
@@ -567,10 +577,9 @@ impl<'a> Driver<'a> {
                         on_closed,
                     },
                 );
-                let connection = self.handle();
                 done.complete(Ok(Downstream::new(connection, &opened, queue)), &dispatcher);
             }
-            (Op::OpenUpstream(_, handlers, done), outcome) => {
+            (Op::OpenUpstream(_, handlers, _, done), outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(handlers));
             }
@@ -594,7 +603,10 @@ impl<'a> Driver<'a> {
         let buffer = side.buffer.clone();
         let shared = self.shared.clone();
         self.dispatcher.post(move || {
-            on_ack(outcome);
+            let ran = catch_unwind(AssertUnwindSafe(|| on_ack(outcome)));
+            if ran.is_err() {
+                tracing::error!("an acknowledgement handler panicked");
+            }
             if buffer.counters.unreported.fetch_sub(1, Relaxed) == MAX_UNREPORTED {
                 // Chunks were held back until the application caught up.
                 let _ = shared.send(Command::Attend(key));
@@ -617,10 +629,12 @@ impl<'a> Driver<'a> {
         let Some(side) = self.downstreams.get(&key) else {
             return;
         };
-        let queue = side.queue.clone();
-        let shared = self.shared.clone();
-        self.dispatcher
-            .post(move || queue.dispatch(|notice| shared.tell(key, notice)));
+        dispatch(
+            self.dispatcher.clone(),
+            side.queue.clone(),
+            self.shared.clone(),
+            key,
+        );
     }
 
     fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
@@ -633,7 +647,8 @@ impl<'a> Driver<'a> {
             return;
         }
         self.dispatcher.post(move || {
-            side.queue.dispatch(|_| {});
+            // Nothing more comes, so this ends.
+            while side.queue.dispatch(|_| {}) {}
             if let Some(on_closed) = &side.on_closed {
                 on_closed(error);
             }
@@ -661,20 +676,27 @@ impl<'a> Driver<'a> {
         }
         let ended = self.ended.take().flatten();
         let closed = Error::new(Status::Closed, "the connection is closed");
-        for (done, outcome) in self.closing.drain(..) {
-            done.complete(outcome, &self.dispatcher);
-        }
         // The core answers for every operation; should it not, the application must not wait for ever.
         for op in self.ops.keys().copied().collect::<Vec<_>>() {
             self.handle_done(op, Err(closed.clone()));
         }
-        refuse_rest(
-            &mut self.commands,
-            ended.as_ref().unwrap_or(&closed),
-            &self.dispatcher,
-        );
+        for (done, outcome) in self.closing.drain(..) {
+            done.complete(outcome, &self.dispatcher);
+        }
+        let reason = ended.as_ref().unwrap_or(&closed);
+        refuse_rest(&mut self.commands, reason, &self.dispatcher).await;
         ended
     }
+}
+
+/// Runs a downstream's handlers behind the connection's other callbacks, and again while more comes.
+fn dispatch(dispatcher: Dispatcher, queue: Arc<ReadQueue>, shared: Arc<Shared>, key: StreamKey) {
+    let again = dispatcher.clone();
+    dispatcher.post(move || {
+        if queue.dispatch(|notice| shared.tell(key, notice)) {
+            dispatch(again, queue, shared, key);
+        }
+    });
 }
 
 fn log_end(what: &str, which: &dyn std::fmt::Display, error: Option<&Error>) {

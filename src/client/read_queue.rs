@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,8 +21,9 @@ const URGENT_ACKS: usize = 128;
 /// Metadata that may wait for the application. Older ones are dropped and counted.
 const METADATA_LIMIT: usize = 4096;
 
-/// Bytes a chunk occupies beside its payloads.
+/// Bytes that a chunk, and each of its groups, occupies beside its points.
 const CHUNK_OVERHEAD: usize = 256;
+const GROUP_OVERHEAD: usize = 128;
 
 /// What arrives at a downstream, until the application takes it.
 pub(super) struct ReadQueue {
@@ -274,48 +276,25 @@ impl ReadQueue {
         }
     }
 
-    /// Runs the handlers on everything queued. `notify` tells the connection.
-    pub(super) fn dispatch(&self, notify: impl Fn(Notice)) {
+    /// Runs the handlers on what is queued by now. `notify` tells the connection. Says whether more has
+    /// come meanwhile: then another run is needed, behind the connection's other callbacks.
+    pub(super) fn dispatch(&self, notify: impl Fn(Notice)) -> bool {
+        let until = self.lock().arrivals;
         loop {
             let mut state = self.lock();
-            let next_chunk = state
-                .chunk_handler
-                .as_ref()
-                .and(state.chunks.front())
-                .map(|(at, _)| *at);
-            let next_metadata = state
-                .metadata_handler
-                .as_ref()
-                .and(state.metadata.front())
-                .map(|(at, _)| *at);
-            let chunk_first = match (next_chunk, next_metadata) {
-                (Some(chunk), Some(metadata)) => chunk < metadata,
-                (chunk, _) => chunk.is_some(),
+            let Some((item, notice)) = state.take_for_handler(until) else {
+                state.dispatching = state.has_for_handler();
+                return state.dispatching;
             };
-            let taken = if chunk_first {
-                let handler = state.chunk_handler.clone();
-                state
-                    .take_chunk()
-                    .zip(handler)
-                    .map(|((c, notice), handler)| (Item::Chunk(handler, c), notice))
-            } else if next_metadata.is_some() {
-                let handler = state.metadata_handler.clone();
-                state
-                    .take_metadata()
-                    .zip(handler)
-                    .map(|((m, notice), handler)| (Item::Metadata(handler, m), notice))
-            } else {
-                None
-            };
-            let Some((item, notice)) = taken else {
-                state.dispatching = false;
-                return;
-            };
+            state.signal();
             drop(state);
             notify(notice);
-            match item {
+            let run = AssertUnwindSafe(|| match item {
                 Item::Chunk(handler, chunk) => handler(chunk),
                 Item::Metadata(handler, metadata) => handler(metadata),
+            });
+            if catch_unwind(run).is_err() {
+                tracing::error!("a handler of a downstream panicked");
             }
         }
     }
@@ -367,9 +346,43 @@ impl State {
     }
 
     fn wants_dispatch(&self) -> bool {
-        !self.dispatching
-            && (self.chunk_handler.is_some() && !self.chunks.is_empty()
-                || self.metadata_handler.is_some() && !self.metadata.is_empty())
+        !self.dispatching && self.has_for_handler()
+    }
+
+    fn has_for_handler(&self) -> bool {
+        self.chunk_handler.is_some() && !self.chunks.is_empty()
+            || self.metadata_handler.is_some() && !self.metadata.is_empty()
+    }
+
+    /// The oldest item that goes to a handler and arrived before `until`.
+    fn take_for_handler(&mut self, until: u64) -> Option<(Item, Notice)> {
+        let arrived = |at: &u64| *at <= until;
+        let chunk = self
+            .chunk_handler
+            .as_ref()
+            .and(self.chunks.front())
+            .map(|(at, _)| *at)
+            .filter(arrived);
+        let metadata = self
+            .metadata_handler
+            .as_ref()
+            .and(self.metadata.front())
+            .map(|(at, _)| *at)
+            .filter(arrived);
+        let chunk_first = match (chunk, metadata) {
+            (None, None) => return None,
+            (Some(chunk), Some(metadata)) => chunk < metadata,
+            (chunk, _) => chunk.is_some(),
+        };
+        if chunk_first {
+            let handler = self.chunk_handler.clone()?;
+            self.take_chunk()
+                .map(|(chunk, notice)| (Item::Chunk(handler, chunk), notice))
+        } else {
+            let handler = self.metadata_handler.clone()?;
+            self.take_metadata()
+                .map(|(metadata, notice)| (Item::Metadata(handler, metadata), notice))
+        }
     }
 
     fn drop_oldest(&mut self) {
@@ -404,7 +417,10 @@ impl State {
     /// Makes the descriptor say what is true. It counts at most one, so that it never blocks.
     fn signal(&self) {
         let Some(event) = &self.event else { return };
-        let readable = !self.chunks.is_empty() || !self.metadata.is_empty() || self.end.is_some();
+        // What goes to a handler is not there to be taken.
+        let readable = self.chunk_handler.is_none() && !self.chunks.is_empty()
+            || self.metadata_handler.is_none() && !self.metadata.is_empty()
+            || self.end.is_some();
         let _ = event.read();
         if readable {
             let _ = event.write(1);
@@ -424,7 +440,7 @@ fn chunk_size(chunk: &ReceivedChunk) -> usize {
         + chunk
             .groups
             .iter()
-            .map(|group| group.points.as_bytes().len())
+            .map(|group| GROUP_OVERHEAD + group.points.as_bytes().len())
             .sum::<usize>()
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
@@ -36,7 +36,8 @@ struct Process {
     next_connection: u64,
     /// Tasks and threads that have not ended.
     active: usize,
-    shutting_down: bool,
+    /// Calls of [`shutdown`] in progress.
+    shutdowns: usize,
 }
 
 static PROCESS: Mutex<Process> = Mutex::new(Process {
@@ -44,7 +45,7 @@ static PROCESS: Mutex<Process> = Mutex::new(Process {
     connections: Vec::new(),
     next_connection: 0,
     active: 0,
-    shutting_down: false,
+    shutdowns: 0,
 });
 static CHANGED: Condvar = Condvar::new();
 
@@ -93,10 +94,26 @@ pub fn spawn_detached(name: &str, body: impl FnOnce() + Send + 'static) -> io::R
     spawn(name, body)
 }
 
+/// Every signal but those that a thread causes itself: a fault in a callback must not go unnoticed.
+fn blocked_signals() -> SigSet {
+    let mut signals = SigSet::all();
+    for own in [
+        Signal::SIGSEGV,
+        Signal::SIGBUS,
+        Signal::SIGFPE,
+        Signal::SIGILL,
+        Signal::SIGTRAP,
+        Signal::SIGSYS,
+    ] {
+        signals.remove(own);
+    }
+    signals
+}
+
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     // Blocked here too while the thread is made, since it inherits the mask.
     let before = SigSet::thread_get_mask();
-    let _ = SigSet::all().thread_block();
+    let _ = blocked_signals().thread_block();
     let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
         LIBRARY_THREAD.set(true);
         body();
@@ -123,7 +140,7 @@ impl Drop for Registration {
 /// Starts the runtime if need be and registers a connection on it.
 pub(super) fn register(connection: std::sync::Weak<dyn Closable>) -> Result<Registration> {
     let mut process = process();
-    if process.shutting_down {
+    if process.shutdowns > 0 {
         return Err(Error::new(
             Status::InvalidState,
             "connect: the library is shutting down",
@@ -156,7 +173,11 @@ fn start() -> io::Result<Runtime> {
     let handle = runtime.handle().clone();
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
-    let thread = spawn("iscp-runtime", move || runtime.block_on(stopped.notified()))?;
+    let thread = spawn("iscp-runtime", move || {
+        runtime.block_on(stopped.notified());
+        // A look-up of a name may hang for long; nobody waits for its answer any more.
+        runtime.shutdown_background();
+    })?;
     Ok(Runtime { handle, stop, thread })
 }
 
@@ -170,7 +191,7 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
     refuse_on_library_thread()?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut state = process();
-    state.shutting_down = true;
+    state.shutdowns += 1;
     let connections: Vec<_> = state
         .connections
         .iter()
@@ -185,7 +206,7 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
         state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
             None => CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner),
             Some(left) if left.is_zero() => {
-                state.shutting_down = false;
+                state.shutdowns -= 1;
                 let active = state.active;
                 return Err(Error::new(
                     Status::Timeout,
@@ -201,7 +222,7 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
         };
     }
     let runtime = state.runtime.take();
-    state.shutting_down = false;
+    state.shutdowns -= 1;
     drop(state);
     if let Some(Runtime { stop, thread, .. }) = runtime {
         stop.notify_one();

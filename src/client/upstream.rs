@@ -12,7 +12,7 @@ use super::connection::{Command, Connection};
 use super::options::FullPolicy;
 use super::runtime;
 use crate::core::{
-    DataIdIndex, FlushLevel, OpenedUpstream, Pushed, SharedBuffer, StreamKey, UpstreamCounters,
+    DataIdIndex, FlushLevel, OpenedUpstream, Pushed, SharedBuffer, StreamKey, UpstreamCounters, WriteBuffer,
 };
 use crate::error::{Error, Result, Status};
 use crate::message::DataId;
@@ -81,7 +81,7 @@ impl Upstream {
         elapsed_time: i64,
         payload: &[u8],
     ) -> Result<(), Status> {
-        let _ = self.connection.shared().send(Command::Relieve(self.key));
+        self.ask_for_relief(&mut self.buffer.lock());
         let FullPolicy::Block(timeout) = self.full else {
             return Err(Status::WouldBlock);
         };
@@ -116,8 +116,15 @@ impl Upstream {
             buffer.waiters -= 1;
             if buffer.bytes() > 0 {
                 // Others filled it again: it stays due until there was space for everybody.
-                let _ = self.connection.shared().send(Command::Relieve(self.key));
+                self.ask_for_relief(&mut buffer);
             }
+        }
+    }
+
+    /// Tells the connection that the buffer is full, unless it knows.
+    fn ask_for_relief(&self, buffer: &mut WriteBuffer) {
+        if buffer.want_relief() {
+            let _ = self.connection.shared().send(Command::Relieve(self.key));
         }
     }
 

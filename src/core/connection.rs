@@ -17,6 +17,9 @@ use crate::message::{
     Message, Reply, ResultCode, UpstreamCloseRequest, UpstreamMetadata, UpstreamOpenResponse,
 };
 
+/// Answers and requests that wait to be sent before reading stops: a peer must not make us hold more.
+const MAX_ANSWERS: usize = 4096;
+
 #[derive(Debug)]
 enum State {
     Connecting,
@@ -283,6 +286,17 @@ impl Connection {
         }
     }
 
+    /// The peer took data although the transport had been full: it is there, however late its answer
+    /// to a ping is.
+    pub fn transport_progressed(&mut self, now: Instant) {
+        self.keep_alive.heard(now);
+    }
+
+    /// Whether so many answers wait to be sent that no more questions should be read.
+    pub fn is_congested(&self) -> bool {
+        self.control.len() > MAX_ANSWERS
+    }
+
     /// The transport is gone.
     pub fn transport_lost(&mut self, error: &Error) {
         if let State::Closed = self.state {
@@ -437,6 +451,9 @@ impl Connection {
     /// Next message to send. Call it whenever the transport can take one.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Message> {
         if let Some(message) = self.control.pop_front() {
+            if matches!(message, Message::Ping(_)) {
+                self.keep_alive.sent(now);
+            }
             return Some(message);
         }
         if !matches!(self.state, State::Open | State::Closing { .. }) {
@@ -455,6 +472,7 @@ impl Connection {
         if let State::Closing { .. } = self.state
             && self.upstreams.is_empty()
             && self.downstreams.is_empty()
+            && self.pending.is_empty()
         {
             self.say_goodbye(None);
             return self.control.pop_front();
@@ -612,6 +630,17 @@ impl Connection {
         if !response.result_code.is_success() {
             let error = Error::refused("open upstream", response.result_code, &response.result_string);
             return self.done(op, Err(error));
+        }
+        if self.upstream_aliases.contains_key(&response.stream_id_alias) {
+            let error = Error::new(
+                Status::ProtocolViolation,
+                format!(
+                    "open upstream: the server gave alias {} twice",
+                    response.stream_id_alias
+                ),
+            );
+            self.done(op, Err(error.clone()));
+            return self.end(Some(&error));
         }
         let key = self.new_key();
         let upstream = Upstream::new(key, *config, response);

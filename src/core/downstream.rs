@@ -23,6 +23,9 @@ enum State {
     Open,
     /// Closing: the last acknowledgement waits for its completion.
     Draining {
+        /// Id of the last acknowledgement, once it was sent. None is sent after it, so that a busy
+        /// stream comes to an end.
+        last_ack: Option<u32>,
         op: Option<OpId>,
         deadline: Instant,
     },
@@ -257,9 +260,24 @@ impl Downstream {
     }
 
     pub(super) fn poll_ack(&mut self) -> Option<DownstreamChunkAck> {
-        if !std::mem::take(&mut self.ack_due) {
+        if matches!(
+            self.state,
+            State::Draining {
+                last_ack: Some(_),
+                ..
+            } | State::Closing { .. }
+        ) || !std::mem::take(&mut self.ack_due)
+        {
             return None;
         }
+        let ack = self.build_ack();
+        if let State::Draining { last_ack, .. } = &mut self.state {
+            *last_ack = Some(self.last_ack_id);
+        }
+        ack
+    }
+
+    fn build_ack(&mut self) -> Option<DownstreamChunkAck> {
         if self.taken.is_empty() && self.upstreams.fresh.is_empty() && self.data_ids.fresh.is_empty() {
             return None;
         }
@@ -296,7 +314,9 @@ impl Downstream {
         }
         // What the application took until now is acknowledged before the stream is closed.
         events.push(Event::CollectAcks(self.key));
+        self.ack_due = true;
         self.state = State::Draining {
+            last_ack: None,
             op,
             deadline: now + self.config.close_timeout,
         };
@@ -304,10 +324,15 @@ impl Downstream {
 
     /// The close request, once the last acknowledgement was completed.
     pub(super) fn poll_close(&mut self, now: Instant, request_id: impl FnOnce() -> u32) -> Option<Message> {
-        let State::Draining { op, deadline } = self.state else {
+        let State::Draining {
+            op,
+            deadline,
+            last_ack,
+        } = self.state
+        else {
             return None;
         };
-        if now < deadline && (self.ack_due || self.completed_ack_id != self.last_ack_id) {
+        if now < deadline && last_ack != Some(self.completed_ack_id) {
             return None;
         }
         self.state = State::Closing { op };

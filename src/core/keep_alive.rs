@@ -8,10 +8,18 @@ pub(super) struct KeepAlive {
     interval: Duration,
     timeout: Duration,
     next_ping: Instant,
-    /// The ping on its way and when it is given up.
-    outstanding: Option<(u32, Instant)>,
-    sent_at: Option<Instant>,
+    /// The ping that waits for its answer.
+    outstanding: Option<Outstanding>,
     round_trip: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Outstanding {
+    request_id: u32,
+    /// When it left; before that it waits for a transport that takes nothing.
+    sent: Option<Instant>,
+    /// When the peer was last known to be there.
+    alive: Instant,
 }
 
 /// What a passed deadline means.
@@ -30,13 +38,14 @@ impl KeepAlive {
             timeout,
             next_ping: now + interval,
             outstanding: None,
-            sent_at: None,
             round_trip: None,
         }
     }
 
     pub(super) fn next_timeout(&self) -> Instant {
-        self.outstanding.map_or(self.next_ping, |(_, deadline)| deadline)
+        self.outstanding
+            .as_ref()
+            .map_or(self.next_ping, |ping| ping.alive + self.timeout)
     }
 
     pub(super) fn due(&self, now: Instant) -> Option<Due> {
@@ -48,25 +57,32 @@ impl KeepAlive {
     }
 
     pub(super) fn pinged(&mut self, request_id: u32, now: Instant) {
-        self.outstanding = Some((request_id, now + self.timeout));
-        self.sent_at = Some(now);
+        self.outstanding = Some(Outstanding {
+            request_id,
+            sent: None,
+            alive: now,
+        });
         self.next_ping = now + self.interval;
     }
 
-    /// Any message shows that the peer is there: a pong may be stuck behind a large chunk.
+    /// The ping left.
+    pub(super) fn sent(&mut self, now: Instant) {
+        if let Some(ping) = &mut self.outstanding {
+            ping.sent.get_or_insert(now);
+            ping.alive = now;
+        }
+    }
+
+    /// The peer is there: it sent something, or took something of what the ping waits behind.
     pub(super) fn heard(&mut self, now: Instant) {
-        if let Some((_, deadline)) = &mut self.outstanding {
-            *deadline = now + self.timeout;
+        if let Some(ping) = &mut self.outstanding {
+            ping.alive = now;
         }
     }
 
     pub(super) fn pong(&mut self, request_id: u32, now: Instant) {
-        if self
-            .outstanding
-            .is_some_and(|(expected, _)| expected == request_id)
-        {
-            self.outstanding = None;
-            self.round_trip = self.sent_at.map(|sent| now.saturating_duration_since(sent));
+        if let Some(ping) = self.outstanding.take_if(|ping| ping.request_id == request_id) {
+            self.round_trip = ping.sent.map(|sent| now.saturating_duration_since(sent));
         }
     }
 

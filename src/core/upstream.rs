@@ -145,7 +145,7 @@ impl Upstream {
 
     /// The buffer is full: whatever the policy, it is sent.
     pub(super) fn relieve(&mut self) {
-        self.flush_target = self.buffer.lock().written();
+        self.flush_target = self.buffer.lock().relieve();
     }
 
     fn reconsider(&mut self, buffer: &WriteBuffer, now: Instant) {
@@ -225,9 +225,14 @@ impl Upstream {
             self.next_flush = None;
             self.relieve();
         }
-        self.waiters.retain(|waiter| {
+        let unawaited = &mut self.unawaited_failure;
+        self.waiters.retain_mut(|waiter| {
             let expired = waiter.deadline <= now;
             if expired {
+                // The next flush reports what this one cannot.
+                if let Some(failure) = waiter.failure.take() {
+                    unawaited.get_or_insert(failure);
+                }
                 let error = Error::new(Status::Timeout, "flush: the server did not acknowledge in time");
                 events.push(Event::Done(waiter.op, Err(error)));
             }
@@ -305,6 +310,17 @@ impl Upstream {
         }
         if self.last_sequence_number == u32::MAX {
             buffer.close(Status::SequenceExhausted);
+            shared.space.notify_all();
+            drop(buffer);
+            let error = Error::new(
+                Status::SequenceExhausted,
+                "flush: the sequence numbers are used up",
+            );
+            events.extend(
+                self.waiters
+                    .drain(..)
+                    .map(|waiter| Event::Done(waiter.op, Err(error.clone()))),
+            );
             return None;
         }
         let taken = buffer.take()?;

@@ -126,6 +126,8 @@ pub struct WriteBuffer {
     /// Payload bytes above which the connection is woken.
     wake_above: usize,
     woken: bool,
+    /// Somebody said that the buffer is full, and the connection has not reacted yet.
+    relief_wanted: bool,
     written: u64,
     taken: u64,
     closed: Option<Status>,
@@ -150,6 +152,7 @@ impl WriteBuffer {
             limit,
             wake_above: wake_above.unwrap_or(usize::MAX),
             woken: false,
+            relief_wanted: false,
             written: 0,
             taken: 0,
             closed: None,
@@ -222,6 +225,17 @@ impl WriteBuffer {
         let wake = !self.woken && (self.open_points == 1 || self.exceeds_size());
         self.woken |= wake;
         Ok(if wake { Pushed::Wake } else { Pushed::Quiet })
+    }
+
+    /// Whether the connection is to be told that the buffer is full: once, until it reacts.
+    pub fn want_relief(&mut self) -> bool {
+        !std::mem::replace(&mut self.relief_wanted, true)
+    }
+
+    /// The connection reacts to a full buffer. Returns how many points it is to send.
+    pub(super) fn relieve(&mut self) -> u64 {
+        self.relief_wanted = false;
+        self.written
     }
 
     /// Called by the owner when it was woken: from now on a write wakes it again.
@@ -305,9 +319,8 @@ impl WriteBuffer {
     /// Learns aliases; the first one of a data id stays (docs/protocol/behaviour.md §5.2).
     pub fn learn_aliases(&mut self, aliases: Aliases<DataId>) {
         for (alias, data_id) in aliases {
-            // An alias for a data id that was never written costs nothing to remember, but a server
-            // must not be able to grow the table at will.
-            if let Ok(index) = self.data_id(data_id) {
+            // A server must not be able to grow the table with data ids that nobody writes.
+            if let Some(&index) = self.index.get(&data_id) {
                 self.slots[index as usize].alias.get_or_insert(alias);
             }
         }

@@ -11,7 +11,8 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Refusal, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed, whole_seconds,
+    Collected, Refusal, Settings, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed,
+    whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
@@ -31,6 +32,16 @@ handle!(
     "connection options object",
     Collected<ConnectOptions>
 );
+
+type ClosedHandler = Arc<dyn Fn(Option<Error>) + Send + Sync>;
+
+impl Settings for ConnectOptions {
+    type Held = TokenSource;
+
+    fn held(&self) -> TokenSource {
+        self.token.clone()
+    }
+}
 
 /// Every option that has a value a text can hold.
 pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
@@ -377,10 +388,13 @@ pub unsafe extern "C" fn iscp_conn_options_set_token_callback(
         let function = callback.function.ok_or_else(|| convert::null("callback"))?;
         // SAFETY: the caller passes options of this library.
         let options = unsafe { convert::object(options, "options")? };
-        options.lock().token = TokenSource::Callback(Arc::new(move |request| {
+        let source = TokenSource::Callback(Arc::new(move |request| {
             // SAFETY: the application promised a function of this type.
             unsafe { function(token::new(request), callback.user_data.0) };
         }));
+        // The former one is released once the options are unlocked: it may use them.
+        let former = std::mem::replace(&mut options.lock().token, source);
+        drop(former);
         Ok(())
     })
 }
@@ -410,10 +424,13 @@ pub unsafe extern "C" fn iscp_conn_options_set_closed_callback(
         let function = callback.function.ok_or_else(|| convert::null("callback"))?;
         // SAFETY: the caller passes options of this library.
         let options = unsafe { convert::object(options, "options")? };
-        options.lock().on_closed = Some(Arc::new(move |ended: Option<Error>| {
+        let handler: ClosedHandler = Arc::new(move |ended: Option<Error>| {
             // SAFETY: the application promised a function of this type.
             error::with_borrowed(ended, |error| unsafe { function(error, callback.user_data.0) });
-        }));
+        });
+        // The former one is released once the options are unlocked: it may use them.
+        let former = options.lock().on_closed.replace(handler);
+        drop(former);
         Ok(())
     })
 }

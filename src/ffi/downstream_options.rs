@@ -8,8 +8,8 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Refusal, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos, set_by_key,
-    set_text, set_typed, whole_seconds,
+    Collected, Refusal, Settings, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos,
+    set_by_key, set_text, set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::upstream_options::iscp_qos_t;
@@ -86,6 +86,12 @@ fn add_filter(filters: &mut Vec<DownstreamFilter>, node: &str, filter: &str) -> 
         }),
     }
     Ok(())
+}
+
+impl Settings for DownstreamSettings {
+    type Held = ();
+
+    fn held(&self) {}
 }
 
 /// Every option that has a value a text can hold.
@@ -393,7 +399,9 @@ pub unsafe extern "C" fn iscp_downstream_options_set_closed_callback(
         let callback = Callback::new(function as _, user_data, release);
         // SAFETY: the caller passes options of this library.
         let options = unsafe { convert::object(options, "options")? };
-        options.lock().on_closed = Some(callback);
+        // The former one is released once the options are unlocked: it may use them.
+        let former = options.lock().on_closed.replace(callback);
+        drop(former);
         Ok(())
     })
 }

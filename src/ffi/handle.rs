@@ -108,7 +108,13 @@ impl<O> Pool<O> {
 
 /// Makes a handle with one owner.
 pub(super) fn new<T: Handle>(object: T::Object) -> *mut T {
-    let shell = T::pool().take().unwrap_or_else(|| {
+    // In a forked child another thread of the parent may have held the pool's lock for ever.
+    let reused = if fork::generation() == 0 {
+        T::pool().take()
+    } else {
+        None
+    };
+    let shell = reused.unwrap_or_else(|| {
         Box::into_raw(Box::new(Shell {
             magic: T::MAGIC,
             refs: AtomicU64::new(0),

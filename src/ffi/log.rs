@@ -154,9 +154,13 @@ pub(super) fn follow_environment() {
     });
 }
 
+/// Held while logging is started or stopped, which takes several steps.
+static CONTROL: Mutex<()> = Mutex::new(());
+
 fn start(level: iscp_log_level_t, write: impl Fn(Message) + Send + 'static) -> Result<()> {
     static SUBSCRIBE: Once = Once::new();
-    stop();
+    let _control = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
+    stop_thread();
     let (queue, messages) = bounded(QUEUE);
     let thread = client::spawn_detached("iscp-log", move || run(&messages, &write))
         .map_err(|error| Error::new(Status::Resource, format!("log: no thread: {error}")))?;
@@ -170,6 +174,11 @@ fn start(level: iscp_log_level_t, write: impl Fn(Message) + Send + 'static) -> R
 
 /// Stops logging after everything queued was written.
 pub(super) fn stop() {
+    let _control = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
+    stop_thread();
+}
+
+fn stop_thread() {
     LEVEL.store(ISCP_LOG_OFF, Relaxed);
     let sink = SINK.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(Sink { queue, thread }) = sink {

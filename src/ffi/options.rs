@@ -45,6 +45,15 @@ impl From<String> for Refusal {
     }
 }
 
+/// What is being collected.
+pub(super) trait Settings: Send {
+    /// What the application may be told of when it is dropped.
+    type Held;
+
+    /// Keeps what setting a value may replace, so that it is not dropped while the options are locked.
+    fn held(&self) -> Self::Held;
+}
+
 /// Options being collected. One owner at a time, but a mistake there must not be undefined
 /// behaviour.
 pub(super) struct Collected<D>(Mutex<D>);
@@ -84,11 +93,17 @@ pub(super) unsafe fn set_typed<T, D>(
 ) -> Result<()>
 where
     T: Handle<Object = Collected<D>>,
-    D: Send,
+    D: Settings,
 {
     // SAFETY: the caller's promise.
     let options = unsafe { convert::object(options, "options")? };
-    set(table, &mut options.lock(), key, &value.to_string())
+    let (outcome, held) = {
+        let mut data = options.lock();
+        let held = data.held();
+        (set(table, &mut *data, key, &value.to_string()), held)
+    };
+    drop(held);
+    outcome
 }
 
 /// Body of a typed setter of a text.
@@ -103,7 +118,7 @@ pub(super) unsafe fn set_text<T, D>(
 ) -> Result<()>
 where
     T: Handle<Object = Collected<D>>,
-    D: Send,
+    D: Settings,
 {
     // SAFETY: the caller's promise.
     unsafe { set_typed(options, table, key, convert::text(value, key)?) }
@@ -121,7 +136,7 @@ pub(super) unsafe fn set_by_key<T, D>(
 ) -> Result<()>
 where
     T: Handle<Object = Collected<D>>,
-    D: Send,
+    D: Settings,
 {
     // SAFETY: the caller's promise.
     unsafe { set_text(options, table, convert::text(key, "key")?, value) }

@@ -10,8 +10,8 @@ use super::error::{self, iscp_error_t};
 use super::fork;
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Spec, boolean, bounded, data_id, milliseconds, number, qos, set_by_key, set_text, set_typed,
-    whole_seconds,
+    Collected, Settings, Spec, boolean, bounded, data_id, milliseconds, number, qos, set_by_key, set_text,
+    set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use crate::client::{FullPolicy, UpstreamOptions};
@@ -167,6 +167,12 @@ fn report_end(callback: &Callback<ClosedFunction>, end: UpstreamEnd) {
             callback.user_data.0,
         );
     });
+}
+
+impl Settings for UpstreamSettings {
+    type Held = ();
+
+    fn held(&self) {}
 }
 
 /// Every option that has a value a text can hold.
@@ -625,7 +631,9 @@ pub unsafe extern "C" fn iscp_upstream_options_set_ack_callback(
         let callback = Callback::new(function as _, user_data, release);
         // SAFETY: the caller passes options of this library.
         let options = unsafe { convert::object(options, "options")? };
-        options.lock().on_ack = Some(callback);
+        // The former one is released once the options are unlocked: it may use them.
+        let former = options.lock().on_ack.replace(callback);
+        drop(former);
         Ok(())
     })
 }
@@ -657,7 +665,9 @@ pub unsafe extern "C" fn iscp_upstream_options_set_closed_callback(
         let callback = Callback::new(function as _, user_data, release);
         // SAFETY: the caller passes options of this library.
         let options = unsafe { convert::object(options, "options")? };
-        options.lock().on_closed = Some(callback);
+        // The former one is released once the options are unlocked: it may use them.
+        let former = options.lock().on_closed.replace(callback);
+        drop(former);
         Ok(())
     })
 }

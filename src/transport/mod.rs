@@ -3,6 +3,7 @@
 //! A transport carries whole messages, both ways, in order. It is polled by the task that owns the
 //! connection; nothing in it runs on its own.
 
+mod metered;
 mod negotiation;
 pub mod websocket;
 
@@ -10,6 +11,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+pub use metered::Metered;
 pub use negotiation::{Negotiation, NegotiationError};
 
 /// A connected message transport.
@@ -26,6 +28,10 @@ pub trait Transport: Send {
 
     /// Writes out everything taken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+
+    /// Bytes the system has taken from the transport so far. Once it takes no more, an increase shows
+    /// that the peer is reading.
+    fn bytes_written(&self) -> u64;
 
     /// Writes out everything taken, says goodbye in the transport's own way and closes.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use http::Uri;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -15,11 +16,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, handshake};
 
-use super::{Negotiation, Transport, TransportError};
+use super::{Metered, Negotiation, Transport, TransportError};
 
 /// Size of the read buffer a connection holds for its whole life. Larger ones save system calls
 /// under load but count against the memory of every idle connection.
 const READ_BUFFER: usize = 16 * 1024;
+
+/// Bytes the system may hold that it has not begun to send.
+const UNSENT_LIMIT: u32 = 128 * 1024;
 
 /// Settings of a WebSocket for messages of at most `max_message_size` bytes, in either direction's
 /// framing (clients cut messages into frames of every size).
@@ -51,10 +55,13 @@ pub async fn connect(
         .as_str()
         .into_client_request()
         .map_err(|error| TransportError::Handshake(format!("{url}: {error}")))?;
-    let (socket, _) =
-        tokio_tungstenite::client_async_with_config(request, stream, Some(config(max_message_size)))
-            .await
-            .map_err(|error| TransportError::Handshake(describe_handshake(url, &error)))?;
+    let (socket, _) = tokio_tungstenite::client_async_with_config(
+        request,
+        Metered::new(stream),
+        Some(config(max_message_size)),
+    )
+    .await
+    .map_err(|error| TransportError::Handshake(describe_handshake(url, &error)))?;
     Ok(WebSocket::new(socket))
 }
 
@@ -70,6 +77,8 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, TransportError> {
             Ok(stream) => {
                 // Chunks are batched above; a delay here would only add to their latency.
                 let _ = stream.set_nodelay(true);
+                // What the system holds unsent can no longer be overtaken by a pong.
+                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LIMIT);
                 return Ok(stream);
             }
             Err(error) => failures.push(format!("{address}: {error}")),
@@ -106,13 +115,13 @@ fn describe_handshake(url: &Uri, error: &WsError) -> String {
 
 /// A WebSocket as a message transport, of either side.
 pub struct WebSocket<S> {
-    socket: WebSocketStream<S>,
+    socket: WebSocketStream<Metered<S>>,
     closing: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Wraps an established WebSocket.
-    pub fn new(socket: WebSocketStream<S>) -> Self {
+    pub fn new(socket: WebSocketStream<Metered<S>>) -> Self {
         Self {
             socket,
             closing: false,
@@ -157,6 +166,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         Pin::new(&mut self.socket).poll_flush(cx).map_err(describe)
+    }
+
+    fn bytes_written(&self) -> u64 {
+        self.socket.get_ref().written()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

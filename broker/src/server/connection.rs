@@ -1,19 +1,15 @@
 //! The task of one connection: WebSocket handshake, then messages between the socket and the core.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use iscp::transport::websocket::{self, Refusal, WebSocket};
-use iscp::transport::{Negotiation, Transport, TransportError};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use iscp::transport::{Metered, Negotiation, Transport, TransportError};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -77,7 +73,6 @@ pub(super) async fn run(
         conn,
         negotiation: accepted.negotiation,
         socket: accepted.socket,
-        written: accepted.written,
         unflushed: false,
         stall: None,
     };
@@ -113,19 +108,17 @@ impl Drop for Registered<'_> {
     }
 }
 
-type Socket = WebSocket<Metered<TcpStream>>;
+type Socket = WebSocket<TcpStream>;
 
 /// A connection after its handshake.
 struct Accepted {
     socket: Socket,
     negotiation: Negotiation,
     peer: PeerInfo,
-    written: Arc<AtomicU64>,
 }
 
 /// Makes a WebSocket, at whatever path, with parameters that this server can serve.
 async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Option<Accepted> {
-    let written = Arc::new(AtomicU64::new(0));
     let mut negotiation = Negotiation::default();
     let mut peer = PeerInfo {
         address: Some(address.ip()),
@@ -148,10 +141,7 @@ async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Opti
         Ok(response)
     };
     let accepted = tokio_tungstenite::accept_hdr_async_with_config(
-        Metered {
-            inner: socket,
-            written: Arc::clone(&written),
-        },
+        Metered::new(socket),
         examine,
         Some(websocket::config(limits.message_bytes)),
     )
@@ -161,7 +151,6 @@ async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Opti
             socket: WebSocket::new(socket),
             negotiation,
             peer,
-            written,
         }),
         Err(error) => {
             info!(%address, %error, "WebSocket handshake refused");
@@ -216,8 +205,6 @@ struct Link<'a> {
     conn: ConnId,
     negotiation: Negotiation,
     socket: Socket,
-    /// Bytes the system took so far.
-    written: Arc<AtomicU64>,
     /// Handed to the socket, not yet with the system.
     unflushed: bool,
     stall: Option<Stall>,
@@ -346,7 +333,7 @@ impl Link<'_> {
             self.stall = None;
             return Poll::Pending;
         }
-        let written = self.written.load(Ordering::Relaxed);
+        let written = self.socket.bytes_written();
         let limit = || self.shared.core.borrow().stall_limit(self.conn);
         let stall = self.stall.get_or_insert_with(|| Stall {
             written,
@@ -360,59 +347,5 @@ impl Link<'_> {
             Poll::Ready(()) => Poll::Ready(End::Stalled),
             Poll::Pending => Poll::Pending,
         }
-    }
-}
-
-/// A stream that counts what the system took from it.
-struct Metered<S> {
-    inner: S,
-    written: Arc<AtomicU64>,
-}
-
-impl<S: Unpin> Metered<S> {
-    fn count(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(written)) = written {
-            self.written.fetch_add(*written as u64, Ordering::Relaxed);
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, into)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.count(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.count(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
