@@ -151,12 +151,11 @@ impl Connection {
             return;
         }
         let request_id = self.request(Request::Metadata(op), now);
-        self.control
-            .push_back(Message::UpstreamMetadata(UpstreamMetadata {
-                request_id,
-                base_time,
-                persist,
-            }));
+        self.control.push_back(Message::UpstreamMetadata(UpstreamMetadata {
+            request_id,
+            base_time,
+            persist,
+        }));
     }
 
     /// An upstream's buffer wants attention.
@@ -240,11 +239,10 @@ impl Connection {
         };
         self.downstream_aliases.remove(&downstream.alias);
         let request_id = self.next_id();
-        self.control
-            .push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
-                request_id,
-                stream_id: downstream.stream_id,
-            }));
+        self.control.push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
+            request_id,
+            stream_id: downstream.stream_id,
+        }));
         downstream.failed(error, &mut self.events);
     }
 
@@ -252,24 +250,14 @@ impl Connection {
     pub fn close(&mut self, op: Option<OpId>, now: Instant, timeout: Duration) {
         match self.state {
             State::Open => {
-                for upstream in self
-                    .upstreams
-                    .values_mut()
-                    .filter(|upstream| !upstream.is_closing())
-                {
+                for upstream in self.upstreams.values_mut().filter(|upstream| !upstream.is_closing()) {
                     upstream.close(None, false, now, &mut self.events);
                 }
-                for downstream in self
-                    .downstreams
-                    .values_mut()
-                    .filter(|downstream| !downstream.is_closing())
+                for downstream in self.downstreams.values_mut().filter(|downstream| !downstream.is_closing())
                 {
                     downstream.close(None, now, &mut self.events);
                 }
-                self.state = State::Closing {
-                    op,
-                    deadline: now + timeout,
-                };
+                self.state = State::Closing { op, deadline: now + timeout };
             }
             State::Connecting => {
                 let error = Error::new(Status::Cancelled, "connect: the connection was closed meanwhile");
@@ -315,10 +303,7 @@ impl Connection {
             State::Connecting if !matches!(message, Message::ConnectResponse(_) | Message::Disconnect(_)) => {
                 let error = Error::new(
                     Status::ProtocolViolation,
-                    format!(
-                        "connect: the server sent {} before ConnectResponse",
-                        message.name()
-                    ),
+                    format!("connect: the server sent {} before ConnectResponse", message.name()),
                 );
                 return self.end(Some(&error));
             }
@@ -392,12 +377,8 @@ impl Connection {
         if matches!(self.state, State::Closed) {
             return;
         }
-        let expired: Vec<u32> = self
-            .pending
-            .iter()
-            .filter(|(_, p)| p.deadline <= now)
-            .map(|(&id, _)| id)
-            .collect();
+        let expired: Vec<u32> =
+            self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(&id, _)| id).collect();
         for request_id in expired {
             if let Some(pending) = self.pending.remove(&request_id) {
                 let error = Error::new(
@@ -434,10 +415,7 @@ impl Connection {
                 Some(Due::PeerGone) => {
                     let error = Error::new(
                         Status::KeepAliveTimeout,
-                        format!(
-                            "the server did not answer a ping within {:?}",
-                            self.config.ping_timeout
-                        ),
+                        format!("the server did not answer a ping within {:?}", self.config.ping_timeout),
                     );
                     self.end(Some(&error));
                 }
@@ -496,14 +474,7 @@ impl Connection {
 
     /// Close request of a stream that is ready for it, if `overdue` of one that waited long enough.
     fn poll_stream_close(&mut self, now: Instant, overdue: bool) -> Option<Message> {
-        let Self {
-            upstreams,
-            downstreams,
-            next_request_id,
-            pending,
-            config,
-            ..
-        } = self;
+        let Self { upstreams, downstreams, next_request_id, pending, config, .. } = self;
         let deadline = now + config.response_timeout;
         let mut request_id = |request| {
             let id = take_id(next_request_id);
@@ -542,11 +513,7 @@ impl Connection {
         let requests = self.pending.values().map(|pending| pending.deadline);
         let upstreams = self.upstreams.values().filter_map(Upstream::next_timeout);
         let downstreams = self.downstreams.values().filter_map(Downstream::next_timeout);
-        requests
-            .chain(upstreams)
-            .chain(downstreams)
-            .chain(keep_alive)
-            .min()
+        requests.chain(upstreams).chain(downstreams).chain(keep_alive).min()
     }
 
     /// What happened since the last call, in order.
@@ -567,28 +534,22 @@ impl Connection {
     // Messages, one by one.
 
     fn handle_connect_response(&mut self, response: ConnectResponse) {
-        let Some(Request::Connect(op)) = self.answered(response.request_id, |request| {
-            matches!(request, Request::Connect(_))
-        }) else {
+        let Some(Request::Connect(op)) =
+            self.answered(response.request_id, |request| matches!(request, Request::Connect(_)))
+        else {
             return self.unexpected("ConnectResponse", response.request_id);
         };
         let refusal = if response.result_code.is_success() {
             version::check(&response.protocol_version).err()
         } else {
-            Some(Error::refused(
-                "connect",
-                response.result_code,
-                &response.result_string,
-            ))
+            Some(Error::refused("connect", response.result_code, &response.result_string))
         };
         if let Some(error) = refusal {
             self.done(op, Err(error.clone()));
             return self.end(Some(&error));
         }
         self.state = State::Open;
-        self.events.push(Event::Connected {
-            protocol_version: response.protocol_version,
-        });
+        self.events.push(Event::Connected { protocol_version: response.protocol_version });
         self.done(op, Ok(Output::Done));
     }
 
@@ -602,28 +563,25 @@ impl Connection {
             "" => String::new(),
             text => format!(" ({text})"),
         };
-        let error = Error::new(
-            status,
-            format!("the server disconnected: {}{detail}", disconnect.result_code),
-        )
-        .with_result(disconnect.result_code, &disconnect.result_string);
+        let error =
+            Error::new(status, format!("the server disconnected: {}{detail}", disconnect.result_code))
+                .with_result(disconnect.result_code, &disconnect.result_string);
         self.end(Some(&error));
     }
 
     fn handle_upstream_open(&mut self, response: UpstreamOpenResponse, now: Instant) {
-        let Some(Request::OpenUpstream(op, config)) = self.answered(response.request_id, |request| {
-            matches!(request, Request::OpenUpstream(..))
-        }) else {
+        let Some(Request::OpenUpstream(op, config)) =
+            self.answered(response.request_id, |request| matches!(request, Request::OpenUpstream(..)))
+        else {
             let ours = |upstream: &Upstream| upstream.stream_id == response.stream_id;
             if response.result_code.is_success() && !self.upstreams.values().any(ours) {
                 // The application was told that it failed: nobody else would close it.
                 let request_id = self.next_id();
-                self.control
-                    .push_back(Message::UpstreamCloseRequest(UpstreamCloseRequest {
-                        request_id,
-                        stream_id: response.stream_id,
-                        ..UpstreamCloseRequest::default()
-                    }));
+                self.control.push_back(Message::UpstreamCloseRequest(UpstreamCloseRequest {
+                    request_id,
+                    stream_id: response.stream_id,
+                    ..UpstreamCloseRequest::default()
+                }));
             }
             return self.unexpected("UpstreamOpenResponse", response.request_id);
         };
@@ -634,10 +592,7 @@ impl Connection {
         if self.upstream_aliases.contains_key(&response.stream_id_alias) {
             let error = Error::new(
                 Status::ProtocolViolation,
-                format!(
-                    "open upstream: the server gave alias {} twice",
-                    response.stream_id_alias
-                ),
+                format!("open upstream: the server gave alias {} twice", response.stream_id_alias),
             );
             self.done(op, Err(error.clone()));
             return self.end(Some(&error));
@@ -659,9 +614,9 @@ impl Connection {
     }
 
     fn handle_upstream_close(&mut self, reply: &Reply) {
-        let Some(Request::CloseUpstream(key)) = self.answered(reply.request_id, |request| {
-            matches!(request, Request::CloseUpstream(_))
-        }) else {
+        let Some(Request::CloseUpstream(key)) =
+            self.answered(reply.request_id, |request| matches!(request, Request::CloseUpstream(_)))
+        else {
             return self.unexpected("UpstreamCloseResponse", reply.request_id);
         };
         self.upstream_closed(key, reply_outcome("close upstream", reply));
@@ -675,29 +630,26 @@ impl Connection {
     }
 
     fn handle_metadata_ack(&mut self, reply: &Reply) {
-        let Some(Request::Metadata(op)) = self.answered(reply.request_id, |request| {
-            matches!(request, Request::Metadata(_))
-        }) else {
+        let Some(Request::Metadata(op)) =
+            self.answered(reply.request_id, |request| matches!(request, Request::Metadata(_)))
+        else {
             return self.unexpected("UpstreamMetadataAck", reply.request_id);
         };
         self.done(op, reply_outcome("send metadata", reply).map(|()| Output::Done));
     }
 
     fn handle_downstream_open(&mut self, response: &DownstreamOpenResponse, now: Instant) {
-        let Some(Request::OpenDownstream(op, alias, config)) = self
-            .answered(response.request_id, |request| {
-                matches!(request, Request::OpenDownstream(..))
-            })
+        let Some(Request::OpenDownstream(op, alias, config)) =
+            self.answered(response.request_id, |request| matches!(request, Request::OpenDownstream(..)))
         else {
             let ours = |downstream: &Downstream| downstream.stream_id == response.stream_id;
             if response.result_code.is_success() && !self.downstreams.values().any(ours) {
                 // As for upstreams; its chunks would never be acknowledged either.
                 let request_id = self.next_id();
-                self.control
-                    .push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
-                        request_id,
-                        stream_id: response.stream_id,
-                    }));
+                self.control.push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
+                    request_id,
+                    stream_id: response.stream_id,
+                }));
             }
             return self.unexpected("DownstreamOpenResponse", response.request_id);
         };
@@ -721,9 +673,7 @@ impl Connection {
     }
 
     fn handle_downstream_close(&mut self, reply: &Reply) {
-        match self.answered(reply.request_id, |request| {
-            matches!(request, Request::CloseDownstream(_))
-        }) {
+        match self.answered(reply.request_id, |request| matches!(request, Request::CloseDownstream(_))) {
             Some(Request::CloseDownstream(key)) => {
                 self.downstream_closed(key, reply_outcome("close downstream", reply));
             }
@@ -832,8 +782,7 @@ impl Connection {
             }
         }
         if let Some(op) = closing {
-            self.events
-                .push(Event::Done(op, error.clone().map_or(Ok(Output::Done), Err)));
+            self.events.push(Event::Done(op, error.clone().map_or(Ok(Output::Done), Err)));
         }
         self.events.push(Event::Closed(error));
     }

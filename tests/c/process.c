@@ -85,11 +85,6 @@ int process_finish(struct process *process) {
 
 void process_signal(const struct process *process, int signal_number) {
     CHECK(kill(process->pid, signal_number) == 0);
-    if (signal_number == SIGSTOP) {
-        /* The signal takes effect some time after kill; what follows relies on a process that stands. */
-        int status;
-        CHECK(waitpid(process->pid, &status, WUNTRACED) == process->pid && WIFSTOPPED(status));
-    }
 }
 
 void process_stop(const struct process *process) {
