@@ -34,7 +34,7 @@ TEST(full_buffer_would_block) {
     iscp_upstream_t *up = client_upstream(conn, "flush_policy", "none", "buffer_policy", "would_block",
                                           "buffer_limit", "65536", NULL);
     iscp_data_id_t id = client_data_id(up, "a");
-    process_stop(&broker.process);
+    process_signal(&broker.process, SIGSTOP);
     test_waiting_for("a full buffer");
     /* A full buffer is sent whatever the policy; it stays full once nothing more fits into the socket. */
     int64_t stable_since = test_now_ms();
@@ -68,7 +68,7 @@ TEST(write_times_out) {
     iscp_upstream_t *up = client_upstream(conn, "flush_policy", "none", "write_timeout_ms", "300",
                                           "buffer_limit", "65536", NULL);
     iscp_data_id_t id = client_data_id(up, "a");
-    process_stop(&broker.process);
+    process_signal(&broker.process, SIGSTOP);
     test_waiting_for("the write time-out");
     CHECK_STATUS(write_until_refused(up, id), ISCP_ERR_TIMEOUT);
     int64_t before = test_now_ms();
@@ -97,7 +97,7 @@ TEST(flush_times_out) {
     begin();
     iscp_upstream_t *up = client_upstream(conn, NULL);
     client_write(up, client_data_id(up, "a"), 0, "x");
-    process_stop(&broker.process);
+    process_signal(&broker.process, SIGSTOP);
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, 100, &error), ISCP_ERR_TIMEOUT, "");
     /* The points are still on their way. */
     process_signal(&broker.process, SIGCONT);
@@ -114,7 +114,7 @@ TEST(stalled_server_is_noticed) {
     OK(iscp_connect_wait(options, -1, &watchful, &error));
     iscp_conn_options_free(options);
     iscp_downstream_t *down = client_downstream(watchful, "nobody");
-    process_stop(&broker.process);
+    process_signal(&broker.process, SIGSTOP);
     iscp_chunk_t *chunk = NULL;
     FAILS(iscp_downstream_next_chunk_wait(down, -1, &chunk, &error), ISCP_ERR_KEEP_ALIVE_TIMEOUT, "ping");
     EVENTUALLY(iscp_conn_state(watchful) == ISCP_CONN_STATE_CLOSED);
@@ -207,7 +207,7 @@ TEST(broker_killed) {
     iscp_data_id_t id = client_data_id(up, "a");
     client_write(up, id, 0, "acknowledged");
     OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
-    process_stop(&broker.process);
+    process_signal(&broker.process, SIGSTOP);
     client_write(up, id, 1, "sent");
     client_write(up, id, 2, "sent");
     OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -1, &error));
@@ -253,7 +253,7 @@ TEST(operations_under_way_end_when_the_broker_dies) {
     struct event done = EVENT_INIT;
     iscp_upstream_t *up = client_upstream(conn, NULL);
     iscp_downstream_t *down = client_downstream(conn, "nobody");
-    process_stop(&broker.process);
+    process_signal(&broker.process, SIGSTOP);
     client_write(up, client_data_id(up, "a"), 0, "x");
     OK(iscp_conn_send_base_time(conn, "s", "n", 0, 0, 0, false, count_done, &done, &error));
     OK(iscp_upstream_flush(up, ISCP_FLUSH_ACKNOWLEDGED, 60000, count_done, &done, &error));
