@@ -132,13 +132,7 @@ impl Error {
                 | Status::KeepAliveTimeout
                 | Status::Disconnected
         );
-        Self {
-            status,
-            message: message.into(),
-            result: None,
-            retriable,
-            fatal: false,
-        }
+        Self { status, message: message.into(), result: None, retriable, fatal: false }
     }
 
     /// A failing answer of the server to `what`.

@@ -1,6 +1,10 @@
 //! The client against the broker over real sockets.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::{Duration, Instant};
 
 use iscp::client::{
     Completion, ConnectOptions, Connection, Downstream, DownstreamOptions, Upstream, UpstreamOptions,
@@ -9,22 +13,17 @@ use iscp::core::{FlushLevel, FlushPolicy};
 use iscp::error::{Result, Status};
 use iscp::message::{BaseTime, DataFilter, DataId, DownstreamFilter, Metadata, Qos};
 use iscp_broker::{Server, ServerConfig, ServerHandle};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn broker() -> ServerHandle {
-    Server::start(ServerConfig {
-        ws: Some("127.0.0.1:0".parse().unwrap()),
-        ..ServerConfig::default()
-    })
-    .unwrap()
+    Server::start(ServerConfig { ws: Some("127.0.0.1:0".parse().unwrap()), ..ServerConfig::default() })
+        .unwrap()
 }
 
 fn connect(broker: &ServerHandle, node: &str) -> Connection {
-    let mut options = ConnectOptions {
-        url: broker.ws_url(),
-        ..ConnectOptions::default()
-    };
+    let mut options = ConnectOptions { url: broker.ws_url(), ..ConnectOptions::default() };
     options.config.node_id = node.to_owned();
     Connection::connect_wait(options, Some(LIMIT)).unwrap()
 }
@@ -48,10 +47,7 @@ fn downstream(connection: &Connection, node: &str, qos: Qos) -> Downstream {
     options.config.qos = qos;
     options.config.filters = vec![DownstreamFilter {
         source_node_id: node.to_owned(),
-        data_filters: vec![DataFilter {
-            name: "#".to_owned(),
-            kind: "#".to_owned(),
-        }],
+        data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
     }];
     wait(|done| connection.open_downstream(options, done)).unwrap()
 }
@@ -63,11 +59,7 @@ fn read_points(downstream: &Downstream, count: usize) -> Vec<(DataId, i64, Vec<u
         let chunk = downstream.next_chunk(Some(LIMIT)).unwrap();
         for group in &chunk.groups {
             for point in group.points.iter() {
-                points.push((
-                    (*group.data_id).clone(),
-                    point.elapsed_time,
-                    point.payload.to_vec(),
-                ));
+                points.push(((*group.data_id).clone(), point.elapsed_time, point.payload.to_vec()));
             }
         }
     }
@@ -96,10 +88,7 @@ fn points_arrive_intact_and_in_order_with_every_qos_and_flush_policy() {
             wait(|done| up.flush(FlushLevel::Acknowledged, LIMIT, done)).unwrap();
             let points = read_points(&down, 100);
             for (i, point) in (0..).zip(&points) {
-                assert_eq!(
-                    *point,
-                    (DataId::new("n", "t"), i - 50, format!("payload {i}").into_bytes())
-                );
+                assert_eq!(*point, (DataId::new("n", "t"), i - 50, format!("payload {i}").into_bytes()));
             }
             wait(|done| up.close(false, done)).unwrap();
             wait(|done| down.close(done)).unwrap();
@@ -133,13 +122,7 @@ fn metadata_tells_of_streams_and_base_times() {
         (received.source_node_id.as_str(), received.metadata),
         ("source", Metadata::BaseTime(base_time))
     );
-    assert!(matches!(
-        next().metadata,
-        Metadata::UpstreamNormalClose {
-            total_data_points: 0,
-            ..
-        }
-    ));
+    assert!(matches!(next().metadata, Metadata::UpstreamNormalClose { total_data_points: 0, .. }));
 }
 
 #[test]
@@ -179,9 +162,120 @@ fn everything_ends_with_the_broker() {
     let error = down.next_chunk(Some(LIMIT)).unwrap_err();
     assert_eq!(error.status(), Status::ConnectionLost, "{error}");
     let error = wait(|done| up.flush(FlushLevel::Acknowledged, LIMIT, done)).unwrap_err();
-    assert!(
-        matches!(error.status(), Status::ConnectionLost | Status::Closed),
-        "{error}"
-    );
+    assert!(matches!(error.status(), Status::ConnectionLost | Status::Closed), "{error}");
     assert_eq!(up.write(id, 2, b"x"), Err(Status::Closed));
+}
+
+#[test]
+fn a_slow_handler_does_not_starve_the_other_callbacks_of_its_connection() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Unreliable);
+    let (arrived, handled) = mpsc::channel();
+    let gate = Arc::new(Barrier::new(2));
+    let inside = gate.clone();
+    down.on_chunk(Box::new(move |_| {
+        let _ = arrived.send(());
+        inside.wait();
+    }))
+    .unwrap();
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::Immediate);
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    let write = |time| {
+        up.write(id, time, b"x").unwrap();
+        wait(|done| up.flush(FlushLevel::Acknowledged, LIMIT, done)).unwrap();
+    };
+    write(0);
+    handled.recv_timeout(LIMIT).unwrap();
+    // The handler is busy. A completion queues up behind it, and more chunks behind that.
+    let (told, answer) = mpsc::channel();
+    let report = Completion::call(move |outcome| drop(told.send(outcome)));
+    reader.send_base_time(BaseTime::default(), false, report).unwrap();
+    let mut time = 0;
+    let outcome = loop {
+        time += 1;
+        write(time);
+        gate.wait();
+        if let Ok(outcome) = answer.try_recv() {
+            break outcome;
+        }
+        assert!(time < 1000, "a chunk always came first");
+        handled.recv_timeout(LIMIT).unwrap();
+    };
+    outcome.unwrap();
+    // Let the handler run out of chunks.
+    drop(broker);
+    while handled.recv_timeout(LIMIT).is_ok() {
+        gate.wait();
+    }
+}
+
+/// Whether a descriptor polls readable at this moment.
+fn is_readable(descriptor: RawFd) -> bool {
+    // SAFETY: the descriptor belongs to a downstream that outlives the borrow.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let mut poll = [PollFd::new(descriptor, PollFlags::POLLIN)];
+    nix::poll::poll(&mut poll, PollTimeout::ZERO).unwrap() == 1
+}
+
+#[test]
+fn the_descriptor_is_quiet_when_chunks_go_to_a_handler() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let (arrived, handled) = mpsc::channel();
+    down.on_chunk(Box::new(move |chunk| drop(arrived.send(chunk)))).unwrap();
+    let descriptor = down.pollable().unwrap();
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::Immediate);
+    let metadata = down.next_metadata(Some(LIMIT)).unwrap();
+    assert!(matches!(metadata.metadata, Metadata::UpstreamOpen { .. }));
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    up.write(id, 0, b"x").unwrap();
+    handled.recv_timeout(LIMIT).unwrap();
+    assert!(!is_readable(descriptor));
+    wait(|done| up.close(false, done)).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while !is_readable(descriptor) {
+        assert!(Instant::now() < deadline, "the metadata of the close does not show");
+        std::thread::yield_now();
+    }
+}
+
+/// Carries a connection to `target` whose uplink takes `rate` bytes a second.
+fn slow_uplink(target: SocketAddr, rate: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut server = TcpStream::connect(target).unwrap();
+        let (mut down, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+        std::thread::spawn(move || drop(std::io::copy(&mut down, &mut back)));
+        let mut buffer = vec![0; rate / 50];
+        while let Ok(length @ 1..) = client.read(&mut buffer) {
+            if server.write_all(&buffer[..length]).is_err() {
+                return;
+            }
+            // What makes the link slow, not a wait for something.
+            std::thread::sleep(Duration::from_secs_f64(length as f64 / rate as f64));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_saturated_uplink_is_not_taken_for_a_dead_connection() {
+    let broker = broker();
+    let link = slow_uplink(broker.ws_addr(), 400_000);
+    let mut options = ConnectOptions { url: format!("ws://{link}"), ..ConnectOptions::default() };
+    options.config.node_id = "source".to_owned();
+    options.config.ping_interval = Duration::from_secs(1);
+    options.config.ping_timeout = Duration::from_secs(1);
+    let source = Connection::connect_wait(options, Some(LIMIT)).unwrap();
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::default());
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    for time in 0..40 {
+        up.write(id, time, &[7; 50_000]).unwrap();
+    }
+    // Five seconds' worth, with a ping every second behind it.
+    wait(|done| up.close(false, done)).unwrap();
 }

@@ -34,10 +34,7 @@ fn generate() -> String {
         builder = builder.with_src(root().join(format!("src/ffi/{source}.rs")));
     }
     let mut header = Vec::new();
-    builder
-        .generate()
-        .expect("src/ffi is what cbindgen understands")
-        .write(&mut header);
+    builder.generate().expect("src/ffi is what cbindgen understands").write(&mut header);
     String::from_utf8(header).expect("the header is text")
 }
 
@@ -50,26 +47,16 @@ fn the_committed_header_is_what_the_sources_say() {
         fs::write(&path, &generated).expect("the header");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        committed == generated,
-        "include/iscp/iscp.h is stale: run `make header` and commit it"
-    );
+    assert!(committed == generated, "include/iscp/iscp.h is stale: run `make header` and commit it");
 }
 
 #[test]
 fn every_source_with_exports_is_in_the_header() {
     for entry in fs::read_dir(root().join("src/ffi")).expect("src/ffi") {
         let path = entry.expect("an entry").path();
-        let name = path
-            .file_stem()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default()
-            .to_owned();
+        let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         if fs::read_to_string(&path).expect("a source").contains("no_mangle") {
-            assert!(
-                SOURCES.contains(&name.as_str()),
-                "{name} exports functions and is not in SOURCES"
-            );
+            assert!(SOURCES.contains(&name.as_str()), "{name} exports functions and is not in SOURCES");
         }
     }
 }
@@ -96,12 +83,8 @@ fn functions(source: &Path) -> Vec<Function> {
         if !line.contains("no_mangle") {
             continue;
         }
-        let documentation: Vec<&str> = lines[..at]
-            .iter()
-            .rev()
-            .take_while(|line| line.starts_with("///"))
-            .copied()
-            .collect();
+        let documentation: Vec<&str> =
+            lines[..at].iter().rev().take_while(|line| line.starts_with("///")).copied().collect();
         let signature: String = lines[at + 1..]
             .iter()
             .scan(false, |done, line| {
@@ -110,11 +93,8 @@ fn functions(source: &Path) -> Vec<Function> {
                 (!before).then_some(format!("{line} "))
             })
             .collect();
-        let inside = signature
-            .split_once('(')
-            .and_then(|(_, rest)| rest.rsplit_once(')'))
-            .expect("parameters")
-            .0;
+        let inside =
+            signature.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')')).expect("parameters").0;
         let after_fn = signature.split_once(" fn ").expect("a function").1;
         found.push(Function {
             name: after_fn.split('(').next().expect("a name").to_owned(),
@@ -135,22 +115,14 @@ fn every_function_says_what_a_caller_needs_to_know() {
     let mut count = 0;
     for source in SOURCES {
         for function in functions(&root().join(format!("src/ffi/{source}.rs"))) {
-            let Function {
-                name,
-                parameters,
-                returns,
-                documentation,
-            } = function;
+            let Function { name, parameters, returns, documentation } = function;
             count += 1;
             for section in ["Thread:", "Blocking:", "Lifetime:", "Since:"] {
                 assert!(documentation.contains(section), "{name}: no {section}");
             }
             for parameter in parameters {
                 let documented = documentation.lines().any(|line| {
-                    line.trim_start_matches("/// ")
-                        .split_whitespace()
-                        .take(2)
-                        .eq(["@param", &parameter])
+                    line.trim_start_matches("/// ").split_whitespace().take(2).eq(["@param", &parameter])
                 });
                 assert!(documented, "{name}: no @param {parameter}");
             }

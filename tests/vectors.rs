@@ -7,11 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Arms whose extension block has content that is always written.
-const WRITTEN_BLOCKS: [&str; 3] = [
-    "upstream_open_request",
-    "upstream_close_request",
-    "upstream_metadata",
-];
+const WRITTEN_BLOCKS: [&str; 3] = ["upstream_open_request", "upstream_close_request", "upstream_metadata"];
 
 fn entries(text: &str) -> Vec<Value> {
     serde_json::from_str(text).unwrap()
@@ -22,15 +18,11 @@ fn messages() -> Vec<Value> {
 }
 
 fn proto_entries(text: &str) -> impl Iterator<Item = Value> {
-    entries(text)
-        .into_iter()
-        .filter(|entry| entry["encoding"] == "proto")
+    entries(text).into_iter().filter(|entry| entry["encoding"] == "proto")
 }
 
 fn text<'a>(entry: &'a Value, key: &str) -> &'a str {
-    entry[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {key} in {entry}"))
+    entry[key].as_str().unwrap_or_else(|| panic!("no {key} in {entry}"))
 }
 
 fn bytes(entry: &Value, key: &str) -> Bytes {
@@ -60,9 +52,8 @@ fn is_lossless(value: &Value, arm: &str) -> bool {
 
 fn is_canonical_connect_block(block: &Value) -> bool {
     let project = &block["intdash"]["project_uuid"];
-    let spelled = project
-        .as_str()
-        .is_none_or(|text| Uuid::parse_str(text).is_ok_and(|uuid| uuid.to_string() == text));
+    let spelled =
+        project.as_str().is_none_or(|text| Uuid::parse_str(text).is_ok_and(|uuid| uuid.to_string() == text));
     block.is_null() || (spelled && (project.is_string() || block["access_token"] != ""))
 }
 
@@ -157,11 +148,7 @@ fn malformed_messages_are_refused() {
         let error = decode(wire.clone()).expect_err(name);
         assert!(!error.to_string().is_empty(), "{name}");
         // The codec refuses broken bytes, the typed layer what they must not mean.
-        let layer = if generated::Message::decode(wire).is_ok() {
-            "model"
-        } else {
-            "wire"
-        };
+        let layer = if generated::Message::decode(wire).is_ok() { "model" } else { "wire" };
         assert_eq!(layer, text(&entry, "layer"), "{name}");
         refused += 1;
     }

@@ -87,47 +87,27 @@ pub(crate) fn write_cost(url: &str) {
         let mut conn = ptr::null_mut();
         assert_eq!(iscp_connect_wait(options, -1, &raw mut conn, ptr::null_mut()), 0);
         let options = iscp_upstream_options_new();
-        for (key, value) in [
-            ("flush_policy", "interval"),
-            ("flush_interval_ms", "20"),
-            ("buffer_limit", "67108864"),
-        ] {
+        for (key, value) in
+            [("flush_policy", "interval"), ("flush_interval_ms", "20"), ("buffer_limit", "67108864")]
+        {
             let (key, value) = (text(key), text(value));
-            assert_eq!(
-                iscp_upstream_options_set(options, key.as_ptr(), value.as_ptr(), ptr::null_mut()),
-                0
-            );
+            assert_eq!(iscp_upstream_options_set(options, key.as_ptr(), value.as_ptr(), ptr::null_mut()), 0);
         }
         let mut upstream = ptr::null_mut();
-        assert_eq!(
-            iscp_upstream_open_wait(conn, options, -1, &raw mut upstream, ptr::null_mut()),
-            0
-        );
+        assert_eq!(iscp_upstream_open_wait(conn, options, -1, &raw mut upstream, ptr::null_mut()), 0);
         let mut id = 0;
         let (name, kind) = (text("bench"), text("bytes"));
-        let status = iscp_upstream_data_id(
-            upstream,
-            name.as_ptr(),
-            kind.as_ptr(),
-            &raw mut id,
-            ptr::null_mut(),
-        );
+        let status =
+            iscp_upstream_data_id(upstream, name.as_ptr(), kind.as_ptr(), &raw mut id, ptr::null_mut());
         assert_eq!(status, 0);
         let empty = median(2000, 1000, |_| {
             black_box(iscp_version_number());
         });
         let payload = [7; 32];
         let write = median(2000, 1000, |at| {
-            assert_eq!(
-                iscp_upstream_write(upstream, id, at as i64, payload.as_ptr(), payload.len()),
-                0
-            );
+            assert_eq!(iscp_upstream_write(upstream, id, at as i64, payload.as_ptr(), payload.len()), 0);
         });
-        row(
-            "iscp_upstream_write above an empty call, median",
-            &format!("{:.1} ns", write - empty),
-            "",
-        );
+        row("iscp_upstream_write above an empty call, median", &format!("{:.1} ns", write - empty), "");
         assert_eq!(iscp_upstream_close_wait(upstream, false, -1, ptr::null_mut()), 0);
     }
 }

@@ -31,13 +31,8 @@ pub(crate) fn encode_under_lock() -> f64 {
 
 /// Answers an empty message to every small message and to every thousandth large one.
 pub(crate) fn serve_echo() {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let listener = runtime
-        .block_on(TcpListener::bind("127.0.0.1:0"))
-        .expect("a port");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
     let url = format!("ws://{}", listener.local_addr().expect("its address"));
     std::thread::spawn(move || process::announce(&url));
     runtime.block_on(async {
@@ -56,9 +51,7 @@ pub(crate) fn serve_echo() {
 }
 
 async fn dial(url: &str) -> WebSocketStream<TcpStream> {
-    let stream = TcpStream::connect(url.trim_start_matches("ws://"))
-        .await
-        .expect("the helper");
+    let stream = TcpStream::connect(url.trim_start_matches("ws://")).await.expect("the helper");
     let _ = stream.set_nodelay(true);
     client_async(url, stream).await.expect("a WebSocket").0
 }
@@ -66,42 +59,31 @@ async fn dial(url: &str) -> WebSocketStream<TcpStream> {
 /// Payload bytes a second of a bare WebSocket sender; `count` is a multiple of 1000.
 pub(crate) fn bare_throughput(url: &str, size: usize, count: usize) -> f64 {
     let payload = Bytes::from(vec![7; size]);
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(async {
-            let mut socket = dial(url).await;
-            let start = Instant::now();
-            for sent in 1..=count {
-                socket.feed(Message::Binary(payload.clone())).await.expect("sent");
-                if sent % 1000 == 0 {
-                    socket.flush().await.expect("sent");
-                    socket.next().await.expect("answered").expect("answered");
-                }
+    Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+        let mut socket = dial(url).await;
+        let start = Instant::now();
+        for sent in 1..=count {
+            socket.feed(Message::Binary(payload.clone())).await.expect("sent");
+            if sent % 1000 == 0 {
+                socket.flush().await.expect("sent");
+                socket.next().await.expect("answered").expect("answered");
             }
-            (size * count) as f64 / start.elapsed().as_secs_f64()
-        })
+        }
+        (size * count) as f64 / start.elapsed().as_secs_f64()
+    })
 }
 
 /// Round trips of a small message over a bare WebSocket.
 pub(crate) fn ping_pong(url: &str, count: usize) -> Percentiles {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(async {
-            let mut socket = dial(url).await;
-            let mut samples = Vec::with_capacity(count);
-            for _ in 0..count {
-                let start = Instant::now();
-                socket
-                    .send(Message::Binary(Bytes::from_static(&[7; 64])))
-                    .await
-                    .expect("sent");
-                socket.next().await.expect("answered").expect("answered");
-                samples.push(start.elapsed());
-            }
-            Percentiles::of(samples)
-        })
+    Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
+        let mut socket = dial(url).await;
+        let mut samples = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = Instant::now();
+            socket.send(Message::Binary(Bytes::from_static(&[7; 64]))).await.expect("sent");
+            socket.next().await.expect("answered").expect("answered");
+            samples.push(start.elapsed());
+        }
+        Percentiles::of(samples)
+    })
 }

@@ -19,18 +19,11 @@ impl Percentiles {
     pub(crate) fn of(mut samples: Vec<Duration>) -> Self {
         samples.sort_unstable();
         let at = |share: f64| samples[((samples.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
-        Self {
-            p50: at(0.50),
-            p99: at(0.99),
-        }
+        Self { p50: at(0.50), p99: at(0.99) }
     }
 
     fn print(&self, what: &str, against: f64) {
-        row(
-            &format!("{what}, p50"),
-            &format!("{:.1} µs", self.p50),
-            &format!("{:.2}x", self.p50 / against),
-        );
+        row(&format!("{what}, p50"), &format!("{:.1} µs", self.p50), &format!("{:.2}x", self.p50 / against));
         row(&format!("{what}, p99"), &format!("{:.1} µs", self.p99), "");
     }
 }
@@ -47,9 +40,7 @@ fn immediate() -> UpstreamOptions {
 pub(crate) fn write_to_ack(url: &str, count: i64, ping: &Percentiles) {
     let connection = connect(url, "bench");
     let upstream = wait(|done| connection.open_upstream(immediate(), done));
-    let id = upstream
-        .data_id(DataId::new("bench", "bytes"))
-        .expect("a data id");
+    let id = upstream.data_id(DataId::new("bench", "bytes")).expect("a data id");
     let samples = (0..count)
         .map(|i| {
             let start = Instant::now();
@@ -68,16 +59,11 @@ pub(crate) fn end_to_end(url: &str, count: i64, ping: &Percentiles) {
     options.config.qos = Qos::Reliable;
     options.config.filters = vec![DownstreamFilter {
         source_node_id: "source".to_owned(),
-        data_filters: vec![DataFilter {
-            name: "#".to_owned(),
-            kind: "#".to_owned(),
-        }],
+        data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
     }];
     let downstream = wait(|done| reader.open_downstream(options, done));
     let upstream = wait(|done| source.open_upstream(immediate(), done));
-    let id = upstream
-        .data_id(DataId::new("bench", "bytes"))
-        .expect("a data id");
+    let id = upstream.data_id(DataId::new("bench", "bytes")).expect("a data id");
     let samples = (0..count)
         .map(|i| {
             let start = Instant::now();

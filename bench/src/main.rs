@@ -31,27 +31,15 @@ fn run() {
     let echo = process::Child::start("echo");
     println!("{:<58} {:>14} {:>12}", "measurement", "value", "ratio");
     let lock = floor::encode_under_lock();
-    row(
-        "floor: encode a 32-byte point under a mutex",
-        &format!("{:.1} ns", lock * 1e9),
-        "",
-    );
+    row("floor: encode a 32-byte point under a mutex", &format!("{:.1} ns", lock * 1e9), "");
     throughput::write_cost(&broker.url, lock);
     c_api::write_cost(&broker.url);
     throughput::points(&broker.url, 32, 10_000_000, lock);
     let bare = floor::bare_throughput(&echo.url, 64 * 1024, 40_000);
-    row(
-        "floor: bare WebSocket, 64 KiB messages",
-        &format!("{:.0} MB/s", bare / 1e6),
-        "",
-    );
+    row("floor: bare WebSocket, 64 KiB messages", &format!("{:.0} MB/s", bare / 1e6), "");
     throughput::large(&broker.url, 64 * 1024, 40_000, bare);
     let ping = floor::ping_pong(&echo.url, 5_000);
-    row(
-        "floor: bare WebSocket ping-pong, p50",
-        &format!("{:.1} µs", ping.p50),
-        "",
-    );
+    row("floor: bare WebSocket ping-pong, p50", &format!("{:.1} µs", ping.p50), "");
     latency::write_to_ack(&broker.url, 5_000, &ping);
     latency::end_to_end(&broker.url, 5_000, &ping);
 }

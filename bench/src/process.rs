@@ -30,10 +30,7 @@ impl Child {
         let mut url = String::new();
         let stdout = process.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut url).expect("its address");
-        Self {
-            process,
-            url: url.trim().to_owned(),
-        }
+        Self { process, url: url.trim().to_owned() }
     }
 }
 
@@ -53,10 +50,7 @@ pub(crate) fn announce(url: &str) {
 
 /// Runs the broker.
 pub(crate) fn serve() {
-    let config = ServerConfig {
-        ws: "127.0.0.1:0".parse().ok(),
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig { ws: "127.0.0.1:0".parse().ok(), ..ServerConfig::default() };
     let server = Server::start(config).expect("the broker");
     announce(&server.ws_url());
 }
@@ -74,10 +68,7 @@ pub(crate) fn cpu_seconds() -> f64 {
 }
 
 pub(crate) fn connect(url: &str, node: &str) -> Connection {
-    let mut options = ConnectOptions {
-        url: url.to_owned(),
-        ..ConnectOptions::default()
-    };
+    let mut options = ConnectOptions { url: url.to_owned(), ..ConnectOptions::default() };
     options.config.node_id = node.to_owned();
     // Ping time-outs are not what is measured, and this machine may be busy.
     options.config.ping_timeout = Duration::from_secs(30);

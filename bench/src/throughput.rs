@@ -30,9 +30,7 @@ pub(crate) fn write_cost(url: &str, lock: f64) {
         options.config.flush_policy = FlushPolicy::Interval(Duration::from_millis(20));
         options.config.buffer_limit = 64 << 20;
     });
-    let id = upstream
-        .data_id(DataId::new("bench", "bytes"))
-        .expect("a data id");
+    let id = upstream.data_id(DataId::new("bench", "bytes")).expect("a data id");
     let mut batches = Vec::new();
     let mut quiet = 0;
     for batch in 0..2000 {
@@ -51,19 +49,13 @@ pub(crate) fn write_cost(url: &str, lock: f64) {
         &format!("{:.1} ns", median * 1e9),
         &format!("{:.2}x lock", median / lock),
     );
-    row(
-        "batches of 1000 writes without any allocation",
-        &format!("{:.1} %", f64::from(quiet) / 20.0),
-        "",
-    );
+    row("batches of 1000 writes without any allocation", &format!("{:.1} %", f64::from(quiet) / 20.0), "");
 }
 
 /// CPU from call to acknowledgement, and points a second.
 pub(crate) fn points(url: &str, size: usize, count: i64, lock: f64) {
     let upstream = open(url, |_| {});
-    let id = upstream
-        .data_id(DataId::new("bench", "bytes"))
-        .expect("a data id");
+    let id = upstream.data_id(DataId::new("bench", "bytes")).expect("a data id");
     let payload = vec![7; size];
     let (start, cpu, before) = (Instant::now(), process::cpu_seconds(), allocations());
     for i in 0..count {
@@ -80,19 +72,13 @@ pub(crate) fn points(url: &str, size: usize, count: i64, lock: f64) {
     );
     row(&format!("{what}: rate"), &format!("{:.2} M/s", rate / 1e6), "");
     let each = (allocations() - before) as f64 / count as f64;
-    row(
-        &format!("{what}: allocations"),
-        &format!("{each:.4}"),
-        "per point",
-    );
+    row(&format!("{what}: allocations"), &format!("{each:.4}"), "per point");
 }
 
 /// Payload bytes a second with large payloads.
 pub(crate) fn large(url: &str, size: usize, count: usize, bare: f64) {
     let upstream = open(url, |_| {});
-    let id = upstream
-        .data_id(DataId::new("bench", "bytes"))
-        .expect("a data id");
+    let id = upstream.data_id(DataId::new("bench", "bytes")).expect("a data id");
     let payload = vec![7; size];
     let start = Instant::now();
     for i in 0..count {

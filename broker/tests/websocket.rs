@@ -21,20 +21,13 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(adjust: impl FnOnce(&mut ServerConfig)) -> ServerHandle {
-    let mut config = ServerConfig {
-        ws: Some(([127, 0, 0, 1], 0).into()),
-        ..ServerConfig::default()
-    };
+    let mut config = ServerConfig { ws: Some(([127, 0, 0, 1], 0).into()), ..ServerConfig::default() };
     adjust(&mut config);
     Server::start(config).unwrap()
 }
 
 fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(test);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
 struct Client(WebSocketStream<TcpStream>);
@@ -133,10 +126,7 @@ async fn open_downstream(client: &mut Client, node: &str, qos: Qos) {
         desired_stream_id_alias: 1,
         filters: vec![DownstreamFilter {
             source_node_id: node.to_owned(),
-            data_filters: vec![DataFilter {
-                name: "#".to_owned(),
-                kind: "#".to_owned(),
-            }],
+            data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
         }],
         qos,
         ..DownstreamOpenRequest::default()
@@ -181,10 +171,7 @@ fn a_chunk_travels_from_an_upstream_to_a_downstream() {
             final_sequence_number: 1,
             close_session: false,
         };
-        assert_eq!(
-            sender.ask(Message::UpstreamCloseRequest(close)).await.name(),
-            "UpstreamCloseResponse"
-        );
+        assert_eq!(sender.ask(Message::UpstreamCloseRequest(close)).await.name(), "UpstreamCloseResponse");
         assert_eq!(reader.next().await.unwrap().name(), "DownstreamMetadata");
         assert_eq!(sender.ask(Message::Ping(6)).await, Message::Pong(6));
     });
@@ -342,15 +329,9 @@ fn dropping_the_handle_stops_the_server() {
 #[test]
 fn an_address_in_use_is_named() {
     let server = start(|_| {});
-    let config = ServerConfig {
-        ws: Some(server.ws_addr()),
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig { ws: Some(server.ws_addr()), ..ServerConfig::default() };
     let error = Server::start(config).unwrap_err().to_string();
-    assert!(
-        error.starts_with(&format!("cannot listen on {}: ", server.ws_addr())),
-        "{error}"
-    );
+    assert!(error.starts_with(&format!("cannot listen on {}: ", server.ws_addr())), "{error}");
 }
 
 #[test]

@@ -155,10 +155,9 @@ impl From<QosArg> for Qos {
 /// Reads a data filter in the text form of the official clients, the type first.
 fn parse_filter(text: &str) -> Result<DataFilter, String> {
     match text.split_once(':') {
-        Some((kind, name)) if !name.contains(':') => Ok(DataFilter {
-            name: name.to_owned(),
-            kind: kind.to_owned(),
-        }),
+        Some((kind, name)) if !name.contains(':') => {
+            Ok(DataFilter { name: name.to_owned(), kind: kind.to_owned() })
+        }
         _ => Err("a filter has exactly one `:`, between type and name".to_owned()),
     }
 }
@@ -185,12 +184,7 @@ mod tests {
 
     #[test]
     fn a_filter_has_one_colon() {
-        let filter = |kind: &str, name: &str| {
-            Ok(DataFilter {
-                name: name.to_owned(),
-                kind: kind.to_owned(),
-            })
-        };
+        let filter = |kind: &str, name: &str| Ok(DataFilter { name: name.to_owned(), kind: kind.to_owned() });
         assert_eq!(parse_filter("#:#"), filter("#", "#"));
         assert_eq!(parse_filter("string:group/+"), filter("string", "group/+"));
         for text in ["", "string", "a:b:c", "::"] {

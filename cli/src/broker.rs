@@ -54,11 +54,8 @@ fn start(args: &BrokerArgs) -> Result<ServerHandle, Failure> {
         .collect();
     let mut failure = cannot(&"the host has no address");
     for address in addresses {
-        let config = ServerConfig {
-            ws: Some(address),
-            tokens: args.token.clone(),
-            ..ServerConfig::default()
-        };
+        let config =
+            ServerConfig { ws: Some(address), tokens: args.token.clone(), ..ServerConfig::default() };
         match Server::start(config) {
             Ok(server) => return Ok(server),
             Err(error) => failure = Failure::new(error),

@@ -44,17 +44,8 @@ impl<'a> Client<'a> {
             Ok,
         )?;
         Ok(connecting.map(|connection| {
-            info!(
-                "connected to {} as {}, protocol {}",
-                args.url,
-                args.node,
-                connection.protocol_version()
-            );
-            Self {
-                url: &args.url,
-                interrupt,
-                connection,
-            }
+            info!("connected to {} as {}, protocol {}", args.url, args.node, connection.protocol_version());
+            Self { url: &args.url, interrupt, connection }
         }))
     }
 
@@ -107,11 +98,7 @@ impl Drop for Client<'_> {
 
 /// Names the server in front of what went wrong with it, unless the message does already.
 fn failure(url: &str, error: &Error) -> Failure {
-    if error.message().contains(url) {
-        Failure::new(error)
-    } else {
-        Failure::new(format!("{url}: {error}"))
-    }
+    if error.message().contains(url) { Failure::new(error) } else { Failure::new(format!("{url}: {error}")) }
 }
 
 fn wait<T: Send + 'static, U: Send + 'static>(

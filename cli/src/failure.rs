@@ -22,11 +22,7 @@ impl Failure {
 
 /// Servers have a part in messages: no line ends and nothing that moves a terminal's cursor.
 fn one_line(text: &str) -> String {
-    let text: String = text
-        .trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     text
 }
 

@@ -45,11 +45,7 @@ impl Interrupt {
                 let _: (Sender<Infallible>, UnixStream) = (sender, theirs);
             })
             .map_err(fail)?;
-        Ok(Self {
-            raised,
-            channel,
-            socket,
-        })
+        Ok(Self { raised, channel, socket })
     }
 
     /// Whether there was a signal.

@@ -19,18 +19,16 @@ pub(crate) fn start(verbose: u8) -> Result<(), Failure> {
         _ => LevelFilter::TRACE,
     };
     let filter = match env::var(VARIABLE) {
-        Ok(text) if !text.is_empty() => text
-            .parse()
-            .map_err(|error| Failure::new(format!("{VARIABLE}={text:?}: {error}")))?,
-        Ok(_) | Err(VarError::NotPresent) => Targets::new()
-            .with_target("iscp", level)
-            .with_target("iscp_broker", level),
+        Ok(text) if !text.is_empty() => {
+            text.parse().map_err(|error| Failure::new(format!("{VARIABLE}={text:?}: {error}")))?
+        }
+        Ok(_) | Err(VarError::NotPresent) => {
+            Targets::new().with_target("iscp", level).with_target("iscp_broker", level)
+        }
         Err(error) => return Err(Failure::new(format!("{VARIABLE}: {error}"))),
     };
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
     tracing_subscriber::registry()
         .with(lines)
         .with(filter)

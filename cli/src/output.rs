@@ -129,48 +129,26 @@ fn fields(metadata: &Metadata) -> Value {
             "elapsed_ns": time.elapsed_time_ns,
             "base_time_ns": time.base_time_ns,
         }),
-        Metadata::UpstreamOpen {
-            stream_id,
-            session_id,
-            qos,
-        }
-        | Metadata::UpstreamResume {
-            stream_id,
-            session_id,
-            qos,
-        } => json!({
+        Metadata::UpstreamOpen { stream_id, session_id, qos }
+        | Metadata::UpstreamResume { stream_id, session_id, qos } => json!({
             "stream_id": stream_id.to_string(),
             "session_id": session_id,
             "qos": qos_value(*qos),
         }),
-        Metadata::UpstreamAbnormalClose {
-            stream_id,
-            session_id,
-        } => json!({
+        Metadata::UpstreamAbnormalClose { stream_id, session_id } => json!({
             "stream_id": stream_id.to_string(),
             "session_id": session_id,
         }),
-        Metadata::UpstreamNormalClose {
-            stream_id,
-            session_id,
-            total_data_points,
-            final_sequence_number,
-        } => json!({
-            "stream_id": stream_id.to_string(),
-            "session_id": session_id,
-            "total_data_points": total_data_points,
-            "final_sequence_number": final_sequence_number,
-        }),
-        Metadata::DownstreamOpen {
-            stream_id,
-            filters,
-            qos,
+        Metadata::UpstreamNormalClose { stream_id, session_id, total_data_points, final_sequence_number } => {
+            json!({
+                "stream_id": stream_id.to_string(),
+                "session_id": session_id,
+                "total_data_points": total_data_points,
+                "final_sequence_number": final_sequence_number,
+            })
         }
-        | Metadata::DownstreamResume {
-            stream_id,
-            filters,
-            qos,
-        } => json!({
+        Metadata::DownstreamOpen { stream_id, filters, qos }
+        | Metadata::DownstreamResume { stream_id, filters, qos } => json!({
             "stream_id": stream_id.to_string(),
             "filters": filters.iter().map(filter_value).collect::<Vec<_>>(),
             "qos": qos_value(*qos),
@@ -192,11 +170,8 @@ fn qos_value(qos: Qos) -> Value {
 }
 
 fn filter_value(filter: &DownstreamFilter) -> Value {
-    let data_filters: Vec<_> = filter
-        .data_filters
-        .iter()
-        .map(|filter| format!("{}:{}", filter.kind, filter.name))
-        .collect();
+    let data_filters: Vec<_> =
+        filter.data_filters.iter().map(|filter| format!("{}:{}", filter.kind, filter.name)).collect();
     json!({
         "source_node_id": filter.source_node_id,
         "data_filters": data_filters,

@@ -100,10 +100,7 @@ impl Ended {
     /// How the stream ended, waiting at most `timeout` for it.
     fn wait(&self, timeout: PollTimeout) -> Option<&UpstreamEnd> {
         // A signal only makes the wait shorter.
-        let _ = poll(
-            &mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)],
-            timeout,
-        );
+        let _ = poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout);
         self.end.get()
     }
 }
@@ -142,9 +139,7 @@ impl<'a> Publisher<'a> {
             return Ok(None);
         };
         info!("publishing {data_id} in session {session}");
-        let data_id = upstream
-            .data_id(data_id)
-            .map_err(|error| client.failure(&error))?;
+        let data_id = upstream.data_id(data_id).map_err(|error| client.failure(&error))?;
         Ok(Some(Self {
             client,
             interrupt,
@@ -162,11 +157,8 @@ impl<'a> Publisher<'a> {
         let cannot_read =
             |error: &dyn std::fmt::Display| Failure::new(format!("cannot read standard input: {error}"));
         // Read past the buffer of the standard library, which poll would not see.
-        let mut input = io::stdin()
-            .as_fd()
-            .try_clone_to_owned()
-            .map(File::from)
-            .map_err(|error| cannot_read(&error))?;
+        let mut input =
+            io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| cannot_read(&error))?;
         let mut chunk = vec![0; READ_SIZE];
         let mut partial: Vec<u8> = Vec::new();
         loop {
@@ -232,11 +224,7 @@ impl<'a> Publisher<'a> {
     fn line(&mut self, line: &[u8], progress: &Progress) -> Result<(), Failure> {
         self.lines += 1;
         if self.hex {
-            let digits: Vec<u8> = line
-                .iter()
-                .copied()
-                .filter(|byte| !byte.is_ascii_whitespace())
-                .collect();
+            let digits: Vec<u8> = line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
             let payload = hex::decode(&digits).map_err(|error| {
                 let why = match error {
                     hex::FromHexError::InvalidHexCharacter { c, .. } => {
@@ -305,10 +293,7 @@ impl<'a> Publisher<'a> {
     /// What changes whenever something was sent or acknowledged.
     fn outstanding(&self) -> (u64, u64) {
         let counters = self.upstream.counters();
-        (
-            counters.total_points.load(Relaxed),
-            counters.in_flight_bytes.load(Relaxed),
-        )
+        (counters.total_points.load(Relaxed), counters.in_flight_bytes.load(Relaxed))
     }
 
     /// Why finishing failed; the end of the stream says it best.
@@ -322,17 +307,13 @@ impl<'a> Publisher<'a> {
     }
 
     fn lost(&self, end: &UpstreamEnd) -> Failure {
-        let error = end
-            .error
-            .clone()
-            .unwrap_or_else(|| Error::new(Status::Closed, "the stream was closed"));
+        let error = end.error.clone().unwrap_or_else(|| Error::new(Status::Closed, "the stream was closed"));
         let lost = match end.undelivered_points {
             0 => String::new(),
             1 => " (1 point was not acknowledged)".to_owned(),
             points => format!(" ({points} points were not acknowledged)"),
         };
-        self.client
-            .failure(&Error::new(error.status(), format!("{error}{lost}")))
+        self.client.failure(&Error::new(error.status(), format!("{error}{lost}")))
     }
 
     fn longest_line(&self) -> usize {
@@ -346,7 +327,5 @@ impl<'a> Publisher<'a> {
 }
 
 fn too_long(line: u64) -> Failure {
-    Failure::new(format!(
-        "standard input, line {line}: longer than {MAX_PAYLOAD} bytes"
-    ))
+    Failure::new(format!("standard input, line {line}: longer than {MAX_PAYLOAD} bytes"))
 }

@@ -141,11 +141,7 @@ fn print(received: &Receiver<Item>, json: bool, limit: u64, progress: &Progress)
             let points = match &item {
                 Item::Chunk(chunk) => printer.chunk(chunk, left)?,
                 Item::Metadata(metadata) => {
-                    debug!(
-                        "{} of {}",
-                        output::kind(&metadata.metadata),
-                        metadata.source_node_id
-                    );
+                    debug!("{} of {}", output::kind(&metadata.metadata), metadata.source_node_id);
                     printer.metadata(metadata)?;
                     0
                 }

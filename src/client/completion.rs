@@ -37,10 +37,7 @@ impl<T: Send + 'static> Completion<T> {
     /// `InCallback` on a thread of the library, where waiting would stop what is waited for.
     pub fn waiter() -> Result<(Self, Waiter<T>)> {
         runtime::refuse_on_library_thread()?;
-        let slot = Arc::new(Slot {
-            outcome: Mutex::new(None),
-            ready: Condvar::new(),
-        });
+        let slot = Arc::new(Slot { outcome: Mutex::new(None), ready: Condvar::new() });
         Ok((Self(Kind::Wake(slot.clone())), Waiter(slot)))
     }
 
@@ -64,10 +61,7 @@ impl<T: Send + 'static> Drop for Completion<T> {
 
 impl<T> Slot<T> {
     fn fill(&self, outcome: Result<T>) {
-        self.outcome
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(outcome);
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(outcome);
         self.ready.notify_one();
     }
 }
@@ -103,11 +97,7 @@ impl<T> Waiter<T> {
                             "the operation took longer than the time-out",
                         ));
                     }
-                    self.0
-                        .ready
-                        .wait_timeout(outcome, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    self.0.ready.wait_timeout(outcome, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }

@@ -105,19 +105,14 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn send(&self, command: Command) -> Result<()> {
-        self.commands
-            .send(command)
-            .map_err(|_| Error::new(Status::Closed, "the connection is closed"))
+        self.commands.send(command).map_err(|_| Error::new(Status::Closed, "the connection is closed"))
     }
 
     /// Tells the connection what the application took of a downstream.
     pub(super) fn tell(&self, key: StreamKey, notice: Notice) {
         if notice != Notice::Nothing {
             // Nothing to acknowledge to once the connection is gone.
-            let _ = self.send(Command::Taken {
-                key,
-                urgent: notice == Notice::Urgent,
-            });
+            let _ = self.send(Command::Taken { key, urgent: notice == Notice::Urgent });
         }
     }
 
@@ -195,8 +190,7 @@ impl Connection {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn open_upstream(&self, options: UpstreamOptions, done: Completion<Upstream>) -> Result<()> {
-        self.shared()
-            .send(Command::OpenUpstream(Box::new(options), self.clone(), done))
+        self.shared().send(Command::OpenUpstream(Box::new(options), self.clone(), done))
     }
 
     /// Opens a downstream.
@@ -204,8 +198,7 @@ impl Connection {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
-        self.shared()
-            .send(Command::OpenDownstream(Box::new(options), self.clone(), done))
+        self.shared().send(Command::OpenDownstream(Box::new(options), self.clone(), done))
     }
 
     /// Sends a base time; `persist` asks the server to store it in the session.
@@ -213,8 +206,7 @@ impl Connection {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn send_base_time(&self, base_time: BaseTime, persist: bool, done: Completion<()>) -> Result<()> {
-        self.shared()
-            .send(Command::SendBaseTime(Box::new(base_time), persist, done))
+        self.shared().send(Command::SendBaseTime(Box::new(base_time), persist, done))
     }
 
     /// Flushes and closes every stream, says goodbye and closes the transport.
@@ -222,8 +214,7 @@ impl Connection {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn close(&self, done: Completion<()>) -> Result<()> {
-        self.shared()
-            .send(Command::Close(self.shared().close_timeout, done))
+        self.shared().send(Command::Close(self.shared().close_timeout, done))
     }
 
     /// Where the connection stands.
@@ -274,38 +265,25 @@ pub fn parse_url(url: &str) -> Result<Uri> {
     }
     let authority = parsed.authority().map_or("", |authority| authority.as_str());
     if authority.contains('@') {
-        return Err(invalid(
-            "user and password have no meaning here; use a token".to_owned(),
-        ));
+        return Err(invalid("user and password have no meaning here; use a token".to_owned()));
     }
-    if authority
-        .rsplit_once(']')
-        .map_or(authority, |(_, rest)| rest)
-        .contains(':')
+    if authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':')
         && parsed.port_u16().is_none()
     {
         return Err(invalid("the port is not a number from 1 to 65535".to_owned()));
     }
     if parsed.query().is_some() {
-        return Err(invalid(
-            "the query belongs to the protocol's negotiation; leave it out".to_owned(),
-        ));
+        return Err(invalid("the query belongs to the protocol's negotiation; leave it out".to_owned()));
     }
     Ok(parsed)
 }
 
 fn check_options(options: &ConnectOptions) -> Result<()> {
     let config = &options.config;
-    for (name, value) in [
-        ("ping interval", config.ping_interval),
-        ("ping timeout", config.ping_timeout),
-    ] {
+    for (name, value) in [("ping interval", config.ping_interval), ("ping timeout", config.ping_timeout)] {
         // Both are announced in whole seconds (docs/protocol/behaviour.md §0.3).
         if value < Duration::from_secs(1) {
-            return Err(Error::new(
-                Status::InvalidOption,
-                format!("{name} {value:?}: at least one second"),
-            ));
+            return Err(Error::new(Status::InvalidOption, format!("{name} {value:?}: at least one second")));
         }
     }
     Ok(())
@@ -317,12 +295,7 @@ mod tests {
 
     #[test]
     fn addresses_are_checked_part_by_part() {
-        for url in [
-            "ws://127.0.0.1:8080",
-            "ws://host",
-            "ws://[::1]:1/api/iscp/connect",
-            "ws://h:1/",
-        ] {
+        for url in ["ws://127.0.0.1:8080", "ws://host", "ws://[::1]:1/api/iscp/connect", "ws://h:1/"] {
             assert!(parse_url(url).is_ok(), "{url}");
         }
         for (url, status, culprit) in [

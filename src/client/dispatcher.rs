@@ -23,10 +23,7 @@ impl Dispatcher {
         // Bounded by what feeds it: one job per operation of the application and at most one per
         // stream and kind of event, since streams queue their own events.
         let (jobs, receiver) = unbounded();
-        Self {
-            jobs,
-            idle: Arc::new(Mutex::new(Some(receiver))),
-        }
+        Self { jobs, idle: Arc::new(Mutex::new(Some(receiver))) }
     }
 
     pub(super) fn post(&self, job: impl FnOnce() + Send + 'static) {

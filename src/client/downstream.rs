@@ -104,9 +104,7 @@ impl Downstream {
         if self.closed.swap(true, Relaxed) {
             return Err(Error::new(Status::Closed, "the downstream is closed"));
         }
-        self.connection
-            .shared()
-            .send(Command::CloseDownstream(self.key, done))
+        self.connection.shared().send(Command::CloseDownstream(self.key, done))
     }
 
     /// Id the server gave the stream.
@@ -133,10 +131,7 @@ impl Downstream {
 impl Drop for Downstream {
     fn drop(&mut self) {
         if !self.closed.load(Relaxed) {
-            let _ = self
-                .connection
-                .shared()
-                .send(Command::CloseDownstream(self.key, Completion::ignore()));
+            let _ = self.connection.shared().send(Command::CloseDownstream(self.key, Completion::ignore()));
         }
     }
 }

@@ -91,15 +91,8 @@ pub(super) async fn run(
     };
     let ended = match established {
         Ok((transport, token)) => {
-            let mut driver = Driver::new(
-                &shared,
-                options,
-                transport,
-                token,
-                done,
-                commands,
-                dispatcher.clone(),
-            );
+            let mut driver =
+                Driver::new(&shared, options, transport, token, done, commands, dispatcher.clone());
             poll_fn(|cx| driver.poll_guarded(cx)).await;
             driver.finish().await
         }
@@ -153,10 +146,7 @@ async fn establish(
     dispatcher: &Dispatcher,
 ) -> Result<(Box<dyn Transport>, String)> {
     let late = |what: &str| {
-        Error::new(
-            Status::Timeout,
-            format!("connect: {what} took longer than {:?}", options.connect_timeout),
-        )
+        Error::new(Status::Timeout, format!("connect: {what} took longer than {:?}", options.connect_timeout))
     };
     let token = match token_source {
         TokenSource::None => String::new(),
@@ -172,9 +162,7 @@ async fn establish(
             }
         }
     };
-    let negotiation = Negotiation {
-        encoding: Encoding::default(),
-    };
+    let negotiation = Negotiation { encoding: Encoding::default() };
     let dialled = websocket::connect(url, &negotiation, options.max_message_size);
     let socket = timeout(options.connect_timeout, dialled)
         .await
@@ -312,9 +300,7 @@ impl<'a> Driver<'a> {
             }
             None => self.timer = Some((at, Box::pin(sleep_until(at.into())))),
         }
-        self.timer
-            .as_mut()
-            .is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready())
+        self.timer.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready())
     }
 
     fn take_commands(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -355,10 +341,7 @@ impl<'a> Driver<'a> {
                     return false;
                 }
                 Poll::Ready(None) => {
-                    self.lose(&Error::new(
-                        Status::ConnectionLost,
-                        "connection: the server closed it",
-                    ));
+                    self.lose(&Error::new(Status::ConnectionLost, "connection: the server closed it"));
                     return false;
                 }
             }
@@ -426,10 +409,8 @@ impl<'a> Driver<'a> {
             Command::OpenUpstream(options, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
-                let handlers = UpstreamHandlers {
-                    on_ack: options.on_ack.map(Arc::new),
-                    on_closed: options.on_closed,
-                };
+                let handlers =
+                    UpstreamHandlers { on_ack: options.on_ack.map(Arc::new), on_closed: options.on_closed };
                 let op = self.new_op(Op::OpenUpstream(options.full, handlers, connection, done));
                 self.core.open_upstream(op, config, now);
             }
@@ -549,33 +530,20 @@ impl<'a> Driver<'a> {
             }
             (Op::OpenUpstream(full, handlers, connection, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
-                let side = UpstreamSide {
-                    stream_id: opened.stream_id,
-                    handlers,
-                    buffer: opened.buffer.clone(),
-                };
+                let side =
+                    UpstreamSide { stream_id: opened.stream_id, handlers, buffer: opened.buffer.clone() };
                 self.upstreams.insert(opened.key, side);
                 done.complete(Ok(Upstream::new(connection, opened, full)), &dispatcher);
             }
             (
-                Op::OpenDownstream {
-                    connection,
-                    limit,
-                    reliable,
-                    on_closed,
-                    done,
-                },
+                Op::OpenDownstream { connection, limit, reliable, on_closed, done },
                 Ok(Output::Downstream(opened)),
             ) => {
                 tracing::info!("downstream {} opened", opened.stream_id);
                 let queue = Arc::new(ReadQueue::new(limit, reliable));
                 self.downstreams.insert(
                     opened.key,
-                    DownstreamSide {
-                        stream_id: opened.stream_id,
-                        queue: queue.clone(),
-                        on_closed,
-                    },
+                    DownstreamSide { stream_id: opened.stream_id, queue: queue.clone(), on_closed },
                 );
                 done.complete(Ok(Downstream::new(connection, &opened, queue)), &dispatcher);
             }
@@ -629,12 +597,7 @@ impl<'a> Driver<'a> {
         let Some(side) = self.downstreams.get(&key) else {
             return;
         };
-        dispatch(
-            self.dispatcher.clone(),
-            side.queue.clone(),
-            self.shared.clone(),
-            key,
-        );
+        dispatch(self.dispatcher.clone(), side.queue.clone(), self.shared.clone(), key);
     }
 
     fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
@@ -707,7 +670,5 @@ fn log_end(what: &str, which: &dyn std::fmt::Display, error: Option<&Error>) {
 }
 
 fn failure(outcome: Result<Output>) -> Error {
-    outcome
-        .err()
-        .unwrap_or_else(|| Error::new(Status::Internal, "an operation yielded something else"))
+    outcome.err().unwrap_or_else(|| Error::new(Status::Internal, "an operation yielded something else"))
 }

@@ -90,11 +90,7 @@ pub struct DownstreamOptions {
 
 impl Default for DownstreamOptions {
     fn default() -> Self {
-        Self {
-            config: DownstreamConfig::default(),
-            buffer_limit: 64 << 20,
-            on_closed: None,
-        }
+        Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_closed: None }
     }
 }
 

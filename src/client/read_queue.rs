@@ -214,11 +214,7 @@ impl ReadQueue {
     /// Next chunk, waiting at most `timeout`; `None` waits until there is one or the stream ends.
     pub(super) fn next_chunk(&self, timeout: Option<Duration>) -> Result<(ReceivedChunk, Notice)> {
         self.next(timeout, |state| {
-            if state.chunk_handler.is_some() {
-                Err(handler_exists("chunks"))
-            } else {
-                Ok(state.take_chunk())
-            }
+            if state.chunk_handler.is_some() { Err(handler_exists("chunks")) } else { Ok(state.take_chunk()) }
         })
     }
 
@@ -260,17 +256,10 @@ impl ReadQueue {
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        let status = if try_only {
-                            Status::WouldBlock
-                        } else {
-                            Status::Timeout
-                        };
+                        let status = if try_only { Status::WouldBlock } else { Status::Timeout };
                         return Err(Error::new(status, "the downstream has nothing to read"));
                     }
-                    self.arrived
-                        .wait_timeout(state, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
@@ -305,10 +294,7 @@ impl ReadQueue {
         if state.event.is_none() {
             let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
             let event = EventFd::from_value_and_flags(0, flags).map_err(|error| {
-                Error::new(
-                    Status::Resource,
-                    format!("downstream: no event descriptor: {error}"),
-                )
+                Error::new(Status::Resource, format!("downstream: no event descriptor: {error}"))
             })?;
             state.event = Some(event);
             state.signal();
@@ -322,10 +308,7 @@ impl ReadQueue {
 
     pub(super) fn counters(&self) -> DownstreamCounters {
         let state = self.lock();
-        DownstreamCounters {
-            buffered_chunks: state.chunks.len() as u64,
-            ..state.counters
-        }
+        DownstreamCounters { buffered_chunks: state.chunks.len() as u64, ..state.counters }
     }
 }
 
@@ -357,18 +340,9 @@ impl State {
     /// The oldest item that goes to a handler and arrived before `until`.
     fn take_for_handler(&mut self, until: u64) -> Option<(Item, Notice)> {
         let arrived = |at: &u64| *at <= until;
-        let chunk = self
-            .chunk_handler
-            .as_ref()
-            .and(self.chunks.front())
-            .map(|(at, _)| *at)
-            .filter(arrived);
-        let metadata = self
-            .metadata_handler
-            .as_ref()
-            .and(self.metadata.front())
-            .map(|(at, _)| *at)
-            .filter(arrived);
+        let chunk = self.chunk_handler.as_ref().and(self.chunks.front()).map(|(at, _)| *at).filter(arrived);
+        let metadata =
+            self.metadata_handler.as_ref().and(self.metadata.front()).map(|(at, _)| *at).filter(arrived);
         let chunk_first = match (chunk, metadata) {
             (None, None) => return None,
             (Some(chunk), Some(metadata)) => chunk < metadata,
@@ -376,12 +350,10 @@ impl State {
         };
         if chunk_first {
             let handler = self.chunk_handler.clone()?;
-            self.take_chunk()
-                .map(|(chunk, notice)| (Item::Chunk(handler, chunk), notice))
+            self.take_chunk().map(|(chunk, notice)| (Item::Chunk(handler, chunk), notice))
         } else {
             let handler = self.metadata_handler.clone()?;
-            self.take_metadata()
-                .map(|(metadata, notice)| (Item::Metadata(handler, metadata), notice))
+            self.take_metadata().map(|(metadata, notice)| (Item::Metadata(handler, metadata), notice))
         }
     }
 
@@ -396,10 +368,8 @@ impl State {
     fn take_chunk(&mut self) -> Option<(ReceivedChunk, Notice)> {
         let (_, chunk) = self.chunks.pop_front()?;
         self.bytes -= chunk_size(&chunk);
-        self.taken.push(TakenAck {
-            upstream: chunk.upstream.stream_id,
-            sequence_number: chunk.sequence_number,
-        });
+        self.taken
+            .push(TakenAck { upstream: chunk.upstream.stream_id, sequence_number: chunk.sequence_number });
         let notice = match self.taken.len() {
             1 => Notice::Taken,
             URGENT_ACKS => Notice::Urgent,
@@ -429,19 +399,12 @@ impl State {
 }
 
 fn handler_exists(what: &str) -> Error {
-    Error::new(
-        Status::InvalidState,
-        format!("downstream: {what} already go to a handler"),
-    )
+    Error::new(Status::InvalidState, format!("downstream: {what} already go to a handler"))
 }
 
 fn chunk_size(chunk: &ReceivedChunk) -> usize {
     CHUNK_OVERHEAD
-        + chunk
-            .groups
-            .iter()
-            .map(|group| GROUP_OVERHEAD + group.points.as_bytes().len())
-            .sum::<usize>()
+        + chunk.groups.iter().map(|group| GROUP_OVERHEAD + group.points.as_bytes().len()).sum::<usize>()
 }
 
 fn chunk_points(chunk: &ReceivedChunk) -> u64 {

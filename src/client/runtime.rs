@@ -97,14 +97,9 @@ pub fn spawn_detached(name: &str, body: impl FnOnce() + Send + 'static) -> io::R
 /// Every signal but those that a thread causes itself: a fault in a callback must not go unnoticed.
 fn blocked_signals() -> SigSet {
     let mut signals = SigSet::all();
-    for own in [
-        Signal::SIGSEGV,
-        Signal::SIGBUS,
-        Signal::SIGFPE,
-        Signal::SIGILL,
-        Signal::SIGTRAP,
-        Signal::SIGSYS,
-    ] {
+    for own in
+        [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS]
+    {
         signals.remove(own);
     }
     signals
@@ -141,31 +136,19 @@ impl Drop for Registration {
 pub(super) fn register(connection: std::sync::Weak<dyn Closable>) -> Result<Registration> {
     let mut process = process();
     if process.shutdowns > 0 {
-        return Err(Error::new(
-            Status::InvalidState,
-            "connect: the library is shutting down",
-        ));
+        return Err(Error::new(Status::InvalidState, "connect: the library is shutting down"));
     }
     if process.runtime.is_none() {
         process.runtime = Some(start().map_err(|error| {
-            Error::new(
-                Status::Resource,
-                format!("connect: the runtime thread could not be started: {error}"),
-            )
+            Error::new(Status::Resource, format!("connect: the runtime thread could not be started: {error}"))
         })?);
     }
     let number = process.next_connection;
     process.next_connection += 1;
     process.active += 1;
     process.connections.push((number, connection));
-    let Some(runtime) = &process.runtime else {
-        unreachable!("started above")
-    };
-    Ok(Registration {
-        handle: runtime.handle.clone(),
-        number,
-        _guard: ThreadGuard(()),
-    })
+    let Some(runtime) = &process.runtime else { unreachable!("started above") };
+    Ok(Registration { handle: runtime.handle.clone(), number, _guard: ThreadGuard(()) })
 }
 
 fn start() -> io::Result<Runtime> {
@@ -192,11 +175,7 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut state = process();
     state.shutdowns += 1;
-    let connections: Vec<_> = state
-        .connections
-        .iter()
-        .filter_map(|(_, weak)| weak.upgrade())
-        .collect();
+    let connections: Vec<_> = state.connections.iter().filter_map(|(_, weak)| weak.upgrade()).collect();
     drop(state);
     for connection in connections {
         connection.close();
@@ -213,12 +192,7 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
                     format!("shutdown: {active} connections or callbacks have not ended"),
                 ));
             }
-            Some(left) => {
-                CHANGED
-                    .wait_timeout(state, left)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0
-            }
+            Some(left) => CHANGED.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
         };
     }
     let runtime = state.runtime.take();

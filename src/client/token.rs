@@ -34,10 +34,7 @@ impl TokenRequest {
 
     /// There is no token, and why.
     pub fn reject(self, reason: &str) {
-        self.answer(Err(Error::new(
-            Status::TokenFailed,
-            format!("token source: {reason}"),
-        )));
+        self.answer(Err(Error::new(Status::TokenFailed, format!("token source: {reason}"))));
     }
 
     fn answer(mut self, answer: Result<String, Error>) {

@@ -133,9 +133,7 @@ impl Upstream {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn flush(&self, level: FlushLevel, timeout: Duration, done: Completion<()>) -> Result<()> {
-        self.connection
-            .shared()
-            .send(Command::Flush(self.key, level, timeout, done))
+        self.connection.shared().send(Command::Flush(self.key, level, timeout, done))
     }
 
     /// Sends everything written, waits for its acknowledgement and closes the stream, and the session
@@ -149,9 +147,7 @@ impl Upstream {
         }
         self.buffer.lock().close(Status::Closed);
         self.buffer.space.notify_all();
-        self.connection
-            .shared()
-            .send(Command::CloseUpstream(self.key, close_session, done))
+        self.connection.shared().send(Command::CloseUpstream(self.key, close_session, done))
     }
 
     /// Id the server gave the stream.
@@ -185,9 +181,7 @@ impl Drop for Upstream {
     fn drop(&mut self) {
         if !self.closed.load(Relaxed) {
             let _ =
-                self.connection
-                    .shared()
-                    .send(Command::CloseUpstream(self.key, false, Completion::ignore()));
+                self.connection.shared().send(Command::CloseUpstream(self.key, false, Completion::ignore()));
         }
     }
 }

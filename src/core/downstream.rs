@@ -55,11 +55,7 @@ struct AliasTable<T> {
 
 impl<T: std::hash::Hash + Eq + Clone> AliasTable<T> {
     fn new(known: &Aliases<T>) -> Self {
-        let mut table = Self {
-            by_alias: HashMap::new(),
-            by_value: HashMap::new(),
-            fresh: Vec::new(),
-        };
+        let mut table = Self { by_alias: HashMap::new(), by_value: HashMap::new(), fresh: Vec::new() };
         for (alias, value) in known {
             let value = Arc::new(value.clone());
             table.by_alias.insert(*alias, value.clone());
@@ -92,10 +88,7 @@ impl<T: std::hash::Hash + Eq + Clone> AliasTable<T> {
 
     fn announce(&mut self) -> Aliases<T> {
         let by_alias = &self.by_alias;
-        self.fresh
-            .drain(..)
-            .map(|alias| (alias, T::clone(&by_alias[&alias])))
-            .collect()
+        self.fresh.drain(..).map(|alias| (alias, T::clone(&by_alias[&alias]))).collect()
     }
 }
 
@@ -177,24 +170,13 @@ impl Downstream {
                 .resolve(group.data_id)
                 .map_err(|alias| self.unknown_alias("data id", alias, chunk.chunk.sequence_number))?;
             let filter_references = references.next().unwrap_or_default();
-            groups.push(ReceivedGroup {
-                data_id,
-                points: group.points,
-                filter_references,
-            });
+            groups.push(ReceivedGroup { data_id, points: group.points, filter_references });
         }
         if !self.upstreams.fresh.is_empty() || !self.data_ids.fresh.is_empty() {
             self.want_ack(now, false);
         }
         let sequence_number = chunk.chunk.sequence_number;
-        events.push(Event::Chunk(
-            self.key,
-            ReceivedChunk {
-                upstream,
-                sequence_number,
-                groups,
-            },
-        ));
+        events.push(Event::Chunk(self.key, ReceivedChunk { upstream, sequence_number, groups }));
         Ok(())
     }
 
@@ -219,11 +201,7 @@ impl Downstream {
 
     /// The application took chunks: acknowledge within the ack interval, or now.
     pub(super) fn want_ack(&mut self, now: Instant, urgent: bool) {
-        let at = if urgent {
-            now
-        } else {
-            now + self.config.ack_interval
-        };
+        let at = if urgent { now } else { now + self.config.ack_interval };
         self.next_ack = Some(self.next_ack.map_or(at, |next| next.min(at)));
     }
 
@@ -249,24 +227,18 @@ impl Downstream {
     }
 
     pub(super) fn acknowledge(&mut self, taken: impl IntoIterator<Item = TakenAck>) {
-        self.taken
-            .extend(taken.into_iter().map(|ack| DownstreamChunkResult {
-                upstream_stream_id: ack.upstream,
-                upstream_sequence_number: ack.sequence_number,
-                result_code: ResultCode::SUCCEEDED,
-                result_string: "OK".to_owned(),
-            }));
+        self.taken.extend(taken.into_iter().map(|ack| DownstreamChunkResult {
+            upstream_stream_id: ack.upstream,
+            upstream_sequence_number: ack.sequence_number,
+            result_code: ResultCode::SUCCEEDED,
+            result_string: "OK".to_owned(),
+        }));
         self.ack_due = true;
     }
 
     pub(super) fn poll_ack(&mut self) -> Option<DownstreamChunkAck> {
-        if matches!(
-            self.state,
-            State::Draining {
-                last_ack: Some(_),
-                ..
-            } | State::Closing { .. }
-        ) || !std::mem::take(&mut self.ack_due)
+        if matches!(self.state, State::Draining { last_ack: Some(_), .. } | State::Closing { .. })
+            || !std::mem::take(&mut self.ack_due)
         {
             return None;
         }
@@ -315,31 +287,19 @@ impl Downstream {
         // What the application took until now is acknowledged before the stream is closed.
         events.push(Event::CollectAcks(self.key));
         self.ack_due = true;
-        self.state = State::Draining {
-            last_ack: None,
-            op,
-            deadline: now + self.config.close_timeout,
-        };
+        self.state = State::Draining { last_ack: None, op, deadline: now + self.config.close_timeout };
     }
 
     /// The close request, once the last acknowledgement was completed.
     pub(super) fn poll_close(&mut self, now: Instant, request_id: impl FnOnce() -> u32) -> Option<Message> {
-        let State::Draining {
-            op,
-            deadline,
-            last_ack,
-        } = self.state
-        else {
+        let State::Draining { op, deadline, last_ack } = self.state else {
             return None;
         };
         if now < deadline && last_ack != Some(self.completed_ack_id) {
             return None;
         }
         self.state = State::Closing { op };
-        let request = DownstreamCloseRequest {
-            request_id: request_id(),
-            stream_id: self.stream_id,
-        };
+        let request = DownstreamCloseRequest { request_id: request_id(), stream_id: self.stream_id };
         Some(Message::DownstreamCloseRequest(request))
     }
 

@@ -33,19 +33,11 @@ pub(super) enum Due {
 
 impl KeepAlive {
     pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
-        Self {
-            interval,
-            timeout,
-            next_ping: now + interval,
-            outstanding: None,
-            round_trip: None,
-        }
+        Self { interval, timeout, next_ping: now + interval, outstanding: None, round_trip: None }
     }
 
     pub(super) fn next_timeout(&self) -> Instant {
-        self.outstanding
-            .as_ref()
-            .map_or(self.next_ping, |ping| ping.alive + self.timeout)
+        self.outstanding.as_ref().map_or(self.next_ping, |ping| ping.alive + self.timeout)
     }
 
     pub(super) fn due(&self, now: Instant) -> Option<Due> {
@@ -57,11 +49,7 @@ impl KeepAlive {
     }
 
     pub(super) fn pinged(&mut self, request_id: u32, now: Instant) {
-        self.outstanding = Some(Outstanding {
-            request_id,
-            sent: None,
-            alive: now,
-        });
+        self.outstanding = Some(Outstanding { request_id, sent: None, alive: now });
         self.next_ping = now + self.interval;
     }
 

@@ -168,14 +168,7 @@ impl Upstream {
             FlushLevel::Sent => None,
             FlushLevel::Acknowledged => self.unawaited_failure.take(),
         };
-        self.waiters.push(FlushWaiter {
-            op,
-            level,
-            points,
-            last_chunk: None,
-            deadline,
-            failure,
-        });
+        self.waiters.push(FlushWaiter { op, level, points, last_chunk: None, deadline, failure });
         self.settle_waiters(events);
     }
 
@@ -194,11 +187,7 @@ impl Upstream {
         }
         self.shut_buffer();
         self.relieve();
-        self.state = State::Draining {
-            op,
-            deadline: now + self.config.close_timeout,
-            close_session,
-        };
+        self.state = State::Draining { op, deadline: now + self.config.close_timeout, close_session };
     }
 
     /// No write after this, and nobody keeps waiting for space.
@@ -212,12 +201,7 @@ impl Upstream {
             State::Draining { deadline, .. } => Some(deadline),
             _ => None,
         };
-        self.waiters
-            .iter()
-            .map(|waiter| waiter.deadline)
-            .chain(self.next_flush)
-            .chain(drain)
-            .min()
+        self.waiters.iter().map(|waiter| waiter.deadline).chain(self.next_flush).chain(drain).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Vec<Event>) {
@@ -312,15 +296,8 @@ impl Upstream {
             buffer.close(Status::SequenceExhausted);
             shared.space.notify_all();
             drop(buffer);
-            let error = Error::new(
-                Status::SequenceExhausted,
-                "flush: the sequence numbers are used up",
-            );
-            events.extend(
-                self.waiters
-                    .drain(..)
-                    .map(|waiter| Event::Done(waiter.op, Err(error.clone()))),
-            );
+            let error = Error::new(Status::SequenceExhausted, "flush: the sequence numbers are used up");
+            events.extend(self.waiters.drain(..).map(|waiter| Event::Done(waiter.op, Err(error.clone()))));
             return None;
         }
         let taken = buffer.take()?;
@@ -338,30 +315,18 @@ impl Upstream {
         let sequence_number = self.last_sequence_number;
         let chunk = UpstreamChunk {
             stream_id_alias: self.alias,
-            chunk: StreamChunk {
-                sequence_number,
-                groups: taken.groups,
-            },
+            chunk: StreamChunk { sequence_number, groups: taken.groups },
             data_ids: taken.unaliased,
         };
         let reliable = self.config.qos == Qos::Reliable;
         self.in_flight_bytes += taken.bytes;
-        self.in_flight.insert(
-            sequence_number,
-            InFlight {
-                points: taken.points,
-                bytes: taken.bytes,
-            },
-        );
+        self.in_flight.insert(sequence_number, InFlight { points: taken.points, bytes: taken.bytes });
         if !reliable
             && self.in_flight.len() > UNRELIABLE_IN_FLIGHT
             && let Some((number, lost)) = self.in_flight.pop_first()
         {
             self.in_flight_bytes -= lost.bytes;
-            let text = format!(
-                "chunk {number} ({} points): the server did not acknowledge it",
-                lost.points
-            );
+            let text = format!("chunk {number} ({} points): the server did not acknowledge it", lost.points);
             self.fail_chunk(number, lost.points, Error::new(Status::Timeout, text));
         }
         self.publish();
@@ -378,10 +343,7 @@ impl Upstream {
 
     /// The close request, once everything before it is settled.
     pub(super) fn poll_close(&mut self, request_id: impl FnOnce() -> u32) -> Option<Message> {
-        let State::Draining {
-            op, close_session, ..
-        } = self.state
-        else {
+        let State::Draining { op, close_session, .. } = self.state else {
             return None;
         };
         if !self.in_flight.is_empty() || !self.buffer.lock().is_empty() {
@@ -431,15 +393,9 @@ impl Upstream {
     fn publish(&self) {
         let counters = &self.buffer.counters;
         counters.total_points.store(self.total_points, Relaxed);
-        counters
-            .last_sequence_number
-            .store(u64::from(self.last_sequence_number), Relaxed);
-        counters
-            .in_flight_chunks
-            .store(self.in_flight.len() as u64, Relaxed);
-        counters
-            .in_flight_bytes
-            .store(self.in_flight_bytes as u64, Relaxed);
+        counters.last_sequence_number.store(u64::from(self.last_sequence_number), Relaxed);
+        counters.in_flight_chunks.store(self.in_flight.len() as u64, Relaxed);
+        counters.in_flight_bytes.store(self.in_flight_bytes as u64, Relaxed);
         counters.failed_points.store(self.failed_points, Relaxed);
     }
 

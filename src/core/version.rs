@@ -7,12 +7,7 @@ use crate::error::{Error, Status};
 /// Accepts 2.0.0 up to, not including, 3.1.0, short forms included, as the official Go client does
 /// (docs/protocol/messages.md §13).
 pub(super) fn check(version: &str) -> Result<(), Error> {
-    let dots = version
-        .split(['-', '+'])
-        .next()
-        .unwrap_or_default()
-        .matches('.')
-        .count();
+    let dots = version.split(['-', '+']).next().unwrap_or_default().matches('.').count();
     let padded = format!("{version}{}", ".0".repeat(2_usize.saturating_sub(dots)));
     let accepted = Version::parse(&padded)
         .is_ok_and(|version| version >= Version::new(2, 0, 0) && version < Version::new(3, 1, 0));
@@ -31,16 +26,7 @@ mod tests {
 
     #[test]
     fn versions_are_accepted_as_the_go_client_does() {
-        for version in [
-            "2.0.0",
-            "2.1.0",
-            "2.9.9",
-            "3.0.0",
-            "3.0.1",
-            "3.0",
-            "3",
-            "3.1.0-rc.1",
-        ] {
+        for version in ["2.0.0", "2.1.0", "2.9.9", "3.0.0", "3.0.1", "3.0", "3", "3.1.0-rc.1"] {
             assert_eq!(check(version), Ok(()), "{version}");
         }
         for version in ["", "v3.0.0", "1.9.9", "3.1.0", "4.0.0", "text"] {

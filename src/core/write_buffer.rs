@@ -59,11 +59,7 @@ pub struct UpstreamCounters {
 impl SharedBuffer {
     /// Shares a buffer.
     pub fn new(buffer: WriteBuffer) -> Self {
-        Self {
-            buffer: Mutex::new(buffer),
-            space: Condvar::new(),
-            counters: UpstreamCounters::default(),
-        }
+        Self { buffer: Mutex::new(buffer), space: Condvar::new(), counters: UpstreamCounters::default() }
     }
 
     /// Locks the buffer. Nothing that can panic runs under the lock, so poison is ignored.
@@ -176,11 +172,7 @@ impl WriteBuffer {
         }
         let index = self.slots.len() as DataIdIndex;
         self.index.insert(data_id.clone(), index);
-        self.slots.push(Slot {
-            data_id,
-            alias: None,
-            run: PointsBuf::default(),
-        });
+        self.slots.push(Slot { data_id, alias: None, run: PointsBuf::default() });
         Ok(index)
     }
 
@@ -308,12 +300,7 @@ impl WriteBuffer {
             groups.push(DataPointGroup { data_id, points });
         }
         self.woken = self.exceeds_size();
-        Some(TakenChunk {
-            groups,
-            unaliased,
-            points: sealed.points,
-            bytes: sealed.bytes,
-        })
+        Some(TakenChunk { groups, unaliased, points: sealed.points, bytes: sealed.bytes })
     }
 
     /// Learns aliases; the first one of a data id stays (docs/protocol/behaviour.md §5.2).
@@ -337,18 +324,10 @@ impl WriteBuffer {
     }
 
     fn seal(&mut self) {
-        let runs: Vec<_> = self
-            .active
-            .drain(..)
-            .map(|id| (id, self.slots[id as usize].run.take()))
-            .collect();
+        let runs: Vec<_> = self.active.drain(..).map(|id| (id, self.slots[id as usize].run.take())).collect();
         self.sealed_bytes += self.open_bytes;
         self.sealed_payload += self.open_payload;
-        self.sealed.push_back(Sealed {
-            runs,
-            points: self.open_points,
-            bytes: self.open_bytes,
-        });
+        self.sealed.push_back(Sealed { runs, points: self.open_points, bytes: self.open_bytes });
         self.open_bytes = 0;
         self.open_payload = 0;
         self.open_points = 0;
@@ -432,9 +411,6 @@ mod tests {
         buffer.close(Status::Closed);
         assert_eq!(buffer.push(a, 1, b"x"), Err(Status::Closed));
         assert_eq!(buffer.take().unwrap().points, 1);
-        assert_eq!(
-            WriteBuffer::new(10, None).push(0, 1, b""),
-            Err(Status::InvalidArgument)
-        );
+        assert_eq!(WriteBuffer::new(10, None).push(0, 1, b""), Err(Status::InvalidArgument));
     }
 }

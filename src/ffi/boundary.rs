@@ -47,10 +47,7 @@ pub(super) unsafe fn control(
 ) -> iscp_status_t {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
         .unwrap_or_else(|panic| Err(panicked(&*panic)));
-    let status = outcome
-        .as_ref()
-        .err()
-        .map_or(super::status::ISCP_OK, |error| error.status().number());
+    let status = outcome.as_ref().err().map_or(super::status::ISCP_OK, |error| error.status().number());
     if !out_error.is_null() {
         let detail = outcome.err().map_or(std::ptr::null_mut(), error::new);
         // SAFETY: the caller's promise.
@@ -65,10 +62,7 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::new(
-        Status::Panic,
-        format!("a panic was caught at the boundary: {text}"),
-    )
+    Error::new(Status::Panic, format!("a panic was caught at the boundary: {text}"))
 }
 
 #[cfg(test)]
@@ -84,9 +78,7 @@ mod tests {
         assert_eq!(status, Status::Panic.number());
         // SAFETY: an error object the boundary made.
         unsafe {
-            let message = std::ffi::CStr::from_ptr(iscp_error_message(detail))
-                .to_str()
-                .unwrap();
+            let message = std::ffi::CStr::from_ptr(iscp_error_message(detail)).to_str().unwrap();
             assert!(message.contains("on purpose"), "{message}");
             iscp_error_free(detail);
         }

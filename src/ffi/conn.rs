@@ -65,10 +65,7 @@ pub type iscp_connect_cb =
 
 fn new(connection: Connection) -> *mut iscp_conn_t {
     let protocol_version = c_text(connection.protocol_version());
-    handle::new(Object {
-        connection,
-        protocol_version,
-    })
+    handle::new(Object { connection, protocol_version })
 }
 
 /// Copies options for one attempt.
@@ -292,17 +289,10 @@ unsafe fn base_time(
     base_time_ns: i64,
 ) -> Result<BaseTime> {
     // SAFETY: the caller's promise.
-    let (session_id, name) = unsafe {
-        (
-            convert::text(session_id, "session_id")?,
-            convert::text(name, "name")?,
-        )
-    };
+    let (session_id, name) =
+        unsafe { (convert::text(session_id, "session_id")?, convert::text(name, "name")?) };
     let elapsed_time_ns = u64::try_from(elapsed_time_ns).map_err(|_| {
-        Error::new(
-            Status::InvalidArgument,
-            format!("elapsed_time_ns: {elapsed_time_ns} is negative"),
-        )
+        Error::new(Status::InvalidArgument, format!("elapsed_time_ns: {elapsed_time_ns} is negative"))
     })?;
     Ok(BaseTime {
         session_id: session_id.to_owned(),
@@ -417,9 +407,7 @@ mod tests {
         unsafe {
             let status = iscp_connect_wait(options, 1000, &raw mut conn, &raw mut error);
             assert_eq!((status, conn.is_null()), (Status::InvalidOption.number(), true));
-            let message = std::ffi::CStr::from_ptr(iscp_error_message(error))
-                .to_str()
-                .unwrap();
+            let message = std::ffi::CStr::from_ptr(iscp_error_message(error)).to_str().unwrap();
             assert!(message.contains("url"), "{message}");
             iscp_error_free(error);
             crate::ffi::conn_options::iscp_conn_options_free(options);

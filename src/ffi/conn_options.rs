@@ -26,12 +26,7 @@ pub struct iscp_conn_options_t {
     _opaque: [u8; 0],
 }
 
-handle!(
-    iscp_conn_options_t,
-    b"iscp.cop",
-    "connection options object",
-    Collected<ConnectOptions>
-);
+handle!(iscp_conn_options_t, b"iscp.cop", "connection options object", Collected<ConnectOptions>);
 
 type ClosedHandler = Arc<dyn Fn(Option<Error>) + Send + Sync>;
 
@@ -49,10 +44,8 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "url",
         range: "ws://host:port/path",
         set: |options, value| {
-            parse_url(value).map_err(|error| Refusal {
-                status: error.status(),
-                why: error.message().to_owned(),
-            })?;
+            parse_url(value)
+                .map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
             value.clone_into(&mut options.url);
             Ok(())
         },

@@ -135,11 +135,7 @@ pub(super) struct Callback<F> {
 impl<F> Callback<F> {
     /// Shared by the options that hold it and every stream opened with them; released with the last.
     pub(super) fn new(function: F, user_data: *mut c_void, release: iscp_release_cb) -> Arc<Self> {
-        Arc::new(Self {
-            function,
-            user_data: UserData(user_data),
-            release,
-        })
+        Arc::new(Self { function, user_data: UserData(user_data), release })
     }
 }
 

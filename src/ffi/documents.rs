@@ -92,15 +92,8 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions {
-        url,
-        config,
-        token,
-        connect_timeout,
-        close_timeout,
-        max_message_size,
-        on_closed: _,
-    } = settings;
+    let ConnectOptions { url, config, token, connect_timeout, close_timeout, max_message_size, on_closed: _ } =
+        settings;
     let token = match token {
         TokenSource::Static(token) => token,
         _ => "",
@@ -133,11 +126,8 @@ fn documented_functions(source: &str) -> Vec<(&str, String)> {
                 .map_while(|line| line.strip_prefix("///"))
                 .collect();
             documentation.reverse();
-            let paragraph: Vec<_> = documentation
-                .iter()
-                .map(|line| line.trim())
-                .take_while(|line| !line.is_empty())
-                .collect();
+            let paragraph: Vec<_> =
+                documentation.iter().map(|line| line.trim()).take_while(|line| !line.is_empty()).collect();
             Some((after.split('(').next()?, paragraph.join(" ")))
         })
         .collect()
@@ -149,9 +139,7 @@ fn setter<'a>(functions: &'a [(&str, String)], prefix: &str, key: &str) -> &'a (
         .iter()
         .find(|(name, _)| {
             let verb_and_key = name.strip_prefix(prefix).unwrap_or_default();
-            ["set_", "add_"]
-                .iter()
-                .any(|verb| verb_and_key.strip_prefix(verb) == Some(key))
+            ["set_", "add_"].iter().any(|verb| verb_and_key.strip_prefix(verb) == Some(key))
         })
         .unwrap_or_else(|| panic!("no function for {prefix}…{key}"))
 }
@@ -168,11 +156,7 @@ fn split_default(text: &str) -> (String, Option<String>) {
 
 /// The value that a documented default stands for, as text for the setter by key.
 fn default_value(documented: &str) -> &str {
-    let word = documented
-        .split(',')
-        .next()
-        .unwrap_or(documented)
-        .trim_matches('`');
+    let word = documented.split(',').next().unwrap_or(documented).trim_matches('`');
     match word {
         "none" | "empty" => "",
         "ISCP_QOS_UNRELIABLE" => "unreliable",
@@ -210,10 +194,7 @@ fn reference() -> String {
         writeln!(text, "\nWhat no text can hold has a function only:\n").unwrap();
         for (function, about) in &functions {
             let name = function.strip_prefix(prefix).unwrap_or(function);
-            let keyed = kind
-                .table
-                .iter()
-                .any(|(key, _)| setter(&functions, prefix, key).0 == *function);
+            let keyed = kind.table.iter().any(|(key, _)| setter(&functions, prefix, key).0 == *function);
             if !keyed && !["new", "free", "set"].contains(&name) {
                 writeln!(text, "- `{function}`: {about}").unwrap();
             }
@@ -253,10 +234,7 @@ fn documented_defaults_are_the_defaults() {
                     assert_eq!(changed, fresh, "{setter}: the default is not {value:?}");
                 }
                 // No default, or a list that begins empty.
-                None => assert!(
-                    ["url", "data_id", "filter"].contains(key),
-                    "{setter}: no `Default: …`"
-                ),
+                None => assert!(["url", "data_id", "filter"].contains(key), "{setter}: no `Default: …`"),
             }
         }
     }
@@ -300,9 +278,7 @@ fn table_rows(text: &str, first: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
 #[test]
 fn the_guide_explains_every_status() {
     let text = fs::read_to_string(document("errors.md")).unwrap();
-    let rows = table_rows(&text, |cell| {
-        cell == "`ISCP_OK`" || cell.starts_with("`ISCP_ERR_")
-    });
+    let rows = table_rows(&text, |cell| cell == "`ISCP_OK`" || cell.starts_with("`ISCP_ERR_"));
     let explained: Vec<_> = rows
         .iter()
         .map(|cells| {
@@ -321,10 +297,7 @@ fn the_guide_explains_every_status() {
             (name.to_str().unwrap(), number, text)
         })
         .collect();
-    assert_eq!(
-        explained, known,
-        "docs/errors.md (left) and src/ffi/status.rs (right)"
-    );
+    assert_eq!(explained, known, "docs/errors.md (left) and src/ffi/status.rs (right)");
 }
 
 #[test]

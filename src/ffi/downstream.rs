@@ -27,16 +27,10 @@ pub struct iscp_downstream_t {
     _opaque: [u8; 0],
 }
 
-handle!(
-    iscp_downstream_t,
-    b"iscp.dow",
-    "downstream",
-    Downstream,
-    |downstream| {
-        // Was closed already, or begins to close: that ends whoever waits for chunks or metadata.
-        let _ = downstream.close(Completion::ignore());
-    }
-);
+handle!(iscp_downstream_t, b"iscp.dow", "downstream", Downstream, |downstream| {
+    // Was closed already, or begins to close: that ends whoever waits for chunks or metadata.
+    let _ = downstream.close(Completion::ignore());
+});
 
 /// A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
 #[allow(non_camel_case_types)]
@@ -92,9 +86,7 @@ pub type iscp_metadata_cb =
 /// `options` is a handle of this library.
 unsafe fn prepare(options: *const iscp_downstream_options_t) -> Result<DownstreamOptions> {
     // SAFETY: the caller's promise.
-    Ok(unsafe { convert::object(options, "options")? }
-        .lock()
-        .to_options())
+    Ok(unsafe { convert::object(options, "options")? }.lock().to_options())
 }
 
 /// Opens a downstream.

@@ -24,12 +24,7 @@ pub struct iscp_downstream_options_t {
     _opaque: [u8; 0],
 }
 
-handle!(
-    iscp_downstream_options_t,
-    b"iscp.dop",
-    "downstream options object",
-    Collected<DownstreamSettings>
-);
+handle!(iscp_downstream_options_t, b"iscp.dop", "downstream options object", Collected<DownstreamSettings>);
 
 type ClosedFunction = unsafe extern "C" fn(*const iscp_error_t, *mut c_void);
 
@@ -42,14 +37,8 @@ pub(super) struct DownstreamSettings {
 
 impl Default for DownstreamSettings {
     fn default() -> Self {
-        let DownstreamOptions {
-            config, buffer_limit, ..
-        } = DownstreamOptions::default();
-        Self {
-            config,
-            buffer_limit,
-            on_closed: None,
-        }
+        let DownstreamOptions { config, buffer_limit, .. } = DownstreamOptions::default();
+        Self { config, buffer_limit, on_closed: None }
     }
 }
 
@@ -80,10 +69,7 @@ fn add_filter(filters: &mut Vec<DownstreamFilter>, node: &str, filter: &str) -> 
     let filter = data_filter(filter)?;
     match filters.iter_mut().find(|known| known.source_node_id == node) {
         Some(known) => known.data_filters.push(filter),
-        None => filters.push(DownstreamFilter {
-            source_node_id: node,
-            data_filters: vec![filter],
-        }),
+        None => filters.push(DownstreamFilter { source_node_id: node, data_filters: vec![filter] }),
     }
     Ok(())
 }

@@ -30,11 +30,7 @@ handle!(iscp_error_t, b"iscp.err", "error", Detail);
 pub(super) fn new(error: Error) -> *mut iscp_error_t {
     let message = c_text(error.message());
     let result_string = c_text(error.result_string().unwrap_or_default());
-    handle::new(Detail {
-        error,
-        message,
-        result_string,
-    })
+    handle::new(Detail { error, message, result_string })
 }
 
 /// An error object for the duration of a callback; NULL for success.

@@ -91,29 +91,18 @@ impl<O> Pool<O> {
 
     fn take(&self) -> Option<*mut Shell<O>> {
         let mut shells = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shells.len() > QUARANTINE {
-            shells.pop_front().map(|shell| shell.0)
-        } else {
-            None
-        }
+        if shells.len() > QUARANTINE { shells.pop_front().map(|shell| shell.0) } else { None }
     }
 
     fn put(&self, shell: *mut Shell<O>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(ShellPtr(shell));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(ShellPtr(shell));
     }
 }
 
 /// Makes a handle with one owner.
 pub(super) fn new<T: Handle>(object: T::Object) -> *mut T {
     // In a forked child another thread of the parent may have held the pool's lock for ever.
-    let reused = if fork::generation() == 0 {
-        T::pool().take()
-    } else {
-        None
-    };
+    let reused = if fork::generation() == 0 { T::pool().take() } else { None };
     let shell = reused.unwrap_or_else(|| {
         Box::into_raw(Box::new(Shell {
             magic: T::MAGIC,
@@ -147,11 +136,7 @@ unsafe fn shell<T: Handle>(handle: *const T) -> Result<*mut Shell<T::Object>, St
     }
     // SAFETY: shells are never freed and all begin with the magic word, whatever their type.
     let magic = unsafe { ptr::read_volatile(ptr::addr_of!((*shell).magic)) };
-    if magic == T::MAGIC {
-        Ok(shell)
-    } else {
-        Err(Status::BadHandle)
-    }
+    if magic == T::MAGIC { Ok(shell) } else { Err(Status::BadHandle) }
 }
 
 /// Changes the reference word unless there is no owner or the object belongs to another process.
@@ -164,10 +149,7 @@ fn change<O>(shell: &Shell<O>, change: impl Fn(u64) -> u64) -> Result<u64, Statu
         if shell.generation.load(Relaxed) != fork::generation() {
             return Err(Status::Forked);
         }
-        match shell
-            .refs
-            .compare_exchange_weak(refs, change(refs), AcqRel, Relaxed)
-        {
+        match shell.refs.compare_exchange_weak(refs, change(refs), AcqRel, Relaxed) {
             Ok(before) => return Ok(change(before)),
             Err(now) => refs = now,
         }
@@ -235,11 +217,7 @@ pub(super) unsafe fn free<T: Handle>(handle: *const T) {
     };
     // The last owner becomes a call, so that the object is still there when it is told.
     let left = |refs| {
-        if refs < 2 * OWNER {
-            refs - OWNER + 1
-        } else {
-            refs - OWNER
-        }
+        if refs < 2 * OWNER { refs - OWNER + 1 } else { refs - OWNER }
     };
     // SAFETY: the shell is never freed.
     if change(unsafe { &*shell }, left).is_ok_and(|refs| refs < OWNER) {

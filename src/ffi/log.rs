@@ -141,12 +141,7 @@ pub(super) fn follow_environment() {
         let level = Level::from_str(&value).map_or(ISCP_LOG_WARN, |level| number(&level));
         let started = start(level, |message| {
             let name = ["OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"][message.level as usize];
-            let _ = writeln!(
-                std::io::stderr(),
-                "{name:<5} {}: {}",
-                message.target,
-                message.text
-            );
+            let _ = writeln!(std::io::stderr(), "{name:<5} {}: {}", message.target, message.text);
         });
         if let Err(error) = started {
             let _ = writeln!(std::io::stderr(), "ISCP_LOG: {error}");
@@ -193,11 +188,7 @@ fn run(messages: &Receiver<Message>, write: &impl Fn(Message)) {
         let lost = LOST.swap(0, Relaxed);
         if lost > 0 {
             let text = format!("{lost} log messages were lost: the log callback is too slow");
-            write(Message {
-                level: ISCP_LOG_WARN,
-                target: "iscp::log",
-                text,
-            });
+            write(Message { level: ISCP_LOG_WARN, target: "iscp::log", text });
         }
     }
 }
@@ -226,11 +217,7 @@ impl Subscriber for Forward {
         let mut text = Text(String::new());
         event.record(&mut text);
         let metadata = event.metadata();
-        let message = Message {
-            level: number(metadata.level()),
-            target: metadata.target(),
-            text: text.0,
-        };
+        let message = Message { level: number(metadata.level()), target: metadata.target(), text: text.0 };
         let sink = SINK.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sink) = &*sink
             && let Err(TrySendError::Full(_)) = sink.queue.try_send(message)

@@ -65,10 +65,7 @@ handle!(iscp_metadata_t, b"iscp.met", "metadata", Object);
 /// A metadata object with one owner.
 pub(super) fn new(received: ReceivedMetadata) -> *mut iscp_metadata_t {
     let source_node_id = c_text(&received.source_node_id);
-    let base = Object {
-        source_node_id,
-        ..Object::default()
-    };
+    let base = Object { source_node_id, ..Object::default() };
     handle::new(match received.metadata {
         Metadata::BaseTime(time) => Object {
             kind: ISCP_METADATA_BASE_TIME,
@@ -79,72 +76,48 @@ pub(super) fn new(received: ReceivedMetadata) -> *mut iscp_metadata_t {
             base_time_ns: time.base_time_ns,
             ..base
         },
-        Metadata::UpstreamOpen {
-            stream_id,
-            session_id,
-            qos,
-        } => Object {
+        Metadata::UpstreamOpen { stream_id, session_id, qos } => Object {
             kind: ISCP_METADATA_UPSTREAM_OPEN,
             stream_id,
             session_id: c_text(&session_id),
             qos: qos.number(),
             ..base
         },
-        Metadata::UpstreamAbnormalClose {
-            stream_id,
-            session_id,
-        } => Object {
+        Metadata::UpstreamAbnormalClose { stream_id, session_id } => Object {
             kind: ISCP_METADATA_UPSTREAM_ABNORMAL_CLOSE,
             stream_id,
             session_id: c_text(&session_id),
             ..base
         },
-        Metadata::UpstreamResume {
-            stream_id,
-            session_id,
-            qos,
-        } => Object {
+        Metadata::UpstreamResume { stream_id, session_id, qos } => Object {
             kind: ISCP_METADATA_UPSTREAM_RESUME,
             stream_id,
             session_id: c_text(&session_id),
             qos: qos.number(),
             ..base
         },
-        Metadata::UpstreamNormalClose {
-            stream_id,
-            session_id,
-            total_data_points,
-            final_sequence_number,
-        } => Object {
-            kind: ISCP_METADATA_UPSTREAM_NORMAL_CLOSE,
-            stream_id,
-            session_id: c_text(&session_id),
-            total_points: total_data_points,
-            final_sequence_number,
-            ..base
-        },
-        Metadata::DownstreamOpen { stream_id, qos, .. } => Object {
-            kind: ISCP_METADATA_DOWNSTREAM_OPEN,
-            stream_id,
-            qos: qos.number(),
-            ..base
-        },
-        Metadata::DownstreamAbnormalClose { stream_id } => Object {
-            kind: ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE,
-            stream_id,
-            ..base
-        },
-        Metadata::DownstreamResume { stream_id, qos, .. } => Object {
-            kind: ISCP_METADATA_DOWNSTREAM_RESUME,
-            stream_id,
-            qos: qos.number(),
-            ..base
-        },
-        Metadata::DownstreamNormalClose { stream_id } => Object {
-            kind: ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE,
-            stream_id,
-            ..base
-        },
+        Metadata::UpstreamNormalClose { stream_id, session_id, total_data_points, final_sequence_number } => {
+            Object {
+                kind: ISCP_METADATA_UPSTREAM_NORMAL_CLOSE,
+                stream_id,
+                session_id: c_text(&session_id),
+                total_points: total_data_points,
+                final_sequence_number,
+                ..base
+            }
+        }
+        Metadata::DownstreamOpen { stream_id, qos, .. } => {
+            Object { kind: ISCP_METADATA_DOWNSTREAM_OPEN, stream_id, qos: qos.number(), ..base }
+        }
+        Metadata::DownstreamAbnormalClose { stream_id } => {
+            Object { kind: ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE, stream_id, ..base }
+        }
+        Metadata::DownstreamResume { stream_id, qos, .. } => {
+            Object { kind: ISCP_METADATA_DOWNSTREAM_RESUME, stream_id, qos: qos.number(), ..base }
+        }
+        Metadata::DownstreamNormalClose { stream_id } => {
+            Object { kind: ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE, stream_id, ..base }
+        }
     })
 }
 

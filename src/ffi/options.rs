@@ -38,10 +38,7 @@ impl Refusal {
 
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
-        Self {
-            status: Status::InvalidOption,
-            why,
-        }
+        Self { status: Status::InvalidOption, why }
     }
 }
 
@@ -221,10 +218,7 @@ pub(super) fn data_filter(value: &str) -> Result<DataFilter, Refusal> {
     for part in [name, kind] {
         check_pattern(part)?;
     }
-    Ok(DataFilter {
-        name: name.to_owned(),
-        kind: kind.to_owned(),
-    })
+    Ok(DataFilter { name: name.to_owned(), kind: kind.to_owned() })
 }
 
 fn type_and_name(value: &str) -> Result<(&str, &str), Refusal> {
@@ -256,13 +250,7 @@ mod tests {
     #[test]
     fn texts_of_data_ids_and_filters_are_checked() {
         assert_eq!(data_id("string:a/b"), Ok(DataId::new("a/b", "string")));
-        assert_eq!(
-            data_filter("#:a/+"),
-            Ok(DataFilter {
-                name: "a/+".to_owned(),
-                kind: "#".to_owned()
-            })
-        );
+        assert_eq!(data_filter("#:a/+"), Ok(DataFilter { name: "a/+".to_owned(), kind: "#".to_owned() }));
         for wrong in ["", "name", "a:b:c", "string:", "string:a/#"] {
             assert!(data_id(wrong).is_err(), "{wrong}");
         }

@@ -89,72 +89,20 @@ const TABLE: &[(iscp_status_t, &CStr, &CStr)] = &[
         c"ISCP_ERR_INVALID_ARGUMENT",
         c"an argument has a value the function does not take",
     ),
-    (
-        ISCP_ERR_NULL_ARGUMENT,
-        c"ISCP_ERR_NULL_ARGUMENT",
-        c"a pointer that must not be NULL is NULL",
-    ),
-    (
-        ISCP_ERR_BAD_HANDLE,
-        c"ISCP_ERR_BAD_HANDLE",
-        c"not a live handle of the type the function takes",
-    ),
-    (
-        ISCP_ERR_INVALID_UTF8,
-        c"ISCP_ERR_INVALID_UTF8",
-        c"a text is not valid UTF-8",
-    ),
-    (
-        ISCP_ERR_UNKNOWN_OPTION,
-        c"ISCP_ERR_UNKNOWN_OPTION",
-        c"there is no option of this name",
-    ),
-    (
-        ISCP_ERR_INVALID_OPTION,
-        c"ISCP_ERR_INVALID_OPTION",
-        c"an option's value cannot be used",
-    ),
-    (
-        ISCP_ERR_TOO_LARGE,
-        c"ISCP_ERR_TOO_LARGE",
-        c"a value exceeds a limit of the library",
-    ),
-    (
-        ISCP_ERR_IN_CALLBACK,
-        c"ISCP_ERR_IN_CALLBACK",
-        c"a blocking function was called inside a callback",
-    ),
-    (
-        ISCP_ERR_FORKED,
-        c"ISCP_ERR_FORKED",
-        c"the handle belongs to the parent process",
-    ),
-    (
-        ISCP_ERR_UNSUPPORTED,
-        c"ISCP_ERR_UNSUPPORTED",
-        c"the library was built without this feature",
-    ),
-    (
-        ISCP_ERR_WOULD_BLOCK,
-        c"ISCP_ERR_WOULD_BLOCK",
-        c"the operation would have to wait",
-    ),
+    (ISCP_ERR_NULL_ARGUMENT, c"ISCP_ERR_NULL_ARGUMENT", c"a pointer that must not be NULL is NULL"),
+    (ISCP_ERR_BAD_HANDLE, c"ISCP_ERR_BAD_HANDLE", c"not a live handle of the type the function takes"),
+    (ISCP_ERR_INVALID_UTF8, c"ISCP_ERR_INVALID_UTF8", c"a text is not valid UTF-8"),
+    (ISCP_ERR_UNKNOWN_OPTION, c"ISCP_ERR_UNKNOWN_OPTION", c"there is no option of this name"),
+    (ISCP_ERR_INVALID_OPTION, c"ISCP_ERR_INVALID_OPTION", c"an option's value cannot be used"),
+    (ISCP_ERR_TOO_LARGE, c"ISCP_ERR_TOO_LARGE", c"a value exceeds a limit of the library"),
+    (ISCP_ERR_IN_CALLBACK, c"ISCP_ERR_IN_CALLBACK", c"a blocking function was called inside a callback"),
+    (ISCP_ERR_FORKED, c"ISCP_ERR_FORKED", c"the handle belongs to the parent process"),
+    (ISCP_ERR_UNSUPPORTED, c"ISCP_ERR_UNSUPPORTED", c"the library was built without this feature"),
+    (ISCP_ERR_WOULD_BLOCK, c"ISCP_ERR_WOULD_BLOCK", c"the operation would have to wait"),
     (ISCP_ERR_TIMEOUT, c"ISCP_ERR_TIMEOUT", c"the time-out passed"),
-    (
-        ISCP_ERR_CLOSED,
-        c"ISCP_ERR_CLOSED",
-        c"the connection or stream is closed",
-    ),
-    (
-        ISCP_ERR_CANCELLED,
-        c"ISCP_ERR_CANCELLED",
-        c"the operation was cancelled",
-    ),
-    (
-        ISCP_ERR_OVERFLOW,
-        c"ISCP_ERR_OVERFLOW",
-        c"a buffer reached its limit",
-    ),
+    (ISCP_ERR_CLOSED, c"ISCP_ERR_CLOSED", c"the connection or stream is closed"),
+    (ISCP_ERR_CANCELLED, c"ISCP_ERR_CANCELLED", c"the operation was cancelled"),
+    (ISCP_ERR_OVERFLOW, c"ISCP_ERR_OVERFLOW", c"a buffer reached its limit"),
     (
         ISCP_ERR_INVALID_STATE,
         c"ISCP_ERR_INVALID_STATE",
@@ -165,26 +113,10 @@ const TABLE: &[(iscp_status_t, &CStr, &CStr)] = &[
         c"ISCP_ERR_SEQUENCE_EXHAUSTED",
         c"the sequence numbers of the stream are used up",
     ),
-    (
-        ISCP_ERR_RESOLVE,
-        c"ISCP_ERR_RESOLVE",
-        c"the host name was not found",
-    ),
-    (
-        ISCP_ERR_CONNECT_FAILED,
-        c"ISCP_ERR_CONNECT_FAILED",
-        c"no connection to the server could be made",
-    ),
-    (
-        ISCP_ERR_HANDSHAKE,
-        c"ISCP_ERR_HANDSHAKE",
-        c"the server refused the transport's handshake",
-    ),
-    (
-        ISCP_ERR_CONNECTION_LOST,
-        c"ISCP_ERR_CONNECTION_LOST",
-        c"the connection was lost",
-    ),
+    (ISCP_ERR_RESOLVE, c"ISCP_ERR_RESOLVE", c"the host name was not found"),
+    (ISCP_ERR_CONNECT_FAILED, c"ISCP_ERR_CONNECT_FAILED", c"no connection to the server could be made"),
+    (ISCP_ERR_HANDSHAKE, c"ISCP_ERR_HANDSHAKE", c"the server refused the transport's handshake"),
+    (ISCP_ERR_CONNECTION_LOST, c"ISCP_ERR_CONNECTION_LOST", c"the connection was lost"),
     (
         ISCP_ERR_KEEP_ALIVE_TIMEOUT,
         c"ISCP_ERR_KEEP_ALIVE_TIMEOUT",
@@ -205,41 +137,13 @@ const TABLE: &[(iscp_status_t, &CStr, &CStr)] = &[
         c"ISCP_ERR_INCOMPATIBLE_VERSION",
         c"the peers have no protocol version in common",
     ),
-    (
-        ISCP_ERR_REFUSED,
-        c"ISCP_ERR_REFUSED",
-        c"the server refused the request",
-    ),
-    (
-        ISCP_ERR_UNAUTHORIZED,
-        c"ISCP_ERR_UNAUTHORIZED",
-        c"the server refused the credentials",
-    ),
-    (
-        ISCP_ERR_DISCONNECTED,
-        c"ISCP_ERR_DISCONNECTED",
-        c"the server ended the connection",
-    ),
-    (
-        ISCP_ERR_TOKEN_FAILED,
-        c"ISCP_ERR_TOKEN_FAILED",
-        c"the token source failed",
-    ),
-    (
-        ISCP_ERR_INTERNAL,
-        c"ISCP_ERR_INTERNAL",
-        c"a defect of the library",
-    ),
-    (
-        ISCP_ERR_PANIC,
-        c"ISCP_ERR_PANIC",
-        c"a panic was caught inside the library",
-    ),
-    (
-        ISCP_ERR_RESOURCE,
-        c"ISCP_ERR_RESOURCE",
-        c"the system refused a resource",
-    ),
+    (ISCP_ERR_REFUSED, c"ISCP_ERR_REFUSED", c"the server refused the request"),
+    (ISCP_ERR_UNAUTHORIZED, c"ISCP_ERR_UNAUTHORIZED", c"the server refused the credentials"),
+    (ISCP_ERR_DISCONNECTED, c"ISCP_ERR_DISCONNECTED", c"the server ended the connection"),
+    (ISCP_ERR_TOKEN_FAILED, c"ISCP_ERR_TOKEN_FAILED", c"the token source failed"),
+    (ISCP_ERR_INTERNAL, c"ISCP_ERR_INTERNAL", c"a defect of the library"),
+    (ISCP_ERR_PANIC, c"ISCP_ERR_PANIC", c"a panic was caught inside the library"),
+    (ISCP_ERR_RESOURCE, c"ISCP_ERR_RESOURCE", c"the system refused a resource"),
 ];
 
 fn find(status: iscp_status_t) -> Option<&'static (iscp_status_t, &'static CStr, &'static CStr)> {
@@ -321,20 +225,14 @@ mod tests {
     fn the_table_says_what_the_errors_of_the_library_say() {
         assert_eq!(TABLE.len(), Status::ALL.len() + 1);
         for (status, (number, _, text)) in Status::ALL.iter().zip(&TABLE[1..]) {
-            assert_eq!(
-                (status.number(), status.text()),
-                (*number, text.to_str().unwrap())
-            );
+            assert_eq!((status.number(), status.text()), (*number, text.to_str().unwrap()));
         }
     }
 
     #[test]
     fn every_result_code_has_the_name_of_the_schema() {
         for code in ResultCode::ALL {
-            assert_eq!(
-                result_code_name(*code).map(|name| name.to_str().unwrap()),
-                code.name()
-            );
+            assert_eq!(result_code_name(*code).map(|name| name.to_str().unwrap()), code.name());
         }
         // SAFETY: a static text.
         let unknown = unsafe { CStr::from_ptr(iscp_result_code_name(12_345)) };

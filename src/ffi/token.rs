@@ -20,12 +20,7 @@ pub struct iscp_token_request_t {
     _opaque: [u8; 0],
 }
 
-handle!(
-    iscp_token_request_t,
-    b"iscp.tok",
-    "token request",
-    Mutex<Option<TokenRequest>>
-);
+handle!(iscp_token_request_t, b"iscp.tok", "token request", Mutex<Option<TokenRequest>>);
 
 /// Asked for an access token before every attempt to connect.
 ///

@@ -32,9 +32,7 @@ pub struct iscp_uuid_t {
 
 impl From<Uuid> for iscp_uuid_t {
     fn from(uuid: Uuid) -> Self {
-        Self {
-            bytes: *uuid.as_bytes(),
-        }
+        Self { bytes: *uuid.as_bytes() }
     }
 }
 

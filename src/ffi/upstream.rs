@@ -88,9 +88,7 @@ unsafe fn prepare(options: *const iscp_upstream_options_t) -> Result<UpstreamOpt
         return Ok(UpstreamOptions::default());
     }
     // SAFETY: the caller's promise.
-    Ok(unsafe { convert::object(options, "options")? }
-        .lock()
-        .to_options())
+    Ok(unsafe { convert::object(options, "options")? }.lock().to_options())
 }
 
 /// Opens an upstream.
@@ -270,10 +268,7 @@ pub unsafe extern "C" fn iscp_upstream_write_points(
                 // SAFETY: the caller passes as many points as it says, and their bytes.
                 let (elapsed, payload) = unsafe {
                     let point = &*points.add(at);
-                    (
-                        point.elapsed_time_ns,
-                        convert::bytes(point.payload, point.payload_len)?,
-                    )
+                    (point.elapsed_time_ns, convert::bytes(point.payload, point.payload_len)?)
                 };
                 upstream.write(data_id, elapsed, payload)?;
                 *written += 1;
@@ -296,10 +291,7 @@ fn flush_level(level: iscp_flush_level_t) -> Result<FlushLevel> {
     match level {
         ISCP_FLUSH_SENT => Ok(FlushLevel::Sent),
         ISCP_FLUSH_ACKNOWLEDGED => Ok(FlushLevel::Acknowledged),
-        _ => Err(Error::new(
-            Status::InvalidArgument,
-            format!("level: {level} is no flush level"),
-        )),
+        _ => Err(Error::new(Status::InvalidArgument, format!("level: {level} is no flush level"))),
     }
 }
 

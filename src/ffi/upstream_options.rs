@@ -34,12 +34,7 @@ pub struct iscp_upstream_options_t {
     _opaque: [u8; 0],
 }
 
-handle!(
-    iscp_upstream_options_t,
-    b"iscp.uop",
-    "upstream options object",
-    Collected<UpstreamSettings>
-);
+handle!(iscp_upstream_options_t, b"iscp.uop", "upstream options object", Collected<UpstreamSettings>);
 
 /// Told what the server said about a chunk.
 ///
@@ -117,10 +112,7 @@ impl UpstreamSettings {
             } else {
                 FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT))
             },
-            on_ack: self
-                .on_ack
-                .clone()
-                .map(|callback| Box::new(move |ack| report_ack(&callback, &ack)) as _),
+            on_ack: self.on_ack.clone().map(|callback| Box::new(move |ack| report_ack(&callback, &ack)) as _),
             on_closed: self
                 .on_closed
                 .clone()
@@ -146,12 +138,7 @@ fn report_ack(callback: &Callback<AckFunction>, ack: &ChunkOutcome) {
     let text = c_text(&ack.result_string);
     // SAFETY: the application promised a function of this type.
     unsafe {
-        (callback.function)(
-            ack.sequence_number,
-            ack.result_code.0,
-            text.as_ptr(),
-            callback.user_data.0,
-        );
+        (callback.function)(ack.sequence_number, ack.result_code.0, text.as_ptr(), callback.user_data.0);
     }
 }
 

@@ -63,11 +63,7 @@ impl Points {
             count += 1;
             payload_bytes += span.len;
         }
-        Ok(Self {
-            bytes,
-            count,
-            payload_bytes,
-        })
+        Ok(Self { bytes, count, payload_bytes })
     }
 
     /// Number of points.
@@ -92,10 +88,7 @@ impl Points {
 
     /// The points in order, payloads as offsets into [`Points::as_bytes`].
     pub fn spans(&self) -> impl Iterator<Item = PointSpan> + '_ {
-        let mut rest = Cursor {
-            bytes: &self.bytes,
-            at: 0,
-        };
+        let mut rest = Cursor { bytes: &self.bytes, at: 0 };
         std::iter::from_fn(move || if rest.is_empty() { None } else { rest.point().ok() })
     }
 
@@ -233,10 +226,7 @@ impl Cursor<'_> {
 
     #[inline]
     fn byte(&mut self) -> Result<u8, &'static str> {
-        let byte = *self
-            .bytes
-            .get(self.at)
-            .ok_or("data point ends in the middle of a field")?;
+        let byte = *self.bytes.get(self.at).ok_or("data point ends in the middle of a field")?;
         self.at += 1;
         Ok(byte)
     }
@@ -278,11 +268,7 @@ impl Cursor<'_> {
         }
         let len = self.take_len(self.bytes.len())?;
         let end = self.at + len;
-        let mut span = PointSpan {
-            elapsed_time: 0,
-            offset: 0,
-            len: 0,
-        };
+        let mut span = PointSpan { elapsed_time: 0, offset: 0, len: 0 };
         while self.at < end {
             match self.varint()? {
                 key if key == u64::from(KEY_ELAPSED) => {
@@ -330,11 +316,7 @@ impl Cursor<'_> {
             3 => return Err("groups nested too deeply in a data point"),
             _ => return Err("invalid wire type in a data point"),
         }
-        if self.at > end {
-            Err("unknown field past the end of a data point")
-        } else {
-            Ok(())
-        }
+        if self.at > end { Err("unknown field past the end of a data point") } else { Ok(()) }
     }
 }
 
@@ -344,21 +326,12 @@ mod tests {
 
     #[test]
     fn points_survive_the_wire_form() {
-        let written = [
-            (0, &b""[..]),
-            (1, b"a"),
-            (-1, b"bc"),
-            (i64::MAX, &[7; 300]),
-            (i64::MIN, b""),
-        ];
+        let written = [(0, &b""[..]), (1, b"a"), (-1, b"bc"), (i64::MAX, &[7; 300]), (i64::MIN, b"")];
         let run: Points = written.into_iter().collect();
         let read = Points::from_wire(run.as_bytes().clone()).unwrap();
         assert_eq!(read.len(), written.len());
         assert_eq!(read.payload_bytes(), 303);
-        let points: Vec<_> = read
-            .iter()
-            .map(|point| (point.elapsed_time, point.payload))
-            .collect();
+        let points: Vec<_> = read.iter().map(|point| (point.elapsed_time, point.payload)).collect();
         for ((elapsed, payload), (written_elapsed, written_payload)) in points.iter().zip(written) {
             assert_eq!((*elapsed, &payload[..]), (written_elapsed, written_payload));
         }
@@ -397,10 +370,7 @@ mod tests {
             b"\x1a\x02\x19\x00",
             b"\x1a\x01\x23",
         ] {
-            assert!(
-                Points::from_wire(Bytes::copy_from_slice(damaged)).is_err(),
-                "{damaged:x?}"
-            );
+            assert!(Points::from_wire(Bytes::copy_from_slice(damaged)).is_err(), "{damaged:x?}");
         }
     }
 

@@ -19,10 +19,7 @@ pub struct DataId {
 impl DataId {
     /// Data id of a name and a type.
     pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            kind: kind.into(),
-        }
+        Self { name: name.into(), kind: kind.into() }
     }
 }
 

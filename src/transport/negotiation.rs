@@ -38,9 +38,7 @@ impl Negotiation {
                 return Err(NegotiationError("a negotiation key is empty".to_owned()));
             }
             if seen.iter().any(|other| *other == key) {
-                return Err(NegotiationError(format!(
-                    "negotiation key {key:?} is given twice"
-                )));
+                return Err(NegotiationError(format!("negotiation key {key:?} is given twice")));
             }
             match &*key {
                 "enc" if value.is_empty() => {}
@@ -79,11 +77,7 @@ mod tests {
             "clevel=0&comp=context-takeover&cwinbits=0&enc=proto&tgid=a&tid=b",
             "enc=proto&something=else",
         ] {
-            assert_eq!(
-                Negotiation::from_query(query),
-                Ok(Negotiation::default()),
-                "{query}"
-            );
+            assert_eq!(Negotiation::from_query(query), Ok(Negotiation::default()), "{query}");
         }
         let own = Negotiation::default();
         assert_eq!(Negotiation::from_query(&own.to_query()), Ok(own));

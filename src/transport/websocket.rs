@@ -44,11 +44,8 @@ pub async fn connect(
     max_message_size: usize,
 ) -> Result<WebSocket<TcpStream>, TransportError> {
     let host = url.host().unwrap_or_default();
-    let stream = dial(
-        host.trim_start_matches('[').trim_end_matches(']'),
-        url.port_u16().unwrap_or(80),
-    )
-    .await?;
+    let stream =
+        dial(host.trim_start_matches('[').trim_end_matches(']'), url.port_u16().unwrap_or(80)).await?;
     let authority = url.authority().map_or("", |authority| authority.as_str());
     let target = format!("ws://{authority}{}?{}", url.path(), negotiation.to_query());
     let request = target
@@ -85,9 +82,7 @@ async fn dial(host: &str, port: u16) -> Result<TcpStream, TransportError> {
         }
     }
     if failures.is_empty() {
-        return Err(TransportError::Resolve(format!(
-            "{host}: the name has no address"
-        )));
+        return Err(TransportError::Resolve(format!("{host}: the name has no address")));
     }
     Err(TransportError::Connect(failures.join("; ")))
 }
@@ -96,11 +91,7 @@ fn describe_handshake(url: &Uri, error: &WsError) -> String {
     match error {
         WsError::Http(response) => {
             let status = response.status();
-            let body = response
-                .body()
-                .as_deref()
-                .map(String::from_utf8_lossy)
-                .unwrap_or_default();
+            let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let detail = body.lines().next().unwrap_or_default();
             if detail.is_empty() {
                 format!("{url}: the server answered HTTP {status} instead of a WebSocket")
@@ -122,10 +113,7 @@ pub struct WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Wraps an established WebSocket.
     pub fn new(socket: WebSocketStream<Metered<S>>) -> Self {
-        Self {
-            socket,
-            closing: false,
-        }
+        Self { socket, closing: false }
     }
 }
 
@@ -159,9 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     }
 
     fn send(&mut self, message: Bytes) -> Result<(), TransportError> {
-        Pin::new(&mut self.socket)
-            .start_send(WsMessage::Binary(message))
-            .map_err(describe)
+        Pin::new(&mut self.socket).start_send(WsMessage::Binary(message)).map_err(describe)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
@@ -175,13 +161,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         if !self.closing {
             ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(describe)?;
-            let goodbye = CloseFrame {
-                code: CloseCode::Normal,
-                reason: "".into(),
-            };
-            Pin::new(&mut self.socket)
-                .start_send(WsMessage::Close(Some(goodbye)))
-                .map_err(describe)?;
+            let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+            Pin::new(&mut self.socket).start_send(WsMessage::Close(Some(goodbye))).map_err(describe)?;
             self.closing = true;
         }
         match ready!(Pin::new(&mut self.socket).poll_close(cx)) {

@@ -139,6 +139,19 @@ TEST(a_failed_attempt_calls_back_once) {
     broker_stop(&broker);
 }
 
+static void release_sets_an_option(void *options) {
+    (void)iscp_conn_options_set_node_id(options, "released", NULL);
+}
+
+TEST(release_may_use_the_options) {
+    struct async a = ASYNC_INIT;
+    iscp_conn_options_t *options = iscp_conn_options_new();
+    OK(iscp_conn_options_set_closed_callback(options, on_done, options, release_sets_an_option, &error));
+    OK(iscp_conn_options_set_closed_callback(options, on_done, &a, on_release, &error));
+    iscp_conn_options_free(options);
+    CHECK_EQ(event_count(&a.released), 1);
+}
+
 TEST(release_on_failure) {
     struct async a = ASYNC_INIT;
     int expected = 0;

@@ -149,17 +149,11 @@ impl Ledger {
     pub(crate) fn upstream_ended(&self, stream_id: Uuid, end: &UpstreamEnd, disturbed: bool, gave_up: bool) {
         let record = &self.upstreams[&stream_id];
         let (written, undelivered) = (record.written_points, end.undelivered_points);
-        let timed_out = end
-            .error
-            .as_ref()
-            .is_some_and(|error| error.status() == Status::Timeout);
+        let timed_out = end.error.as_ref().is_some_and(|error| error.status() == Status::Timeout);
         assert!(gave_up || disturbed || !timed_out, "{stream_id}: {:?}", end.error);
         if gave_up {
             // What is acknowledged after the stream stopped waiting counts twice.
-            assert!(
-                record.acked_points + undelivered >= written,
-                "{stream_id}: points vanished"
-            );
+            assert!(record.acked_points + undelivered >= written, "{stream_id}: points vanished");
         } else {
             assert_eq!(
                 record.acked_points + undelivered,
@@ -167,66 +161,34 @@ impl Ledger {
                 "{stream_id}: acknowledged and undelivered points against written ones"
             );
         }
-        assert!(
-            record.received_points + undelivered >= written,
-            "{stream_id}: points lost"
-        );
-        let missing: Vec<u32> = (1..=record.last_sent)
-            .filter(|number| !record.acked.contains(number))
-            .collect();
+        assert!(record.received_points + undelivered >= written, "{stream_id}: points lost");
+        let missing: Vec<u32> =
+            (1..=record.last_sent).filter(|number| !record.acked.contains(number)).collect();
         if !gave_up {
             assert_eq!(end.undelivered_chunks, missing, "{stream_id}: undelivered chunks");
         }
-        assert!(
-            end.undelivered_chunks.is_sorted(),
-            "{stream_id}: undelivered chunks out of order"
-        );
+        assert!(end.undelivered_chunks.is_sorted(), "{stream_id}: undelivered chunks out of order");
         if end.error.is_none() {
             assert_eq!(undelivered, 0, "{stream_id}: a clean end with undelivered points");
-            assert_eq!(
-                record.received_points, written,
-                "{stream_id}: a clean end without all points"
-            );
+            assert_eq!(record.received_points, written, "{stream_id}: a clean end without all points");
         }
-        assert!(
-            disturbed || gave_up || end.error.is_none(),
-            "{stream_id}: {:?}",
-            end.error
-        );
+        assert!(disturbed || gave_up || end.error.is_none(), "{stream_id}: {:?}", end.error);
     }
 
     /// A reader sees a chunk.
     pub(crate) fn read(&mut self, session: SessionId, stream_id: Uuid, chunk: &ReceivedChunk) {
         let may_drop = self.may_drop;
         let source = &self.upstreams[&chunk.upstream.stream_id];
-        assert_eq!(
-            chunk.upstream.source_node_id, source.node,
-            "source of {:?}",
-            chunk.upstream
-        );
-        assert_eq!(
-            chunk.upstream.session_id, source.session_name,
-            "session of {:?}",
-            chunk.upstream
-        );
+        assert_eq!(chunk.upstream.source_node_id, source.node, "source of {:?}", chunk.upstream);
+        assert_eq!(chunk.upstream.session_id, source.session_name, "session of {:?}", chunk.upstream);
         let subscription = self.subscription(session, stream_id);
         let from = chunk.upstream.stream_id;
-        assert!(
-            subscription.announced.contains(&from),
-            "data before the UpstreamOpen of {from}"
-        );
-        assert!(
-            !subscription.ended.contains(&from),
-            "data after the end of {from}"
-        );
+        assert!(subscription.announced.contains(&from), "data before the UpstreamOpen of {from}");
+        assert!(!subscription.ended.contains(&from), "data after the end of {from}");
         if may_drop && subscription.request.qos != Qos::Reliable {
-            while subscription
-                .expected
-                .get(subscription.seen)
-                .is_some_and(|expected| {
-                    (expected.stream_id, expected.sequence_number) != (from, chunk.sequence_number)
-                })
-            {
+            while subscription.expected.get(subscription.seen).is_some_and(|expected| {
+                (expected.stream_id, expected.sequence_number) != (from, chunk.sequence_number)
+            }) {
                 subscription.seen += 1;
             }
         }
@@ -246,10 +208,7 @@ impl Ledger {
         for (group, (data_id, points, references)) in chunk.groups.iter().zip(&expected.groups) {
             assert_eq!(*group.data_id, *data_id, "data id of a group");
             assert_eq!(group.points, *points, "points of a group");
-            assert_eq!(
-                group.filter_references, *references,
-                "filter references of a group"
-            );
+            assert_eq!(group.filter_references, *references, "filter references of a group");
         }
     }
 
@@ -275,16 +234,12 @@ impl Ledger {
                 assert_eq!(*total_data_points, record.sent_points.iter().sum::<u64>());
                 Some(*upstream)
             }
-            Metadata::UpstreamAbnormalClose {
-                stream_id: upstream, ..
-            } => Some(*upstream),
+            Metadata::UpstreamAbnormalClose { stream_id: upstream, .. } => Some(*upstream),
             _ => None,
         };
         let subscription = self.subscription(session, stream_id);
         match &received.metadata {
-            Metadata::UpstreamOpen {
-                stream_id: upstream, ..
-            } => {
+            Metadata::UpstreamOpen { stream_id: upstream, .. } => {
                 subscription.announced.insert(*upstream);
             }
             Metadata::BaseTime(base_time) => assert!(
@@ -299,10 +254,7 @@ impl Ledger {
                 .iter()
                 .filter(|expected| expected.stream_id == upstream);
             let droppable = may_drop && subscription.request.qos != Qos::Reliable;
-            assert!(
-                left.count() == 0 || droppable || disturbed,
-                "end of {upstream} before its last chunk"
-            );
+            assert!(left.count() == 0 || droppable || disturbed, "end of {upstream} before its last chunk");
         }
         self.base_times = base_times;
     }
@@ -335,8 +287,7 @@ impl Ledger {
     pub(crate) fn broker_receives(&mut self, session: SessionId, node: &str, message: &Message) {
         match message {
             Message::UpstreamOpenRequest(request) => {
-                self.upstream_requests
-                    .insert((session, request.request_id), request.clone());
+                self.upstream_requests.insert((session, request.request_id), request.clone());
             }
             Message::DownstreamOpenRequest(request) => {
                 let subscription = Subscription {
@@ -348,8 +299,7 @@ impl Ledger {
                     announced: BTreeSet::new(),
                     ended: BTreeSet::new(),
                 };
-                self.subscriptions
-                    .insert((session, request.desired_stream_id_alias), subscription);
+                self.subscriptions.insert((session, request.desired_stream_id_alias), subscription);
             }
             Message::DownstreamCloseRequest(request) => {
                 for subscription in self.subscriptions.values_mut() {
@@ -359,8 +309,7 @@ impl Ledger {
                 }
             }
             Message::UpstreamMetadata(metadata) => {
-                self.base_times
-                    .push((node.to_owned(), metadata.base_time.clone()));
+                self.base_times.push((node.to_owned(), metadata.base_time.clone()));
             }
             Message::UpstreamChunk(chunk) => self.broker_takes(chunk),
             _ => {}
@@ -377,10 +326,7 @@ impl Ledger {
         for group in &chunk.chunk.groups {
             let data_id = match &group.data_id {
                 OrAlias::Full(data_id) => {
-                    assert!(
-                        chunk.data_ids.contains(data_id),
-                        "{data_id} without an alias is not listed"
-                    );
+                    assert!(chunk.data_ids.contains(data_id), "{data_id} without an alias is not listed");
                     data_id.clone()
                 }
                 OrAlias::Alias(alias) => record.aliases[alias].clone(),
@@ -408,20 +354,12 @@ impl Ledger {
             let wanted: Vec<_> = groups
                 .iter()
                 .map(|(data_id, points)| {
-                    (
-                        data_id.clone(),
-                        points.clone(),
-                        references(request, &node, data_id),
-                    )
+                    (data_id.clone(), points.clone(), references(request, &node, data_id))
                 })
                 .filter(|(_, _, references)| !references.is_empty())
                 .collect();
             if !(wanted.is_empty() && request.omit_empty_chunk) {
-                subscription.expected.push(Expected {
-                    stream_id,
-                    sequence_number: number,
-                    groups: wanted,
-                });
+                subscription.expected.push(Expected { stream_id, sequence_number: number, groups: wanted });
             }
         }
     }
@@ -431,12 +369,8 @@ impl Ledger {
         match message {
             Message::UpstreamOpenResponse(response) => {
                 let request = &self.upstream_requests[&(session, response.request_id)];
-                assert!(
-                    response.result_code.is_success(),
-                    "upstream refused: {response:?}"
-                );
-                self.upstream_aliases
-                    .insert(response.stream_id_alias, response.stream_id);
+                assert!(response.result_code.is_success(), "upstream refused: {response:?}");
+                self.upstream_aliases.insert(response.stream_id_alias, response.stream_id);
                 let record = UpstreamRecord {
                     session,
                     session_name: request.session_id.clone(),
@@ -462,10 +396,7 @@ impl Ledger {
                 }
             }
             Message::DownstreamOpenResponse(response) => {
-                assert!(
-                    response.result_code.is_success(),
-                    "downstream refused: {response:?}"
-                );
+                assert!(response.result_code.is_success(), "downstream refused: {response:?}");
                 let alias = self.downstream_requests[&(session, response.request_id)];
                 if let Some(subscription) = self.subscriptions.get_mut(&(session, alias)) {
                     subscription.stream_id = Some(response.stream_id);
@@ -518,10 +449,7 @@ fn references(request: &DownstreamOpenRequest, node: &str, data_id: &DataId) -> 
     for (i, filter) in (0..).zip(&request.filters) {
         for (j, DataFilter { name, kind }) in (0..).zip(&filter.data_filters) {
             if filter.source_node_id == node && matches(name, &data_id.name) && matches(kind, &data_id.kind) {
-                found.push(FilterReference {
-                    downstream_filter_index: i,
-                    data_filter_index: j,
-                });
+                found.push(FilterReference { downstream_filter_index: i, data_filter_index: j });
             }
         }
     }
@@ -538,8 +466,5 @@ fn matches(pattern: &str, value: &str) -> bool {
             _ => false,
         }
     }
-    levels(
-        &pattern.split('/').collect::<Vec<_>>(),
-        &value.split('/').collect::<Vec<_>>(),
-    )
+    levels(&pattern.split('/').collect::<Vec<_>>(), &value.split('/').collect::<Vec<_>>())
 }

@@ -28,11 +28,7 @@ impl Profile {
         let slowest = (capacity + largest) as u64 * 1000 / TRANSFER.as_millis() as u64;
         Self {
             latency: rng.duration(Duration::ZERO, Duration::from_millis(60)),
-            jitter: *rng.pick(&[
-                Duration::ZERO,
-                Duration::from_millis(1),
-                Duration::from_millis(40),
-            ]),
+            jitter: *rng.pick(&[Duration::ZERO, Duration::from_millis(1), Duration::from_millis(40)]),
             bytes_per_second: rng.chance(60).then(|| slowest * rng.range(1, 20)),
             capacity,
         }
@@ -107,9 +103,10 @@ impl Pipe {
         }
         let front = self.backlog.front()?;
         self.serving = true;
-        let transfer = self.profile.bytes_per_second.map_or(Duration::ZERO, |rate| {
-            Duration::from_nanos(front.len() as u64 * 1_000_000_000 / rate)
-        });
+        let transfer = self
+            .profile
+            .bytes_per_second
+            .map_or(Duration::ZERO, |rate| Duration::from_nanos(front.len() as u64 * 1_000_000_000 / rate));
         Some(now.max(self.stalled_until) + transfer)
     }
 

@@ -25,11 +25,7 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 2000 } else { 20_000 };
 
 fn variable(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{name}={value:?} is not a number")),
-    )
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value:?} is not a number")))
 }
 
 fn run(seed: u64, print: bool) -> u64 {

@@ -183,19 +183,9 @@ impl Application {
 
     pub(crate) fn check_finished(&self, id: SessionId) {
         assert!(self.ended, "client {id} was not told of its end");
-        assert!(
-            self.ops.is_empty(),
-            "client {id}: operations without an end: {:?}",
-            self.ops
-        );
-        let upstreams = self
-            .upstreams
-            .iter()
-            .all(|side| side.opened.is_none() || side.ended);
-        let downstreams = self
-            .downstreams
-            .iter()
-            .all(|side| side.opened.is_none() || side.ended);
+        assert!(self.ops.is_empty(), "client {id}: operations without an end: {:?}", self.ops);
+        let upstreams = self.upstreams.iter().all(|side| side.opened.is_none() || side.ended);
+        let downstreams = self.downstreams.iter().all(|side| side.opened.is_none() || side.ended);
         assert!(upstreams && downstreams, "client {id}: streams without an end");
     }
 }
@@ -360,9 +350,7 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     let clients = rng.range(1, 4);
     // Half of the runs are without trouble, so that everything must arrive.
     let trouble = rng.chance(50);
-    let plans: Vec<Plan> = (0..clients)
-        .map(|number| plan(&mut rng, clients, number, trouble))
-        .collect();
+    let plans: Vec<Plan> = (0..clients).map(|number| plan(&mut rng, clients, number, trouble)).collect();
     let mut world = World::new(seed, rng, config, print);
     world.ledger.may_drop = may_drop;
     // Rare things are drawn apart, so that they leave the other runs as they are.
@@ -418,9 +406,7 @@ impl World {
             for side in [Side::Client, Side::Broker] {
                 if self.rng.chance(50) {
                     let delay =
-                        *self
-                            .rng
-                            .pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1)]);
+                        *self.rng.pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1)]);
                     self.after(at + delay, Action::Lost(id, side));
                 }
             }
@@ -444,10 +430,7 @@ impl World {
                 self.after(at, Action::App(id, AppAction::Flush(i)));
             }
             // Nothing stays in a buffer without a flush policy.
-            self.at(
-                self.now.max(WORK) + Duration::from_secs(1),
-                Action::App(id, AppAction::Flush(i)),
-            );
+            self.at(self.now.max(WORK) + Duration::from_secs(1), Action::App(id, AppAction::Flush(i)));
         }
         for (i, downstream) in plan.downstreams.iter().enumerate() {
             self.after(downstream.opens, Action::App(id, AppAction::OpenDownstream(i)));
@@ -458,10 +441,7 @@ impl World {
                 self.after(closes, Action::App(id, AppAction::CloseDownstream(i)));
             } else {
                 let late = millis(&mut self.rng, 0, 2000);
-                self.at(
-                    WORK + SETTLE + late,
-                    Action::App(id, AppAction::CloseDownstream(i)),
-                );
+                self.at(WORK + SETTLE + late, Action::App(id, AppAction::CloseDownstream(i)));
             }
         }
         for at in &plan.base_times {
@@ -476,8 +456,7 @@ impl World {
     }
 
     pub(crate) fn app_action(&mut self, id: SessionId, action: AppAction) {
-        self.trace
-            .note(self.now, format_args!("app {id}"), format_args!("{action:?}"));
+        self.trace.note(self.now, format_args!("app {id}"), format_args!("{action:?}"));
         match action {
             AppAction::OpenUpstream(i) => self.ask(id, Command::OpenUpstream(i)),
             AppAction::OpenDownstream(i) => self.ask(id, Command::OpenDownstream(i)),
@@ -485,9 +464,7 @@ impl World {
             AppAction::Flush(i) => {
                 let level = *self.rng.pick(&[FlushLevel::Sent, FlushLevel::Acknowledged]);
                 let timeout =
-                    *self
-                        .rng
-                        .pick(&[Duration::ZERO, Duration::from_millis(50), Duration::from_secs(20)]);
+                    *self.rng.pick(&[Duration::ZERO, Duration::from_millis(50), Duration::from_secs(20)]);
                 let side = &self.sessions[id].app.upstreams[i];
                 if let Some((key, ..)) = side.opened {
                     // One that is overtaken by the end of its stream may fail.
@@ -539,9 +516,7 @@ impl World {
                 self.ask(id, Command::BaseTime(base_time));
             }
             AppAction::Close => {
-                let timeout = *self
-                    .rng
-                    .pick(&[Duration::from_millis(10), Duration::from_secs(60)]);
+                let timeout = *self.rng.pick(&[Duration::from_millis(10), Duration::from_secs(60)]);
                 self.sessions[id].app.closing = true;
                 self.ask(id, Command::Close(timeout));
             }
@@ -550,9 +525,7 @@ impl World {
 
     /// Commands reach the core in order, some time later.
     fn ask(&mut self, id: SessionId, command: Command) {
-        let delay = *self
-            .rng
-            .pick(&[Duration::ZERO, Duration::ZERO, Duration::from_micros(200)]);
+        let delay = *self.rng.pick(&[Duration::ZERO, Duration::ZERO, Duration::from_micros(200)]);
         let app = &mut self.sessions[id].app;
         let at = (self.now + delay).max(app.last_command);
         app.last_command = at;
@@ -560,12 +533,7 @@ impl World {
     }
 
     fn write(&mut self, id: SessionId, i: usize) {
-        let Self {
-            sessions,
-            rng,
-            ledger,
-            ..
-        } = self;
+        let Self { sessions, rng, ledger, .. } = self;
         let side = &mut sessions[id].app.upstreams[i];
         let Some((key, stream_id, buffer)) = &side.opened else {
             return;
@@ -651,21 +619,12 @@ impl World {
         let app = &mut session.app;
         let op = app.next_op;
         app.next_op += 1;
-        app.ops.insert(
-            op,
-            Op {
-                what,
-                started,
-                limit,
-                must_succeed,
-            },
-        );
+        app.ops.insert(op, Op { what, started, limit, must_succeed });
         OpId(op)
     }
 
     pub(crate) fn command(&mut self, id: SessionId, command: Command) {
-        self.trace
-            .note(self.now, format_args!("client {id}"), format_args!("{command:?}"));
+        self.trace.note(self.now, format_args!("client {id}"), format_args!("{command:?}"));
         let now = self.instant();
         let answer = self.sessions[id].app.plan.config.response_timeout;
         let sure = !self.sessions[id].app.closing;
@@ -691,31 +650,19 @@ impl World {
                     .1;
                 let points = self.ledger.written_points(stream_id);
                 let acknowledged = level == FlushLevel::Acknowledged;
-                let what = OpKind::Flush {
-                    stream_id,
-                    acknowledged,
-                    points,
-                };
+                let what = OpKind::Flush { stream_id, acknowledged, points };
                 let op = self.op(id, what, timeout, sure);
-                self.sessions[id]
-                    .core
-                    .flush_upstream(op, key, level, now, timeout);
+                self.sessions[id].core.flush_upstream(op, key, level, now, timeout);
             }
             Command::CloseUpstream(key, close_session, timeout) => {
                 let sure = timeout > Duration::from_secs(5);
                 self.note_close(id, Some(key));
                 let op = self.op(id, OpKind::Other, timeout + answer, sure);
-                self.sessions[id]
-                    .core
-                    .close_upstream(Some(op), key, close_session, now);
+                self.sessions[id].core.close_upstream(Some(op), key, close_session, now);
             }
             Command::CloseDownstream(key, timeout) => {
                 // One that fails meanwhile, or failed before, cannot be closed in order.
-                let fails = self.sessions[id]
-                    .app
-                    .downstreams
-                    .iter()
-                    .any(|side| side.plan.fails.is_some());
+                let fails = self.sessions[id].app.downstreams.iter().any(|side| side.plan.fails.is_some());
                 let op = self.op(id, OpKind::Other, timeout + answer, sure && !fails);
                 self.sessions[id].core.close_downstream(Some(op), key, now);
             }
@@ -753,8 +700,7 @@ impl World {
 
     pub(crate) fn event(&mut self, id: SessionId, event: Event) {
         if !matches!(event, Event::Chunk(..)) {
-            self.trace
-                .note(self.now, format_args!("client {id}"), format_args!("{event:?}"));
+            self.trace.note(self.now, format_args!("client {id}"), format_args!("{event:?}"));
         }
         assert!(
             !self.sessions[id].app.ended || matches!(event, Event::Done(..)),
@@ -770,10 +716,7 @@ impl World {
                     .iter()
                     .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key));
                 let (_, _, buffer) = side.and_then(|side| side.opened.as_ref()).expect("an upstream");
-                buffer
-                    .counters
-                    .unreported
-                    .fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                buffer.counters.unreported.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
             }
             Event::UpstreamClosed(key, end) => {
                 let session = &mut self.sessions[id];
@@ -783,15 +726,9 @@ impl World {
                     .iter_mut()
                     .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key))
                     .expect("an upstream that was opened");
-                assert!(
-                    !std::mem::replace(&mut side.ended, true),
-                    "a second end of upstream {key:?}"
-                );
+                assert!(!std::mem::replace(&mut side.ended, true), "a second end of upstream {key:?}");
                 let (_, stream_id, buffer) = side.opened.as_ref().expect("an open upstream");
-                assert!(
-                    buffer.lock().push(0, 0, b"").is_err(),
-                    "a write after the end is refused"
-                );
+                assert!(buffer.lock().push(0, 0, b"").is_err(), "a write after the end is refused");
                 // An application that closes its connection in a hurry gives up what is under way.
                 let disturbed = session.disturbed || session.app.closing;
                 let gave_up = side.gives_up.is_some_and(|at| at <= self.now);
@@ -801,10 +738,8 @@ impl World {
                 let i = self.downstream(id, key);
                 let (_, stream_id) = self.sessions[id].app.downstreams[i].opened.expect("open");
                 self.ledger.read(id, stream_id, &chunk);
-                let taken = TakenAck {
-                    upstream: chunk.upstream.stream_id,
-                    sequence_number: chunk.sequence_number,
-                };
+                let taken =
+                    TakenAck { upstream: chunk.upstream.stream_id, sequence_number: chunk.sequence_number };
                 self.sessions[id].app.downstreams[i].waiting.push_back(taken);
                 self.plan_read(id, i);
             }
@@ -827,10 +762,7 @@ impl World {
                 let i = self.downstream(id, key);
                 let session = &mut self.sessions[id];
                 let side = &mut session.app.downstreams[i];
-                assert!(
-                    !std::mem::replace(&mut side.ended, true),
-                    "a second end of downstream {i}"
-                );
+                assert!(!std::mem::replace(&mut side.ended, true), "a second end of downstream {i}");
                 assert!(
                     session.disturbed || session.app.closing || side.failed || error.is_none(),
                     "downstream {i} of client {id}: {error:?}"
@@ -858,28 +790,17 @@ impl World {
             panic!("client {id}: {op:?} ended, known: {}", app.done.contains(&op.0));
         };
         app.done.insert(op.0);
-        assert!(
-            now <= started.started + started.limit + leapt,
-            "client {id}: {started:?} ended at {now:?}"
-        );
+        assert!(now <= started.started + started.limit + leapt, "client {id}: {started:?} ended at {now:?}");
         if started.must_succeed && !session.disturbed && !app.closing {
             assert!(outcome.is_ok(), "client {id}: {started:?}: {outcome:?}");
         }
         if let OpKind::Close { sure: true } = started.what {
-            assert!(
-                outcome.is_ok() || session.disturbed,
-                "client {id}: close: {outcome:?}"
-            );
+            assert!(outcome.is_ok() || session.disturbed, "client {id}: close: {outcome:?}");
         }
         match (started.what, outcome) {
-            (
-                OpKind::Flush {
-                    stream_id,
-                    acknowledged,
-                    points,
-                },
-                Ok(_),
-            ) => self.check_flushes.push((stream_id, acknowledged, points)),
+            (OpKind::Flush { stream_id, acknowledged, points }, Ok(_)) => {
+                self.check_flushes.push((stream_id, acknowledged, points))
+            }
             (OpKind::Connect, Ok(_)) => self.plan_work(id),
             (OpKind::OpenUpstream(i), Ok(Output::Upstream(opened))) => {
                 let side = &mut app.upstreams[i];
@@ -909,10 +830,7 @@ impl World {
         let session = &mut self.sessions[id];
         session.app.ended = true;
         let app = &session.app;
-        assert!(
-            session.disturbed || app.closing,
-            "client {id}: an undisturbed connection ended: {error:?}"
-        );
+        assert!(session.disturbed || app.closing, "client {id}: an undisturbed connection ended: {error:?}");
         if let Some(cut_at) = session.cut_at {
             let took = now - cut_at;
             let limit = app.plan.config.ping_interval + app.plan.config.ping_timeout;
@@ -926,9 +844,7 @@ impl World {
         self.client_ended(id);
         if again {
             plan.reconnects -= 1;
-            let delay = *self
-                .rng
-                .pick(&[Duration::ZERO, Duration::from_millis(100), Duration::from_secs(2)]);
+            let delay = *self.rng.pick(&[Duration::ZERO, Duration::from_millis(100), Duration::from_secs(2)]);
             self.after(delay, Action::Connect(Box::new(plan)));
         }
     }

@@ -166,10 +166,7 @@ impl World {
         let environment = SeededEnvironment::new(seed, base, 1_700_000_000_000_000_000);
         Self {
             rng,
-            trace: Trace {
-                hash: 0xcbf2_9ce4_8422_2325,
-                print,
-            },
+            trace: Trace { hash: 0xcbf2_9ce4_8422_2325, print },
             now: Duration::ZERO,
             base,
             queue: BTreeMap::new(),
@@ -201,11 +198,7 @@ impl World {
     pub(crate) fn run(mut self) -> u64 {
         while self.step() {
             self.steps += 1;
-            assert!(
-                self.steps < MAX_STEPS,
-                "live-lock: {MAX_STEPS} steps until {:?}",
-                self.now
-            );
+            assert!(self.steps < MAX_STEPS, "live-lock: {MAX_STEPS} steps until {:?}", self.now);
         }
         self.finish()
     }
@@ -222,9 +215,7 @@ impl World {
         };
         self.now = self.now.max(*next);
         // What is due at one time happens in any order.
-        let due: Vec<usize> = (0..3)
-            .filter(|i| times[*i].is_some_and(|at| at <= self.now))
-            .collect();
+        let due: Vec<usize> = (0..3).filter(|i| times[*i].is_some_and(|at| at <= self.now)).collect();
         match *self.rng.pick(&due) {
             0 => {
                 let (_, action) = self.queue.pop_first().expect("a queued action");
@@ -232,27 +223,19 @@ impl World {
             }
             1 => {
                 let (_, id) = client.expect("a client's deadline");
-                self.trace
-                    .note(self.now, format_args!("client {id}"), format_args!("time-out"));
+                self.trace.note(self.now, format_args!("client {id}"), format_args!("time-out"));
                 let now = self.instant();
                 self.sessions[id].core.handle_timeout(now);
                 self.pump_client(id);
                 let next = self.sessions[id].core.next_timeout();
-                assert!(
-                    next.is_none_or(|at| at > now),
-                    "client {id} wants to be called again at once"
-                );
+                assert!(next.is_none_or(|at| at > now), "client {id} wants to be called again at once");
             }
             _ => {
-                self.trace
-                    .note(self.now, format_args!("broker"), format_args!("time-out"));
+                self.trace.note(self.now, format_args!("broker"), format_args!("time-out"));
                 let now = self.instant();
                 self.broker.handle_timeout(now);
                 let next = self.broker.next_timeout();
-                assert!(
-                    next.is_none_or(|at| at > now),
-                    "the broker wants to be called again at once"
-                );
+                assert!(next.is_none_or(|at| at > now), "the broker wants to be called again at once");
             }
         }
         self.pump_broker();
@@ -274,8 +257,7 @@ impl World {
             Action::Depart(id, to) => self.depart(id, to),
             Action::Arrive(id, to, parcel) => self.arrive(id, to, parcel),
             Action::Cut(id) => {
-                self.trace
-                    .note(self.now, format_args!("link {id}"), format_args!("cut"));
+                self.trace.note(self.now, format_args!("link {id}"), format_args!("cut"));
                 let now = self.now;
                 let session = &mut self.sessions[id];
                 session.to_broker.kill();
@@ -286,11 +268,7 @@ impl World {
             Action::Lost(id, Side::Client) => self.client_lost(id, "the transport broke"),
             Action::Lost(id, Side::Broker) => self.broker_lost(id),
             Action::Stall(id, to, duration) => {
-                self.trace.note(
-                    self.now,
-                    format_args!("link {id}"),
-                    format_args!("stalls for {duration:?}"),
-                );
+                self.trace.note(self.now, format_args!("link {id}"), format_args!("stalls for {duration:?}"));
                 let until = self.now + duration;
                 let session = &mut self.sessions[id];
                 session.disturbed |= duration > Duration::from_millis(150);
@@ -307,8 +285,7 @@ impl World {
                 }
             }
             Action::Leap(by) => {
-                self.trace
-                    .note(self.now, format_args!("clock"), format_args!("leaps {by:?}"));
+                self.trace.note(self.now, format_args!("clock"), format_args!("leaps {by:?}"));
                 self.now += by;
                 self.leapt += by;
                 for session in &mut self.sessions {
@@ -316,8 +293,7 @@ impl World {
                 }
             }
             Action::Shutdown => {
-                self.trace
-                    .note(self.now, format_args!("broker"), format_args!("shuts down"));
+                self.trace.note(self.now, format_args!("broker"), format_args!("shuts down"));
                 self.down = true;
                 for id in 0..self.sessions.len() {
                     self.sessions[id].disturbed = true;
@@ -370,9 +346,7 @@ impl World {
     }
 
     fn depart(&mut self, id: SessionId, to: Side) {
-        let Self {
-            sessions, rng, now, ..
-        } = self;
+        let Self { sessions, rng, now, .. } = self;
         let (left, next) = sessions[id].pipe(to).depart(*now, rng);
         if let Some((parcel, at)) = left {
             self.at(at, Action::Arrive(id, to, parcel));
@@ -393,9 +367,9 @@ impl World {
         let message = match parcel {
             Parcel::End if to == Side::Client => return self.client_lost(id, "the server closed it"),
             Parcel::End => return self.broker_lost(id),
-            Parcel::Message(bytes) => Encoding::Protobuf
-                .decode(bytes)
-                .unwrap_or_else(|error| panic!("malformed message: {error}")),
+            Parcel::Message(bytes) => {
+                Encoding::Protobuf.decode(bytes).unwrap_or_else(|error| panic!("malformed message: {error}"))
+            }
         };
         let now = self.instant();
         match to {
@@ -428,9 +402,7 @@ impl World {
             return;
         }
         session.client_open = false;
-        session
-            .core
-            .transport_lost(&Error::new(Status::ConnectionLost, why));
+        session.core.transport_lost(&Error::new(Status::ConnectionLost, why));
         self.pump_client(id);
     }
 
@@ -458,11 +430,7 @@ impl World {
                     }
                     break;
                 };
-                self.trace.note(
-                    self.now,
-                    format_args!("client {id}"),
-                    format_args!("sends {message:?}"),
-                );
+                self.trace.note(self.now, format_args!("client {id}"), format_args!("sends {message:?}"));
                 // Sending may have ended something.
                 idle = false;
                 self.ledger.client_sends(id, &message);
@@ -512,11 +480,7 @@ impl World {
                 }
                 break;
             };
-            self.trace.note(
-                self.now,
-                format_args!("broker {id}"),
-                format_args!("sends {message:?}"),
-            );
+            self.trace.note(self.now, format_args!("broker {id}"), format_args!("sends {message:?}"));
             self.ledger.broker_sends(id, &self.sessions[id].node, &message);
             let bytes = self.encoded(&message);
             self.send(id, Side::Client, Parcel::Message(bytes));
@@ -548,13 +512,9 @@ impl World {
                 + timeout
                 + 2 * Duration::from_secs(5);
             let took = self.now - cut_at;
-            assert!(
-                took <= limit + self.leapt,
-                "the broker noticed a dead link after {took:?}"
-            );
+            assert!(took <= limit + self.leapt, "the broker noticed a dead link after {took:?}");
         }
-        self.trace
-            .note(self.now, format_args!("broker {id}"), format_args!("link gone"));
+        self.trace.note(self.now, format_args!("broker {id}"), format_args!("link gone"));
         self.ledger.broker_left(id);
         let now = self.instant();
         self.broker.connection_lost(ConnId(id as u64), now);
@@ -570,16 +530,9 @@ impl World {
         assert!(self.ledger.may_drop || stats.chunks_dropped == 0);
         for id in 0..self.sessions.len() {
             let session = &mut self.sessions[id];
-            assert!(
-                session.core.is_closed(),
-                "client {id} did not end: {:?}",
-                session.core
-            );
+            assert!(session.core.is_closed(), "client {id} did not end: {:?}", session.core);
             assert_eq!(session.core.next_timeout(), None, "client {id} still waits");
-            assert!(
-                session.core.take_events().is_empty(),
-                "client {id}: events after the end"
-            );
+            assert!(session.core.take_events().is_empty(), "client {id}: events after the end");
             session.app.check_finished(id);
         }
         if self.trace.print {

@@ -45,11 +45,7 @@ impl UpstreamIds {
         let id = Rc::new(id.clone());
         let place = self.entries.len() as u32;
         self.places.insert(Rc::clone(&id), place);
-        self.entries.push(Entry {
-            id: Rc::clone(&id),
-            announced: false,
-            pending: false,
-        });
+        self.entries.push(Entry { id: Rc::clone(&id), announced: false, pending: false });
         Ok(Some((place, id)))
     }
 

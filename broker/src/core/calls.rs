@@ -20,11 +20,7 @@ impl Broker {
         if !result_code.is_success() {
             debug!(conn = conn.0, code = %result_code, reason = %result_string, "call refused");
         }
-        let ack = UpstreamCallAck {
-            call_id,
-            result_code,
-            result_string,
-        };
+        let ack = UpstreamCallAck { call_id, result_code, result_string };
         self.answer(conn, Message::UpstreamCallAck(ack), now);
     }
 
@@ -38,10 +34,8 @@ impl Broker {
             );
             return Err((ResultCode::TOO_LARGE_MESSAGE_SIZE, text));
         }
-        let source_node_id = self
-            .session(conn)
-            .map(|session| session.node_id.to_string())
-            .unwrap_or_default();
+        let source_node_id =
+            self.session(conn).map(|session| session.node_id.to_string()).unwrap_or_default();
         let name = clip(&call.destination_node_id);
         let destination = self
             .nodes

@@ -136,10 +136,7 @@ impl Broker {
     }
 
     fn check_backlog(&mut self, conn: ConnId, now: Instant) {
-        let backlog = self
-            .connections
-            .get(&conn)
-            .map_or(0, |connection| connection.out.backlog());
+        let backlog = self.connections.get(&conn).map_or(0, |connection| connection.out.backlog());
         if backlog > self.config.limits.responses {
             let text = format!("{backlog} responses wait to be read");
             self.end(conn, ResultCode::RATE_LIMIT_REACHED, &text, now);
@@ -217,10 +214,7 @@ impl Broker {
             return self.refuse(conn, refusal(ResultCode::INCOMPATIBLE_VERSION, text), now);
         };
         if !self.authorised(conn, &request.access_token) {
-            let response = refusal(
-                ResultCode::AUTH_FAILED,
-                "access token missing or wrong".to_owned(),
-            );
+            let response = refusal(ResultCode::AUTH_FAILED, "access token missing or wrong".to_owned());
             return self.refuse_token(conn, response, now);
         }
         if self.established >= self.config.limits.connections {
@@ -293,21 +287,16 @@ impl Broker {
         // Every token is compared, and in full, so that time tells nothing.
         // An empty one lets nobody in: it is what an unset variable in a start script leaves.
         let tokens = self.config.tokens.iter().filter(|token| !token.is_empty());
-        tokens.fold(false, |found, token| {
-            found | same_secret(token, access_token) | same_secret(token, header)
-        })
+        tokens
+            .fold(false, |found, token| found | same_secret(token, access_token) | same_secret(token, header))
     }
 
     fn refuse_token(&mut self, conn: ConnId, response: ConnectResponse, now: Instant) {
-        let address = self
-            .connections
-            .get(&conn)
-            .and_then(|connection| connection.peer.address);
+        let address = self.connections.get(&conn).and_then(|connection| connection.peer.address);
         let delay = address.is_some_and(|address| self.throttle.refuse(address, now));
         if delay && let Some(connection) = self.connections.get_mut(&conn) {
             connection.phase = Phase::Delayed(response);
-            self.timers
-                .set(Timer::Connection(conn), now + self.config.timing.auth_delay);
+            self.timers.set(Timer::Connection(conn), now + self.config.timing.auth_delay);
         } else {
             self.refuse(conn, response, now);
         }
@@ -318,10 +307,7 @@ impl Broker {
     fn refuse(&mut self, conn: ConnId, response: ConnectResponse, now: Instant) {
         info!(conn = conn.0, code = %response.result_code, reason = %response.result_string, "refused");
         if let Some(connection) = self.connections.get_mut(&conn) {
-            connection
-                .out
-                .urgent
-                .push_back(Message::ConnectResponse(response));
+            connection.out.urgent.push_back(Message::ConnectResponse(response));
         }
         self.hang_up(conn, now);
     }
@@ -344,12 +330,7 @@ impl Broker {
         match &mut connection.phase {
             Phase::Closing => {}
             Phase::Handshake => {
-                self.end(
-                    conn,
-                    ResultCode::CONNECT_TIMEOUT,
-                    "no ConnectRequest came in time",
-                    now,
-                );
+                self.end(conn, ResultCode::CONNECT_TIMEOUT, "no ConnectRequest came in time", now);
             }
             Phase::Delayed(response) => {
                 let response = std::mem::take(response);
@@ -360,12 +341,7 @@ impl Broker {
                 match &mut session.ping {
                     None => {
                         let id = connection.request_ids.next();
-                        session.ping = Some(PingUnderWay {
-                            id,
-                            sent: now,
-                            extensions: 0,
-                            since: now,
-                        });
+                        session.ping = Some(PingUnderWay { id, sent: now, extensions: 0, since: now });
                         self.timers.set(Timer::Connection(conn), now + wait);
                         self.push_urgent(conn, Message::Ping(id), now);
                     }
@@ -392,19 +368,15 @@ impl Broker {
             return;
         }
         info!(conn = conn.0, %code, reason, "ending a connection");
-        connection.out.goodbye = Some(Message::Disconnect(Disconnect {
-            result_code: code,
-            result_string: reason.to_owned(),
-        }));
+        connection.out.goodbye =
+            Some(Message::Disconnect(Disconnect { result_code: code, result_string: reason.to_owned() }));
         self.hang_up(conn, now);
     }
 
     /// Ends a connection without a word, beside what is queued for it already.
     pub(super) fn hang_up(&mut self, conn: ConnId, now: Instant) {
         // A last time, what was received is acknowledged.
-        let upstreams = self
-            .session(conn)
-            .map_or_else(Vec::new, |session| session.upstreams.clone());
+        let upstreams = self.session(conn).map_or_else(Vec::new, |session| session.upstreams.clone());
         for key in upstreams {
             while let Some(acks) = self.upstreams.get_mut(key).and_then(Upstream::take_acks)
                 && let Some(connection) = self.connections.get_mut(&conn)
@@ -455,9 +427,6 @@ fn same_secret(a: &str, b: &str) -> bool {
 
 /// A peer's text, short enough for a message.
 pub(super) fn clip(text: &str) -> &str {
-    let end = (0..=text.len().min(64))
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
+    let end = (0..=text.len().min(64)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     &text[..end]
 }

@@ -219,26 +219,17 @@ impl Downstream {
     fn build(&mut self, queued: &QueuedChunk) -> DownstreamChunk {
         let source = self.sources.entry(queued.upstream).or_default();
         let node = &queued.info.source_node_id;
-        let count = queued
-            .selection
-            .as_ref()
-            .map_or(queued.chunk.groups.len(), |selection| selection.len());
+        let count = queued.selection.as_ref().map_or(queued.chunk.groups.len(), |selection| selection.len());
         let mut groups = Vec::with_capacity(count);
         let mut filter_references = Vec::with_capacity(if self.tell_filters { count } else { 0 });
         for i in 0..count {
-            let index = queued
-                .selection
-                .as_ref()
-                .map_or(i, |selection| selection[i] as usize);
+            let index = queued.selection.as_ref().map_or(i, |selection| selection[i] as usize);
             let group = &queued.chunk.groups[index];
             let data_id = match source.id_alias(&self.ids, group) {
                 Some(alias) => OrAlias::Alias(alias),
                 None => OrAlias::Full((*group.id).clone()),
             };
-            groups.push(DataPointGroup {
-                data_id,
-                points: group.points.clone(),
-            });
+            groups.push(DataPointGroup { data_id, points: group.points.clone() });
             if self.tell_filters {
                 filter_references.push(source.references(&self.filters, node, group));
             }
@@ -249,10 +240,7 @@ impl Downstream {
                 Some(alias) => OrAlias::Alias(alias),
                 None => OrAlias::Full((*queued.info).clone()),
             },
-            chunk: StreamChunk {
-                sequence_number: queued.chunk.sequence_number,
-                groups,
-            },
+            chunk: StreamChunk { sequence_number: queued.chunk.sequence_number, groups },
             filter_references,
         }
     }
@@ -297,11 +285,8 @@ impl Broker {
                 nodes.push(node);
             }
         }
-        let metadata = Metadata::DownstreamOpen {
-            stream_id: id,
-            filters: request.filters.clone(),
-            qos: request.qos,
-        };
+        let metadata =
+            Metadata::DownstreamOpen { stream_id: id, filters: request.filters.clone(), qos: request.qos };
         let key = self.downstreams.insert(Downstream {
             id,
             connection: Some(conn),
@@ -349,8 +334,7 @@ impl Broker {
         self.answer(conn, Message::DownstreamOpenResponse(response), now);
         // What comes now waits a moment: Rust and TypeScript register a stream only after they have
         // processed the answer (docs/protocol/behaviour.md §11 item 50).
-        self.timers
-            .set(Timer::DownstreamOpen(key), now + self.config.timing.open_gap);
+        self.timers.set(Timer::DownstreamOpen(key), now + self.config.timing.open_gap);
         if self.config.replay_metadata {
             self.replay(key, &nodes);
         }
@@ -367,10 +351,7 @@ impl Broker {
         let limits = &self.config.limits;
         self.check_stream_limits(conn, request.qos, request.expiry_interval_s)?;
         let alias = request.desired_stream_id_alias;
-        if self
-            .session(conn)
-            .is_some_and(|session| session.downstreams.contains_key(&alias))
-        {
+        if self.session(conn).is_some_and(|session| session.downstreams.contains_key(&alias)) {
             let text = format!("stream id alias {alias} is in use on this connection");
             return Err((ResultCode::PROTOCOL_ERROR, text));
         }
@@ -384,10 +365,7 @@ impl Broker {
             return Err((ResultCode::TOO_MANY_DATA_FILTERS, text));
         }
         let texts = request.filters.iter().map(|filter| {
-            let data = filter
-                .data_filters
-                .iter()
-                .map(|data| data.name.len() + data.kind.len());
+            let data = filter.data_filters.iter().map(|data| data.name.len() + data.kind.len());
             filter.source_node_id.len() + data.sum::<usize>()
         });
         if texts.sum::<usize>() > limits.filter_bytes {
@@ -443,26 +421,18 @@ impl Broker {
     }
 
     pub(super) fn downstream_ack(&mut self, conn: ConnId, ack: DownstreamChunkAck, now: Instant) {
-        let key = self
-            .session(conn)
-            .and_then(|session| session.downstreams.get(&ack.stream_id_alias))
-            .copied();
+        let key =
+            self.session(conn).and_then(|session| session.downstreams.get(&ack.stream_id_alias)).copied();
         let downstream = key.and_then(|key| self.downstreams.get_mut(key));
         let (Some(key), Some(downstream)) = (key, downstream) else {
             // Late, for a stream that is closed (docs/protocol/behaviour.md §11 item 58).
-            debug!(
-                conn = conn.0,
-                alias = ack.stream_id_alias,
-                "ack for an unknown downstream"
-            );
+            debug!(conn = conn.0, alias = ack.stream_id_alias, "ack for an unknown downstream");
             return;
         };
         for result in ack.results {
             downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number);
         }
-        let learned = downstream
-            .ids
-            .learn(ack.data_id_aliases, self.config.limits.data_ids);
+        let learned = downstream.ids.learn(ack.data_id_aliases, self.config.limits.data_ids);
         for (alias, info) in ack.upstream_aliases {
             // Of several aliases for one upstream, Go's habit, the first is used. An upstream that has
             // ended needs none.
@@ -474,14 +444,12 @@ impl Broker {
         }
         let (result_code, result_string) = match learned {
             Ok(()) => (ResultCode::SUCCEEDED, "OK".to_owned()),
-            Err(AliasError::Full) => (
-                ResultCode::MAXIMUM_DATA_ID_ALIAS,
-                "no room for more data id aliases".to_owned(),
-            ),
-            Err(AliasError::Conflict(alias)) => (
-                ResultCode::PROTOCOL_ERROR,
-                format!("data id alias {alias} stands for another data id"),
-            ),
+            Err(AliasError::Full) => {
+                (ResultCode::MAXIMUM_DATA_ID_ALIAS, "no room for more data id aliases".to_owned())
+            }
+            Err(AliasError::Conflict(alias)) => {
+                (ResultCode::PROTOCOL_ERROR, format!("data id alias {alias} stands for another data id"))
+            }
         };
         let complete = DownstreamChunkAckComplete {
             stream_id_alias: ack.stream_id_alias,
@@ -500,10 +468,9 @@ impl Broker {
         let mut closes = None;
         let (result_code, text) = match (key, downstream) {
             (Some(key), Some(downstream)) => match downstream.connection {
-                Some(other) if other != conn => (
-                    ResultCode::STREAM_NOT_FOUND,
-                    "the stream belongs to another connection",
-                ),
+                Some(other) if other != conn => {
+                    (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another connection")
+                }
                 None if Some(&downstream.owner) != own_node.as_ref() => {
                     (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node")
                 }
@@ -516,9 +483,7 @@ impl Broker {
             _ => (ResultCode::SUCCEEDED, "no such stream: nothing to close"),
         };
         if let Some(key) = closes {
-            let metadata = Metadata::DownstreamNormalClose {
-                stream_id: request.stream_id,
-            };
+            let metadata = Metadata::DownstreamNormalClose { stream_id: request.stream_id };
             self.remove_downstream(key, metadata);
         }
         let response = Message::DownstreamCloseResponse(Reply {
@@ -568,9 +533,7 @@ impl Broker {
     /// Gives up a downstream whose connection is gone.
     pub(super) fn expire_downstream(&mut self, key: Key, _now: Instant) {
         if let Some(downstream) = self.downstreams.get(key) {
-            let metadata = Metadata::DownstreamAbnormalClose {
-                stream_id: downstream.id,
-            };
+            let metadata = Metadata::DownstreamAbnormalClose { stream_id: downstream.id };
             self.remove_downstream(key, metadata);
         }
     }
@@ -599,10 +562,8 @@ impl Broker {
 
     /// As for upstreams, see [`Broker::resume_upstream`].
     pub(super) fn resume_downstream(&mut self, conn: ConnId, request: DownstreamResumeRequest, now: Instant) {
-        let downstream = self
-            .downstream_ids
-            .get(&request.stream_id)
-            .and_then(|key| self.downstreams.get(*key));
+        let downstream =
+            self.downstream_ids.get(&request.stream_id).and_then(|key| self.downstreams.get(*key));
         let (result_code, text) = self.resume_refusal(
             conn,
             downstream.map(|downstream| downstream.resume_token.as_str()),

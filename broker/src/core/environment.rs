@@ -19,9 +19,7 @@ pub struct SystemEnvironment;
 
 impl Environment for SystemEnvironment {
     fn unix_time_ns(&mut self, _now: Instant) -> i64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos() as i64)
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
     }
 
     fn random(&mut self) -> [u8; 16] {
@@ -43,11 +41,7 @@ pub struct SeededEnvironment {
 impl SeededEnvironment {
     /// An environment whose wall clock shows `start_unix_ns` at `start`.
     pub fn new(seed: u64, start: Instant, start_unix_ns: i64) -> Self {
-        Self {
-            state: seed,
-            start,
-            start_unix_ns,
-        }
+        Self { state: seed, start, start_unix_ns }
     }
 
     /// SplitMix64.

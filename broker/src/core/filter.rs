@@ -12,9 +12,7 @@ pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
             }
             "#" | "+" => {}
             _ if level.contains(['#', '+']) => {
-                return Err(format!(
-                    "pattern {pattern:?}: level {level:?} mixes a wildcard with other text"
-                ));
+                return Err(format!("pattern {pattern:?}: level {level:?} mixes a wildcard with other text"));
             }
             _ => {}
         }
@@ -46,10 +44,8 @@ pub(super) fn references(filters: &[DownstreamFilter], node: &str, id: &DataId) 
         }
         for (j, data) in filter.data_filters.iter().enumerate() {
             if pattern_matches(&data.name, &id.name) && pattern_matches(&data.kind, &id.kind) {
-                references.push(FilterReference {
-                    downstream_filter_index: i as u32,
-                    data_filter_index: j as u32,
-                });
+                references
+                    .push(FilterReference { downstream_filter_index: i as u32, data_filter_index: j as u32 });
             }
         }
     }
@@ -119,10 +115,7 @@ mod tests {
             source_node_id: node.to_owned(),
             data_filters: patterns
                 .iter()
-                .map(|(name, kind)| DataFilter {
-                    name: (*name).to_owned(),
-                    kind: (*kind).to_owned(),
-                })
+                .map(|(name, kind)| DataFilter { name: (*name).to_owned(), kind: (*kind).to_owned() })
                 .collect(),
         };
         let filters = [
@@ -147,10 +140,7 @@ mod tests {
     fn data_ids_carry_no_wildcards() {
         assert!(check_data_id(&DataId::new("a/b", ""), 10).is_ok());
         for (name, kind) in [("", "t"), ("a+", "t"), ("a", "#"), ("aaaaaaaaaaa", "t")] {
-            assert!(
-                check_data_id(&DataId::new(name, kind), 10).is_err(),
-                "{name} {kind}"
-            );
+            assert!(check_data_id(&DataId::new(name, kind), 10).is_err(), "{name} {kind}");
         }
     }
 }

@@ -29,11 +29,7 @@ impl Broker {
         } else {
             (ResultCode::SUCCEEDED, "OK".to_owned())
         };
-        let reply = Reply {
-            request_id: message.request_id,
-            result_code,
-            result_string,
-        };
+        let reply = Reply { request_id: message.request_id, result_code, result_string };
         self.answer(conn, Message::UpstreamMetadataAck(reply), now);
         let Some(node) = self.session(conn).map(|session| session.node) else {
             return;
@@ -50,11 +46,7 @@ impl Broker {
     /// Tells the readers of a node, whatever their data filters.
     pub(super) fn announce(&mut self, node: Key, metadata: Metadata, ends: Option<Key>) {
         let Some(node) = self.nodes.get(node) else { return };
-        let event = Rc::new(Event {
-            source_node_id: Rc::clone(&node.id),
-            metadata,
-            ends,
-        });
+        let event = Rc::new(Event { source_node_id: Rc::clone(&node.id), metadata, ends });
         // A short list, and `tell` needs the whole broker.
         for reader in node.readers.clone() {
             self.tell(reader, &event);
@@ -70,11 +62,7 @@ impl Broker {
         for node in nodes.iter().filter_map(|node| self.nodes.get(*node)) {
             let mut sessions: Vec<&str> = Vec::new();
             let mut add = |metadata| {
-                events.push(Rc::new(Event {
-                    source_node_id: Rc::clone(&node.id),
-                    metadata,
-                    ends: None,
-                }));
+                events.push(Rc::new(Event { source_node_id: Rc::clone(&node.id), metadata, ends: None }));
             };
             for upstream in node.upstreams.iter().filter_map(|key| self.upstreams.get(*key)) {
                 add(Metadata::UpstreamOpen {

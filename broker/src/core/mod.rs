@@ -142,8 +142,7 @@ impl Broker {
     /// A transport is up. The client has [`Timing::connect_timeout`] for its `ConnectRequest`.
     pub fn connected(&mut self, conn: ConnId, peer: PeerInfo, now: Instant) {
         self.connections.insert(conn, Connection::new(peer));
-        self.timers
-            .set(Timer::Connection(conn), now + self.config.timing.connect_timeout);
+        self.timers.set(Timer::Connection(conn), now + self.config.timing.connect_timeout);
         if self.shutting_down {
             self.hang_up(conn, now);
         }
@@ -224,12 +223,7 @@ impl Broker {
 
     /// Next message for a connection: the most urgent there is now.
     pub fn poll_transmit(&mut self, conn: ConnId) -> Option<Message> {
-        let Self {
-            connections,
-            upstreams,
-            downstreams,
-            ..
-        } = self;
+        let Self { connections, upstreams, downstreams, .. } = self;
         let connection = connections.get_mut(&conn)?;
         let out = &mut connection.out;
         if let Some(message) = outbox::pop(&mut out.urgent) {
@@ -272,9 +266,7 @@ impl Broker {
 
     /// Whether the connection is to be closed once [`Broker::poll_transmit`] gives nothing more.
     pub fn is_closing(&self, conn: ConnId) -> bool {
-        self.connections
-            .get(&conn)
-            .is_none_or(|connection| matches!(connection.phase, Phase::Closing))
+        self.connections.get(&conn).is_none_or(|connection| matches!(connection.phase, Phase::Closing))
     }
 
     /// How long a socket may take nothing before its connection counts as broken

@@ -34,9 +34,7 @@ impl Node {
 
     /// The newest base times of a session.
     pub(super) fn base_times<'a>(&'a self, session_id: &'a str) -> impl Iterator<Item = &'a BaseTime> {
-        self.base_times
-            .iter()
-            .filter(move |base_time| base_time.session_id == session_id)
+        self.base_times.iter().filter(move |base_time| base_time.session_id == session_id)
     }
 
     pub(super) fn remove_upstream(&mut self, key: Key) {

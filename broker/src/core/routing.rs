@@ -31,16 +31,9 @@ pub(super) struct RoutedGroup {
 
 impl Routed {
     pub(super) fn new(sequence_number: u32, groups: Vec<RoutedGroup>) -> Self {
-        let bytes = groups
-            .iter()
-            .map(|group| GROUP_OVERHEAD + group.points.as_bytes().len())
-            .sum::<usize>()
+        let bytes = groups.iter().map(|group| GROUP_OVERHEAD + group.points.as_bytes().len()).sum::<usize>()
             + CHUNK_OVERHEAD;
-        Self {
-            sequence_number,
-            groups,
-            bytes,
-        }
+        Self { sequence_number, groups, bytes }
     }
 }
 

@@ -35,11 +35,7 @@ pub(super) struct Received {
 
 impl Default for Received {
     fn default() -> Self {
-        Self {
-            highest: ORIGIN,
-            gaps: BTreeMap::new(),
-            floor: 0,
-        }
+        Self { highest: ORIGIN, gaps: BTreeMap::new(), floor: 0 }
     }
 }
 
@@ -59,17 +55,9 @@ impl Received {
                 self.forget_oldest();
             }
             self.highest = position;
-            return Receipt {
-                position,
-                duplicate: false,
-                late: false,
-            };
+            return Receipt { position, duplicate: false, late: false };
         }
-        let gap = self
-            .gaps
-            .range(..=position)
-            .next_back()
-            .map(|(first, last)| (*first, *last));
+        let gap = self.gaps.range(..=position).next_back().map(|(first, last)| (*first, *last));
         let missing = match gap {
             Some((first, last)) if position <= last => {
                 self.gaps.remove(&first);
@@ -84,11 +72,7 @@ impl Received {
             // Number 0 and what lies before it never belong to a conforming client.
             _ => position < self.floor || position <= ORIGIN,
         };
-        Receipt {
-            position,
-            duplicate: !missing,
-            late: true,
-        }
+        Receipt { position, duplicate: !missing, late: true }
     }
 
     fn forget_oldest(&mut self) {
@@ -102,11 +86,7 @@ impl Received {
     /// Whether every number up to `number` has come.
     pub(super) fn complete_up_to(&self, number: u32) -> bool {
         let position = self.position(number);
-        position <= self.highest
-            && self
-                .gaps
-                .first_key_value()
-                .is_none_or(|(first, _)| *first > position)
+        position <= self.highest && self.gaps.first_key_value().is_none_or(|(first, _)| *first > position)
     }
 }
 
@@ -127,11 +107,7 @@ struct Waiting<T> {
 
 impl<T> Default for Reorder<T> {
     fn default() -> Self {
-        Self {
-            next: ORIGIN + 1,
-            waiting: BTreeMap::new(),
-            bytes: 0,
-        }
+        Self { next: ORIGIN + 1, waiting: BTreeMap::new(), bytes: 0 }
     }
 }
 
@@ -140,14 +116,7 @@ impl<T> Reorder<T> {
     pub(super) fn push(&mut self, position: u64, chunk: T, bytes: usize, now: Instant) -> Option<T> {
         if position > self.next {
             self.bytes += bytes;
-            self.waiting.insert(
-                position,
-                Waiting {
-                    chunk,
-                    bytes,
-                    since: now,
-                },
-            );
+            self.waiting.insert(position, Waiting { chunk, bytes, since: now });
             return None;
         }
         // A chunk below the next one was given up on before; late is better than never.

@@ -21,8 +21,7 @@ impl Throttle {
     /// Counts a refusal. Returns whether it should be delayed.
     pub(super) fn refuse(&mut self, address: IpAddr, now: Instant) -> bool {
         if self.refusals.len() >= MAX_ADDRESSES && !self.refusals.contains_key(&address) {
-            self.refusals
-                .retain(|_, (_, last)| now.saturating_duration_since(*last) < MEMORY);
+            self.refusals.retain(|_, (_, last)| now.saturating_duration_since(*last) < MEMORY);
             if self.refusals.len() >= MAX_ADDRESSES {
                 return true;
             }

@@ -68,9 +68,7 @@ impl Upstream {
             .into_iter()
             .filter_map(|place| self.ids.announce(place))
             .collect();
-        let rest = self
-            .results
-            .split_off(self.results.len().min(MAX_RESULTS_PER_ACK));
+        let rest = self.results.split_off(self.results.len().min(MAX_RESULTS_PER_ACK));
         Some(Message::UpstreamChunkAck(UpstreamChunkAck {
             stream_id_alias: self.alias,
             results: std::mem::replace(&mut self.results, rest),
@@ -187,9 +185,8 @@ impl Broker {
     /// What upstreams and downstreams have in common.
     pub(super) fn check_stream_limits(&self, conn: ConnId, qos: Qos, expiry_s: u32) -> Result<(), Refusal> {
         let max = self.config.limits.streams_per_connection;
-        let streams = self
-            .session(conn)
-            .map_or(0, |session| session.upstreams.len() + session.downstreams.len());
+        let streams =
+            self.session(conn).map_or(0, |session| session.upstreams.len() + session.downstreams.len());
         if streams >= max {
             let text = format!("more than {max} streams on one connection");
             return Err((ResultCode::TOO_MANY_STREAMS, text));
@@ -302,20 +299,11 @@ impl Broker {
             (key, upstream.filter(|upstream| upstream.connection == Some(conn)))
         else {
             // No message exists to complain with (docs/protocol/behaviour.md §11 item 39).
-            debug!(
-                conn = conn.0,
-                alias = chunk.stream_id_alias,
-                "chunk for an unknown upstream"
-            );
+            debug!(conn = conn.0, alias = chunk.stream_id_alias, "chunk for an unknown upstream");
             return;
         };
         let sequence_number = chunk.chunk.sequence_number;
-        let chunk_bytes: usize = chunk
-            .chunk
-            .groups
-            .iter()
-            .map(|group| group.points.as_bytes().len())
-            .sum();
+        let chunk_bytes: usize = chunk.chunk.groups.iter().map(|group| group.points.as_bytes().len()).sum();
         let receipt = upstream.received.insert(sequence_number);
         let mut result = UpstreamChunkResult {
             sequence_number,
@@ -337,10 +325,7 @@ impl Broker {
             };
             if ordered {
                 let bytes = resolved.as_ref().map_or(0, |routed| routed.bytes);
-                released = upstream
-                    .reorder
-                    .push(receipt.position, resolved, bytes, now)
-                    .flatten();
+                released = upstream.reorder.push(receipt.position, resolved, bytes, now).flatten();
             } else {
                 released = resolved;
             }
@@ -379,17 +364,13 @@ impl Broker {
 
     fn is_backed_up(&self, key: Key) -> bool {
         let limits = &self.config.limits;
-        self.upstreams.get(key).is_some_and(|upstream| {
-            upstream
-                .reorder
-                .is_over(limits.reorder_chunks, limits.reorder_bytes)
-        })
+        self.upstreams
+            .get(key)
+            .is_some_and(|upstream| upstream.reorder.is_over(limits.reorder_chunks, limits.reorder_bytes))
     }
 
     fn stream_id(&self, key: Key) -> Uuid {
-        self.upstreams
-            .get(key)
-            .map_or(Uuid::nil(), |upstream| upstream.info.stream_id)
+        self.upstreams.get(key).map_or(Uuid::nil(), |upstream| upstream.info.stream_id)
     }
 
     /// Sends acks now when none was sent for an interval, else at the end of the interval. At once
@@ -427,10 +408,8 @@ impl Broker {
 
     /// Forwards what is next in order.
     fn release_in_order(&mut self, key: Key) {
-        while let Some(next) = self
-            .upstreams
-            .get_mut(key)
-            .and_then(|upstream| upstream.reorder.pop_in_order())
+        while let Some(next) =
+            self.upstreams.get_mut(key).and_then(|upstream| upstream.reorder.pop_in_order())
         {
             if let Some(routed) = next {
                 self.fan_out(key, &routed);
@@ -440,10 +419,7 @@ impl Broker {
 
     /// Gives up on the lowest missing chunks. Returns whether something was waiting for them.
     fn skip_gap(&mut self, key: Key) -> bool {
-        let skipped = self
-            .upstreams
-            .get_mut(key)
-            .is_some_and(|upstream| upstream.reorder.skip_gap());
+        let skipped = self.upstreams.get_mut(key).is_some_and(|upstream| upstream.reorder.skip_gap());
         if skipped {
             self.release_in_order(key);
         }
@@ -453,19 +429,14 @@ impl Broker {
     /// Forwards the chunks that have waited long enough, and those before them.
     pub(super) fn release_waiting(&mut self, key: Key, now: Instant) {
         let wait = self.config.timing.reorder_wait;
-        while self.upstreams.get(key).is_some_and(|upstream| {
-            upstream
-                .reorder
-                .deadline(wait)
-                .is_some_and(|deadline| deadline <= now)
-        }) {
-            self.skip_gap(key);
-        }
-        if let Some(at) = self
+        while self
             .upstreams
             .get(key)
-            .and_then(|upstream| upstream.reorder.deadline(wait))
+            .is_some_and(|upstream| upstream.reorder.deadline(wait).is_some_and(|deadline| deadline <= now))
         {
+            self.skip_gap(key);
+        }
+        if let Some(at) = self.upstreams.get(key).and_then(|upstream| upstream.reorder.deadline(wait)) {
             self.timers.set(Timer::UpstreamReorder(key), at);
         }
     }
@@ -489,10 +460,8 @@ impl Broker {
         };
         match upstream.connection {
             Some(other) if other != conn => {
-                let response = reply(
-                    ResultCode::STREAM_NOT_FOUND,
-                    "the stream belongs to another connection",
-                );
+                let response =
+                    reply(ResultCode::STREAM_NOT_FOUND, "the stream belongs to another connection");
                 return self.answer(conn, response, now);
             }
             // After a failed resume a client closes the stream of its earlier connection.
@@ -619,10 +588,7 @@ impl Broker {
     /// Streams end with their connection in this version, beside the wait for their expiry: a client
     /// is told so, and opens a new one.
     pub(super) fn resume_upstream(&mut self, conn: ConnId, request: UpstreamResumeRequest, now: Instant) {
-        let upstream = self
-            .upstream_ids
-            .get(&request.stream_id)
-            .and_then(|key| self.upstreams.get(*key));
+        let upstream = self.upstream_ids.get(&request.stream_id).and_then(|key| self.upstreams.get(*key));
         let (result_code, text) = self.resume_refusal(
             conn,
             upstream.map(|upstream| upstream.resume_token.as_str()),
@@ -650,10 +616,7 @@ impl Broker {
             Some(known) if version == Some(Version::V3) && known != token => {
                 (ResultCode::INVALID_RESUME_TOKEN, "wrong resume token")
             }
-            Some(_) => (
-                ResultCode::STREAM_NOT_FOUND,
-                "the stream ended with its connection",
-            ),
+            Some(_) => (ResultCode::STREAM_NOT_FOUND, "the stream ended with its connection"),
             None => (ResultCode::STREAM_NOT_FOUND, "no such stream"),
         }
     }

@@ -39,10 +39,8 @@ pub(super) async fn run(
     // Messages are batched here; a delay below would only add to their latency.
     let _ = socket.set_nodelay(true);
     // Boxed: its state, larger than all that follows, is not kept for the life of the connection.
-    let handshake = Box::pin(tokio::time::timeout(
-        shared.config.handshake_timeout,
-        accept(&shared, socket, address),
-    ));
+    let handshake =
+        Box::pin(tokio::time::timeout(shared.config.handshake_timeout, accept(&shared, socket, address)));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         _ = stop.changed() => return,
@@ -58,15 +56,9 @@ pub(super) async fn run(
     };
     let conn = shared.next_conn();
     debug!(conn = conn.0, %address, "WebSocket open");
-    shared
-        .core
-        .borrow_mut()
-        .connected(conn, accepted.peer, Instant::now());
+    shared.core.borrow_mut().connected(conn, accepted.peer, Instant::now());
     // Also when the task is cancelled or panics, the core hears of the end.
-    let registered = Registered {
-        shared: &shared,
-        conn,
-    };
+    let registered = Registered { shared: &shared, conn };
     shared.wake_others(Some(conn));
     let mut link = Link {
         shared: &shared,
@@ -120,10 +112,7 @@ struct Accepted {
 /// Makes a WebSocket, at whatever path, with parameters that this server can serve.
 async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Option<Accepted> {
     let mut negotiation = Negotiation::default();
-    let mut peer = PeerInfo {
-        address: Some(address.ip()),
-        authorization: None,
-    };
+    let mut peer = PeerInfo { address: Some(address.ip()), authorization: None };
     let limits = &shared.config.core.limits;
     let full = shared.core.borrow().stats().connections >= limits.connections;
     #[allow(clippy::result_large_err, reason = "the library's own type")]
@@ -147,11 +136,7 @@ async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Opti
     )
     .await;
     match accepted {
-        Ok(socket) => Some(Accepted {
-            socket: WebSocket::new(socket),
-            negotiation,
-            peer,
-        }),
+        Ok(socket) => Some(Accepted { socket: WebSocket::new(socket), negotiation, peer }),
         Err(error) => {
             info!(%address, %error, "WebSocket handshake refused");
             None
@@ -162,10 +147,7 @@ async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Opti
 fn refuse(status: StatusCode, reason: &str) -> Refusal {
     let mut refusal = Refusal::new(Some(format!("{reason}\n")));
     *refusal.status_mut() = status;
-    refusal.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    refusal.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     refusal
 }
 
@@ -244,10 +226,7 @@ impl Link<'_> {
                 Poll::Ready(Some(Err(TransportError::Malformed(reason))))
                     if !self.shared.core.borrow().is_closing(self.conn) =>
                 {
-                    self.shared
-                        .core
-                        .borrow_mut()
-                        .malformed(self.conn, &reason, Instant::now());
+                    self.shared.core.borrow_mut().malformed(self.conn, &reason, Instant::now());
                     // Nothing can be read behind it.
                     fed = true;
                     break;
@@ -335,10 +314,8 @@ impl Link<'_> {
         }
         let written = self.socket.bytes_written();
         let limit = || self.shared.core.borrow().stall_limit(self.conn);
-        let stall = self.stall.get_or_insert_with(|| Stall {
-            written,
-            limit: Box::pin(tokio::time::sleep(limit())),
-        });
+        let stall =
+            self.stall.get_or_insert_with(|| Stall { written, limit: Box::pin(tokio::time::sleep(limit())) });
         if stall.written != written {
             stall.written = written;
             stall.limit.as_mut().reset(tokio::time::Instant::now() + limit());

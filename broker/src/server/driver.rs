@@ -147,11 +147,7 @@ pub(super) fn run(
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     // Accepted sockets inherit it. Failing to set it is no reason not to serve.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
@@ -164,12 +160,7 @@ async fn serve(shared: Rc<Shared>, listener: TcpListener, mut commands: watch::R
         let shared = Rc::clone(&shared);
         async move { shared.run_timers().await }
     });
-    let max_sockets = shared
-        .config
-        .core
-        .limits
-        .connections
-        .saturating_add(SPARE_SOCKETS);
+    let max_sockets = shared.config.core.limits.connections.saturating_add(SPARE_SOCKETS);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

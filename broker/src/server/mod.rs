@@ -98,15 +98,9 @@ impl Server {
             })
             .map_err(StartError::Thread)?;
         let ws_addr = started.recv().unwrap_or_else(|_| {
-            Err(StartError::Thread(io::Error::other(
-                "the broker's thread ended early",
-            )))
+            Err(StartError::Thread(io::Error::other("the broker's thread ended early")))
         })?;
-        Ok(ServerHandle {
-            ws_addr,
-            command,
-            stopped,
-        })
+        Ok(ServerHandle { ws_addr, command, stopped })
     }
 }
 
@@ -185,10 +179,7 @@ impl Stopped {
                     if left.is_zero() {
                         return;
                     }
-                    self.changed
-                        .wait_timeout(stopped, left)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    self.changed.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
@@ -215,19 +206,13 @@ mod tests {
             address: ([127, 0, 0, 1], 80).into(),
             source: io::Error::from_raw_os_error(13),
         };
-        assert_eq!(
-            error.to_string(),
-            "cannot listen on 127.0.0.1:80: permission denied"
-        );
+        assert_eq!(error.to_string(), "cannot listen on 127.0.0.1:80: permission denied");
     }
 
     #[test]
     fn a_server_without_address_or_with_an_empty_token_does_not_start() {
         let mut config = ServerConfig::default();
-        assert!(matches!(
-            Server::start(config.clone()),
-            Err(StartError::NoAddress)
-        ));
+        assert!(matches!(Server::start(config.clone()), Err(StartError::NoAddress)));
         config.ws = Some(([127, 0, 0, 1], 0).into());
         config.tokens = vec![String::new()];
         assert!(matches!(Server::start(config), Err(StartError::EmptyToken)));

@@ -12,10 +12,7 @@ fn a_signal_ends_the_broker() {
         let broker = Broker::start();
         broker.program.signal(signal);
         let stdout = broker.program.wait().quiet_success();
-        assert_eq!(
-            String::from_utf8(stdout).unwrap(),
-            format!("listening {}\n", broker.url)
-        );
+        assert_eq!(String::from_utf8(stdout).unwrap(), format!("listening {}\n", broker.url));
     }
 }
 

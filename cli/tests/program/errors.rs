@@ -182,10 +182,7 @@ fn a_wrong_command_line_has_status_2() {
         ([&subscribe[..], &["--filter", "name"]].concat(), "name"),
         ([&subscribe[..], &["--count", "0"]].concat(), "--count"),
         ([&subscribe[..], &["--qos", "best"]].concat(), "best"),
-        (
-            [&subscribe[..], &["--connect-timeout", "0"]].concat(),
-            "--connect-timeout",
-        ),
+        ([&subscribe[..], &["--connect-timeout", "0"]].concat(), "--connect-timeout"),
         (vec!["broker", "--token", ""], "--token"),
     ] {
         let finished = run(&args, b"");

@@ -44,9 +44,7 @@ fn a_signal_ends_the_publisher_of_endless_input_and_what_it_read_is_delivered() 
     let mut publisher = Program::start(&broker.publisher(&[]));
     let mut stdin = publisher.take_stdin();
     let writer = thread::spawn(move || {
-        (0..u64::MAX)
-            .take_while(|line| stdin.write_all(format!("{line}\n").as_bytes()).is_ok())
-            .count()
+        (0..u64::MAX).take_while(|line| stdin.write_all(format!("{line}\n").as_bytes()).is_ok()).count()
     });
     subscriber.wait_for_output("\"payload\":\"99\"");
     publisher.signal(SIGINT);
@@ -55,10 +53,7 @@ fn a_signal_ends_the_publisher_of_endless_input_and_what_it_read_is_delivered() 
     subscriber.wait_for_output("upstream_normal_close");
     subscriber.signal(SIGINT);
     let objects = subscriber.wait().json();
-    let points: Vec<_> = objects
-        .iter()
-        .filter(|object| object["metadata"].is_null())
-        .collect();
+    let points: Vec<_> = objects.iter().filter(|object| object["metadata"].is_null()).collect();
     for (line, point) in points.iter().enumerate() {
         assert_eq!(point["payload"], line.to_string());
     }
@@ -81,16 +76,7 @@ fn a_signal_ends_connecting() {
 fn a_reader_that_goes_away_ends_the_subscriber() {
     let broker = Broker::start();
     let (reader, writer) = std::io::pipe().unwrap();
-    let args = [
-        "sub",
-        "-v",
-        "--url",
-        &broker.url,
-        "--node",
-        "sub",
-        "--source",
-        "pub",
-    ];
+    let args = ["sub", "-v", "--url", &broker.url, "--node", "sub", "--source", "pub"];
     let subscriber = Program::start_with(&args, |command| {
         command.stdout(writer);
     });
@@ -111,16 +97,7 @@ fn a_reader_that_goes_away_ends_the_subscriber() {
 fn a_signal_ends_the_subscriber_whose_output_nobody_reads() {
     let broker = Broker::start();
     let (_reader, writer) = std::io::pipe().unwrap();
-    let args = [
-        "sub",
-        "-v",
-        "--url",
-        &broker.url,
-        "--node",
-        "sub",
-        "--source",
-        "pub",
-    ];
+    let args = ["sub", "-v", "--url", &broker.url, "--node", "sub", "--source", "pub"];
     let subscriber = Program::start_with(&args, |command| {
         command.stdout(writer).stdin(Stdio::null());
     });

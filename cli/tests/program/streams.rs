@@ -91,17 +91,11 @@ fn json_describes_points_and_metadata() {
         });
         assert_eq!(**point, expected);
     }
-    let elapsed: Vec<i64> = points
-        .iter()
-        .map(|point| point["elapsed_ns"].as_i64().unwrap())
-        .collect();
+    let elapsed: Vec<i64> = points.iter().map(|point| point["elapsed_ns"].as_i64().unwrap()).collect();
     assert!(0 < elapsed[0] && elapsed[0] < elapsed[1], "{elapsed:?}");
     assert!(elapsed[1] <= after - before, "{elapsed:?}");
 
-    let kinds: Vec<_> = metadata
-        .iter()
-        .map(|object| object["metadata"].as_str().unwrap())
-        .collect();
+    let kinds: Vec<_> = metadata.iter().map(|object| object["metadata"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["upstream_open", "base_time", "upstream_normal_close"]);
     let stream_id = &metadata[0]["stream_id"];
     assert_eq!(stream_id.as_str().unwrap().len(), 36);
@@ -129,10 +123,7 @@ fn json_describes_points_and_metadata() {
         })
     );
     // Metadata and points are in the order in which they came.
-    let order: Vec<_> = objects
-        .iter()
-        .map(|object| object["metadata"].is_null())
-        .collect();
+    let order: Vec<_> = objects.iter().map(|object| object["metadata"].is_null()).collect();
     assert_eq!(order, [false, false, true, true, false]);
 }
 
@@ -148,10 +139,7 @@ fn defaults_are_those_of_the_help() {
     broker.publish(&[], b"x\n");
     let objects = subscriber.finish().json();
     let point = objects.last().unwrap();
-    assert_eq!(
-        (&point["name"], &point["type"]),
-        (&Value::from("stdin"), &Value::from("string"))
-    );
+    assert_eq!((&point["name"], &point["type"]), (&Value::from("stdin"), &Value::from("string")));
     assert_eq!(point["session_id"].as_str().unwrap().len(), 36);
 }
 
@@ -171,10 +159,7 @@ fn filters_select_by_type_and_name() {
         (&["--filter", "#:group/+"], b"b\nc\n"),
         (&["--filter", "#:group/#"], b"b\nc\nd\n"),
         (&["--filter", "bytes:group/two"], b"c\n"),
-        (
-            &["--filter", "string:one", "--filter", "bytes:group/x/y"],
-            b"a\nd\n",
-        ),
+        (&["--filter", "string:one", "--filter", "bytes:group/x/y"], b"a\nd\n"),
         (&[], b"a\nb\nc\nd\n"),
     ];
     let broker = Broker::start();

@@ -97,20 +97,14 @@ impl Finished {
         assert!(self.stderr.starts_with("error: "), "{:?}", self.stderr);
         assert_eq!(self.stderr.lines().count(), 1, "{:?}", self.stderr);
         for culprit in culprits {
-            assert!(
-                self.stderr.contains(culprit),
-                "no {culprit:?} in {:?}",
-                self.stderr
-            );
+            assert!(self.stderr.contains(culprit), "no {culprit:?} in {:?}", self.stderr);
         }
     }
 
     /// The JSON objects on standard output.
     pub(crate) fn json(&self) -> Vec<Value> {
         let text = str::from_utf8(&self.stdout).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
@@ -199,11 +193,7 @@ impl Program {
         };
         let stdout = self.stdout.as_ref().map(Captured::rest).unwrap_or_default();
         let stderr = String::from_utf8(self.stderr.rest()).unwrap();
-        Finished {
-            code: status.code(),
-            stdout,
-            stderr,
-        }
+        Finished { code: status.code(), stdout, stderr }
     }
 }
 
@@ -246,17 +236,12 @@ impl Broker {
             .and_then(|rest| rest.strip_suffix('\n'))
             .unwrap_or_else(|| panic!("{line:?}"));
         assert!(url.starts_with("ws://127.0.0.1:"), "{url}");
-        Self {
-            url: url.to_owned(),
-            program,
-        }
+        Self { url: url.to_owned(), program }
     }
 
     /// A subscriber to the node `pub` whose stream is open. It logs.
     pub(crate) fn subscribe(&self, options: &[&str]) -> Program {
-        let args = [
-            "sub", "-v", "--url", &self.url, "--node", "sub", "--source", "pub",
-        ];
+        let args = ["sub", "-v", "--url", &self.url, "--node", "sub", "--source", "pub"];
         let program = Program::start(&[&args, options].concat());
         program.wait_for_log("subscribed");
         program

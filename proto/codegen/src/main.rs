@@ -41,12 +41,7 @@ fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
     let requests = schema
         .file
         .into_iter()
-        .map(|file| {
-            (
-                prost_build::Module::from_protobuf_package_name(file.package()),
-                file,
-            )
-        })
+        .map(|file| (prost_build::Module::from_protobuf_package_name(file.package()), file))
         .collect();
     let mut modules = config.generate(requests)?;
 
@@ -90,11 +85,7 @@ fn open_up_maps(schema: &mut FileDescriptorSet) {
                 for (field_index, field) in (0..).zip(&mut nested.field) {
                     field.proto3_optional = Some(true);
                     let path: Vec<_> = path.into_iter().chain([2, field_index]).collect();
-                    let part = if field_index == 0 {
-                        "Alias."
-                    } else {
-                        "What it stands for."
-                    };
+                    let part = if field_index == 0 { "Alias." } else { "What it stands for." };
                     docs.push(doc(&path, part));
                 }
             }
@@ -104,11 +95,7 @@ fn open_up_maps(schema: &mut FileDescriptorSet) {
 
 /// A comment on the element at `path`.
 fn doc(path: &[i32], text: &str) -> Location {
-    Location {
-        path: path.to_vec(),
-        leading_comments: Some(format!(" {text}\n")),
-        ..Default::default()
-    }
+    Location { path: path.to_vec(), leading_comments: Some(format!(" {text}\n")), ..Default::default() }
 }
 
 #[cfg(test)]
@@ -121,11 +108,7 @@ mod tests {
             let path = repository().join("src/encoding/protobuf/generated").join(name);
             // Line ends may differ where git rewrites them.
             let committed = fs::read_to_string(&path).unwrap_or_default().replace('\r', "");
-            assert!(
-                committed == text,
-                "{} is stale: run `cargo run -p iscp-proto-codegen`",
-                path.display()
-            );
+            assert!(committed == text, "{} is stale: run `cargo run -p iscp-proto-codegen`", path.display());
         }
     }
 }

@@ -13,17 +13,12 @@ fn info(number: u128) -> UpstreamInfo {
 }
 
 fn chunk(alias: u32, upstream: OrAlias<UpstreamInfo>, number: u32, ids: Vec<OrAlias<DataId>>) -> Message {
-    let groups = ids.into_iter().map(|data_id| DataPointGroup {
-        data_id,
-        points: [(1, "x")].into_iter().collect(),
-    });
+    let groups =
+        ids.into_iter().map(|data_id| DataPointGroup { data_id, points: [(1, "x")].into_iter().collect() });
     Message::DownstreamChunk(DownstreamChunk {
         stream_id_alias: alias,
         upstream,
-        chunk: StreamChunk {
-            sequence_number: number,
-            groups: groups.collect(),
-        },
+        chunk: StreamChunk { sequence_number: number, groups: groups.collect() },
         filter_references: Vec::new(),
     })
 }
@@ -49,11 +44,7 @@ impl Rig {
             Event::Chunk(_, chunk) => Some((
                 chunk.upstream.stream_id.as_u128(),
                 chunk.sequence_number,
-                chunk
-                    .groups
-                    .iter()
-                    .map(|group| (*group.data_id).clone())
-                    .collect(),
+                chunk.groups.iter().map(|group| (*group.data_id).clone()).collect(),
             )),
             _ => None,
         });
@@ -62,10 +53,7 @@ impl Rig {
 
     /// The application took a chunk; it is acknowledged at the next occasion.
     fn take(&mut self, key: StreamKey, number: u32) {
-        let taken = TakenAck {
-            upstream: Uuid::from_u128(1),
-            sequence_number: number,
-        };
+        let taken = TakenAck { upstream: Uuid::from_u128(1), sequence_number: number };
         self.core.acknowledge(key, [taken]);
     }
 }
@@ -73,22 +61,10 @@ impl Rig {
 #[test]
 fn aliases_are_chosen_from_one_and_announced_once() {
     let mut rig = Rig::open();
-    rig.open_downstream(DownstreamConfig {
-        data_ids: vec![id("known")],
-        ..DownstreamConfig::default()
-    });
-    let ids = vec![
-        OrAlias::Alias(1),
-        OrAlias::Full(id("new")),
-        OrAlias::Full(id("known")),
-    ];
+    rig.open_downstream(DownstreamConfig { data_ids: vec![id("known")], ..DownstreamConfig::default() });
+    let ids = vec![OrAlias::Alias(1), OrAlias::Full(id("new")), OrAlias::Full(id("known"))];
     rig.receive(chunk(1, OrAlias::Full(info(1)), 1, ids));
-    rig.receive(chunk(
-        1,
-        OrAlias::Full(info(1)),
-        2,
-        vec![OrAlias::Full(id("new"))],
-    ));
+    rig.receive(chunk(1, OrAlias::Full(info(1)), 2, vec![OrAlias::Full(id("new"))]));
     rig.receive(chunk(1, OrAlias::Full(info(2)), 1, vec![]));
     rig.pass(ms(100));
     let ack = rig.ack();
@@ -135,11 +111,7 @@ fn what_was_taken_is_acknowledged_after_the_interval() {
     rig.take(downstream.key, 1);
     rig.take(downstream.key, 2);
     let ack = rig.ack();
-    let numbers: Vec<_> = ack
-        .results
-        .iter()
-        .map(|result| result.upstream_sequence_number)
-        .collect();
+    let numbers: Vec<_> = ack.results.iter().map(|result| result.upstream_sequence_number).collect();
     assert_eq!((ack.ack_id, numbers), (1, vec![1, 2]));
 }
 
@@ -158,10 +130,9 @@ fn an_urgent_ack_leaves_now_and_ids_count_up() {
 
 #[test]
 fn an_unknown_alias_fails_its_stream_only() {
-    for bad in [
-        chunk(1, OrAlias::Alias(5), 1, vec![]),
-        chunk(1, OrAlias::Full(info(1)), 1, vec![OrAlias::Alias(5)]),
-    ] {
+    for bad in
+        [chunk(1, OrAlias::Alias(5), 1, vec![]), chunk(1, OrAlias::Full(info(1)), 1, vec![OrAlias::Alias(5)])]
+    {
         let mut rig = Rig::open();
         rig.open_downstream(DownstreamConfig::default());
         rig.open_downstream(DownstreamConfig::default());
@@ -212,21 +183,32 @@ fn closing_waits_for_the_completion_of_the_last_ack() {
     let Message::DownstreamCloseRequest(request) = rig.sends() else {
         panic!("no close request");
     };
-    rig.receive(Message::DownstreamCloseResponse(reply(
-        request.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::DownstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
     assert!(rig.outcome(close).is_ok());
     assert_eq!(rig.downstream_ends(), [None]);
 }
 
 #[test]
+fn a_busy_stream_sends_one_last_ack_and_waits_for_that_one() {
+    let mut rig = Rig::open();
+    let downstream = rig.open_downstream(DownstreamConfig::default());
+    rig.core.close_downstream(None, downstream.key, rig.now);
+    rig.collect();
+    rig.take(downstream.key, 1);
+    assert_eq!(rig.ack().ack_id, 1);
+    // More is taken and would be acknowledged before the completion has come back.
+    rig.take(downstream.key, 2);
+    rig.pass(ms(500));
+    assert_eq!(rig.sent(), []);
+    rig.receive(complete(1));
+    assert!(matches!(rig.sends(), Message::DownstreamCloseRequest(_)));
+}
+
+#[test]
 fn closing_does_not_wait_for_a_completion_for_ever() {
     let mut rig = Rig::open();
-    let downstream = rig.open_downstream(DownstreamConfig {
-        close_timeout: ms(300),
-        ..DownstreamConfig::default()
-    });
+    let downstream =
+        rig.open_downstream(DownstreamConfig { close_timeout: ms(300), ..DownstreamConfig::default() });
     rig.take(downstream.key, 1);
     rig.ack();
     rig.core.close_downstream(None, downstream.key, rig.now);

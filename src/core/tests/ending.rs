@@ -17,28 +17,16 @@ fn closing_closes_every_stream_then_says_goodbye() {
     rig.core.close(Some(close), rig.now, ms(5_000));
     rig.collect();
     let sent = rig.sent();
-    let [
-        Message::UpstreamCloseRequest(upstream),
-        Message::DownstreamCloseRequest(downstream),
-    ] = &sent[..]
+    let [Message::UpstreamCloseRequest(upstream), Message::DownstreamCloseRequest(downstream)] = &sent[..]
     else {
         panic!("{sent:?}");
     };
-    rig.receive(Message::UpstreamCloseResponse(reply(
-        upstream.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::UpstreamCloseResponse(reply(upstream.request_id, ResultCode::SUCCEEDED)));
     assert_eq!(rig.sent(), []);
-    rig.receive(Message::DownstreamCloseResponse(reply(
-        downstream.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::DownstreamCloseResponse(reply(downstream.request_id, ResultCode::SUCCEEDED)));
     assert!(matches!(rig.sends(), Message::Disconnect(disconnect) if disconnect.result_code.is_success()));
     assert!(rig.outcome(close).is_ok());
-    assert_eq!(
-        (rig.upstream_ends().len(), rig.downstream_ends()),
-        (1, vec![None])
-    );
+    assert_eq!((rig.upstream_ends().len(), rig.downstream_ends()), (1, vec![None]));
     assert_eq!(rig.end(), None);
 }
 
@@ -61,8 +49,7 @@ fn a_stream_that_opens_while_the_connection_is_closed_is_closed_too() {
     let mut rig = Rig::open();
     rig.open_upstream(UpstreamConfig::default(), Aliases::new());
     let open = rig.op();
-    rig.core
-        .open_downstream(open, DownstreamConfig::default(), rig.now);
+    rig.core.open_downstream(open, DownstreamConfig::default(), rig.now);
     let Message::DownstreamOpenRequest(request) = rig.sends() else {
         panic!("no open request");
     };
@@ -101,17 +88,13 @@ fn closing_while_connecting_ends_both_operations() {
 #[test]
 fn a_lost_transport_ends_everything_once() {
     let mut rig = Rig::open();
-    let config = UpstreamConfig {
-        flush_policy: FlushPolicy::None,
-        ..UpstreamConfig::default()
-    };
+    let config = UpstreamConfig { flush_policy: FlushPolicy::None, ..UpstreamConfig::default() };
     let upstream = rig.open_upstream(config, Aliases::new());
     let downstream = rig.open_downstream(DownstreamConfig::default());
     rig.write(&upstream, "a", b"x");
     let flush = rig.op();
     let level = FlushLevel::Acknowledged;
-    rig.core
-        .flush_upstream(flush, upstream.key, level, rig.now, ms(5_000));
+    rig.core.flush_upstream(flush, upstream.key, level, rig.now, ms(5_000));
     rig.sent();
     rig.write(&upstream, "a", b"unsent");
     let ops = [
@@ -137,10 +120,7 @@ fn a_lost_transport_ends_everything_once() {
     }
     let ends = rig.upstream_ends();
     assert_eq!(ends.len(), 1);
-    assert_eq!(
-        (ends[0].undelivered_points, &ends[0].undelivered_chunks[..]),
-        (2, &[1][..])
-    );
+    assert_eq!((ends[0].undelivered_points, &ends[0].undelivered_chunks[..]), (2, &[1][..]));
     assert_eq!(rig.downstream_ends(), [Some(Status::ConnectionLost)]);
     assert_eq!(rig.end(), Some(Status::ConnectionLost));
     assert_eq!(upstream.buffer.lock().push(0, 1, b""), Err(Status::Closed));
@@ -150,16 +130,14 @@ fn a_lost_transport_ends_everything_once() {
 fn operations_after_the_end_fail_at_once() {
     let mut rig = Rig::open();
     let upstream = rig.open_upstream(UpstreamConfig::default(), Aliases::new());
-    rig.core
-        .transport_lost(&Error::new(Status::ConnectionLost, "gone"));
+    rig.core.transport_lost(&Error::new(Status::ConnectionLost, "gone"));
     rig.sent();
     rig.events.clear();
     let base_time = base_time(&mut rig);
     let close = rig.op();
     rig.core.close(Some(close), rig.now, ms(1_000));
     let flush = rig.op();
-    rig.core
-        .flush_upstream(flush, upstream.key, FlushLevel::Sent, rig.now, ms(1_000));
+    rig.core.flush_upstream(flush, upstream.key, FlushLevel::Sent, rig.now, ms(1_000));
     rig.receive(Message::Ping(1));
     for op in [base_time, close, flush] {
         assert_eq!(rig.status(op), Status::Closed);

@@ -21,14 +21,8 @@ fn the_first_message_says_who_connects() {
     let Message::ConnectRequest(request) = rig.sends() else {
         panic!("no connect request");
     };
-    assert_eq!(
-        (request.request_id, request.protocol_version.as_str()),
-        (0, PROTOCOL_VERSION)
-    );
-    assert_eq!(
-        (request.node_id.as_str(), request.access_token.as_str()),
-        ("node", "token")
-    );
+    assert_eq!((request.request_id, request.protocol_version.as_str()), (0, PROTOCOL_VERSION));
+    assert_eq!((request.node_id.as_str(), request.access_token.as_str()), ("node", "token"));
     assert_eq!((request.ping_interval_s, request.ping_timeout_s), (2, 1));
 }
 
@@ -76,10 +70,7 @@ fn a_disconnect_in_place_of_the_answer_is_a_refusal() {
         (ResultCode::SUCCEEDED, Status::Disconnected),
     ] {
         let mut rig = Rig::connecting();
-        rig.receive(Message::Disconnect(Disconnect {
-            result_code,
-            result_string: String::new(),
-        }));
+        rig.receive(Message::Disconnect(Disconnect { result_code, result_string: String::new() }));
         assert_eq!(rig.status(OpId(0)), status);
         assert_eq!(rig.end(), Some(status));
     }
@@ -96,10 +87,7 @@ fn any_other_message_before_the_answer_breaks_the_protocol() {
 #[test]
 fn an_answer_to_another_request_does_not_connect() {
     let mut rig = Rig::connecting();
-    rig.receive(Message::ConnectResponse(ConnectResponse {
-        request_id: 2,
-        ..accepted()
-    }));
+    rig.receive(Message::ConnectResponse(ConnectResponse { request_id: 2, ..accepted() }));
     assert!(!rig.is_done(OpId(0)));
     rig.pass(ms(10_000));
     assert_eq!(rig.status(OpId(0)), Status::Timeout);
@@ -132,8 +120,7 @@ fn request_ids_are_even_and_count_up() {
     rig.receive(Message::ConnectResponse(accepted()));
     for expected in [2, 4, 6] {
         let op = rig.op();
-        rig.core
-            .send_base_time(op, crate::message::BaseTime::default(), false, rig.now);
+        rig.core.send_base_time(op, crate::message::BaseTime::default(), false, rig.now);
         assert!(
             matches!(rig.sends(), Message::UpstreamMetadata(metadata) if metadata.request_id == expected)
         );

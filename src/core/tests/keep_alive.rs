@@ -46,15 +46,11 @@ fn other_messages_prolong_the_wait_for_a_pong() {
 #[test]
 fn pings_of_the_server_are_answered_before_anything_else() {
     let mut rig = Rig::open();
-    let config = UpstreamConfig {
-        flush_policy: FlushPolicy::Immediate,
-        ..UpstreamConfig::default()
-    };
+    let config = UpstreamConfig { flush_policy: FlushPolicy::Immediate, ..UpstreamConfig::default() };
     let upstream = rig.open_upstream(config, Aliases::new());
     rig.write(&upstream, "a", b"x");
     let op = rig.op();
-    rig.core
-        .send_base_time(op, crate::message::BaseTime::default(), false, rig.now);
+    rig.core.send_base_time(op, crate::message::BaseTime::default(), false, rig.now);
     rig.receive(Message::Ping(5));
     let sent = rig.sent();
     assert_eq!(sent[0], Message::Pong(5));

@@ -28,11 +28,7 @@ fn id(name: &str) -> DataId {
 }
 
 fn reply(request_id: u32, result_code: ResultCode) -> Reply {
-    Reply {
-        request_id,
-        result_code,
-        result_string: String::new(),
-    }
+    Reply { request_id, result_code, result_string: String::new() }
 }
 
 /// A connection and its clock.
@@ -93,10 +89,7 @@ impl Rig {
             self.core.handle_timeout(self.now);
             self.collect();
             let next = self.core.next_timeout();
-            assert!(
-                next.is_none_or(|at| at > self.now),
-                "wants to be called again at once"
-            );
+            assert!(next.is_none_or(|at| at > self.now), "wants to be called again at once");
         }
         self.now = until;
     }
@@ -136,9 +129,7 @@ impl Rig {
     }
 
     fn is_done(&self, op: OpId) -> bool {
-        self.events
-            .iter()
-            .any(|event| matches!(event, Event::Done(done, _) if *done == op))
+        self.events.iter().any(|event| matches!(event, Event::Done(done, _) if *done == op))
     }
 
     fn upstream_ends(&self) -> Vec<UpstreamEnd> {
@@ -159,10 +150,7 @@ impl Rig {
 
     /// Why the connection ended; it must have, once, and as the last event.
     fn end(&self) -> Option<Status> {
-        let ends = self
-            .events
-            .iter()
-            .filter(|event| matches!(event, Event::Closed(_)));
+        let ends = self.events.iter().filter(|event| matches!(event, Event::Closed(_)));
         assert_eq!(ends.count(), 1);
         assert!(self.core.is_closed());
         assert_eq!(self.core.next_timeout(), None);
@@ -221,8 +209,5 @@ impl Rig {
 }
 
 fn accepted() -> ConnectResponse {
-    ConnectResponse {
-        protocol_version: "3.0.0".to_owned(),
-        ..ConnectResponse::default()
-    }
+    ConnectResponse { protocol_version: "3.0.0".to_owned(), ..ConnectResponse::default() }
 }

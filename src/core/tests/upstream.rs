@@ -2,10 +2,7 @@ use super::*;
 use crate::message::{OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult};
 
 fn config(flush_policy: FlushPolicy) -> UpstreamConfig {
-    UpstreamConfig {
-        flush_policy,
-        ..UpstreamConfig::default()
-    }
+    UpstreamConfig { flush_policy, ..UpstreamConfig::default() }
 }
 
 fn ack_with(numbers: &[u32], result_code: ResultCode, aliases: Aliases<DataId>) -> Message {
@@ -35,13 +32,8 @@ impl Rig {
 
     /// Opens a stream that sends at once, and sends so many chunks of one point.
     fn sending(&mut self, config: UpstreamConfig, chunks: u32) -> OpenedUpstream {
-        let upstream = self.open_upstream(
-            UpstreamConfig {
-                flush_policy: FlushPolicy::Immediate,
-                ..config
-            },
-            Aliases::new(),
-        );
+        let upstream = self
+            .open_upstream(UpstreamConfig { flush_policy: FlushPolicy::Immediate, ..config }, Aliases::new());
         for _ in 0..chunks {
             self.write(&upstream, "a", b"x");
             self.chunk();
@@ -51,8 +43,7 @@ impl Rig {
 
     fn flush(&mut self, upstream: &OpenedUpstream, level: FlushLevel) -> OpId {
         let op = self.op();
-        self.core
-            .flush_upstream(op, upstream.key, level, self.now, ms(500));
+        self.core.flush_upstream(op, upstream.key, level, self.now, ms(500));
         self.collect();
         op
     }
@@ -140,29 +131,17 @@ fn a_full_buffer_is_sent_whatever_the_policy() {
 #[test]
 fn data_ids_are_listed_until_their_alias_is_known() {
     let mut rig = Rig::open();
-    let known = UpstreamConfig {
-        data_ids: vec![id("known")],
-        ..config(FlushPolicy::None)
-    };
+    let known = UpstreamConfig { data_ids: vec![id("known")], ..config(FlushPolicy::None) };
     let upstream = rig.open_upstream(known, [(3, id("known"))].into());
     let send = |rig: &mut Rig| {
         rig.write(&upstream, "known", b"x");
         rig.write(&upstream, "new", b"x");
         rig.flush(&upstream, FlushLevel::Sent);
         let chunk = rig.chunk();
-        let ids: Vec<_> = chunk
-            .chunk
-            .groups
-            .into_iter()
-            .map(|group| group.data_id)
-            .collect();
+        let ids: Vec<_> = chunk.chunk.groups.into_iter().map(|group| group.data_id).collect();
         (chunk.stream_id_alias, chunk.data_ids, ids)
     };
-    let full = (
-        7,
-        vec![id("new")],
-        vec![OrAlias::Alias(3), OrAlias::Full(id("new"))],
-    );
+    let full = (7, vec![id("new")], vec![OrAlias::Alias(3), OrAlias::Full(id("new"))]);
     assert_eq!(send(&mut rig), full);
     assert_eq!(send(&mut rig), full, "again, as no alias came");
     rig.receive(ack_with(&[1], ResultCode::SUCCEEDED, [(9, id("new"))].into()));
@@ -176,10 +155,7 @@ fn data_ids_are_listed_until_their_alias_is_known() {
 #[test]
 fn acks_may_be_batched_repeated_and_unknown() {
     let mut rig = Rig::open();
-    let reporting = UpstreamConfig {
-        report_acks: true,
-        ..UpstreamConfig::default()
-    };
+    let reporting = UpstreamConfig { report_acks: true, ..UpstreamConfig::default() };
     let upstream = rig.sending(reporting, 3);
     rig.receive(ack(&[3, 1, 1, 99]));
     rig.receive(ack(&[3]));
@@ -210,16 +186,10 @@ fn a_refused_chunk_fails_the_flush_and_the_close() {
     let Message::UpstreamCloseRequest(request) = rig.sends() else {
         panic!("no close request");
     };
-    rig.receive(Message::UpstreamCloseResponse(reply(
-        request.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
     assert_eq!(rig.status(close), Status::Refused);
     let ends = rig.upstream_ends();
-    assert_eq!(
-        (ends[0].undelivered_points, &ends[0].undelivered_chunks[..]),
-        (1, &[2][..])
-    );
+    assert_eq!((ends[0].undelivered_points, &ends[0].undelivered_chunks[..]), (1, &[2][..]));
 }
 
 #[test]
@@ -277,27 +247,16 @@ fn closing_sends_the_rest_waits_for_acks_and_tells_the_totals() {
         panic!("no close request");
     };
     assert_eq!(
-        (
-            request.total_data_points,
-            request.final_sequence_number,
-            request.close_session
-        ),
+        (request.total_data_points, request.final_sequence_number, request.close_session),
         (2, 1, true)
     );
     let second = rig.close_upstream(&upstream);
     assert_eq!(rig.status(second), Status::Closed);
-    rig.receive(Message::UpstreamCloseResponse(reply(
-        request.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
     assert!(rig.outcome(close).is_ok());
     assert_eq!(
         rig.upstream_ends(),
-        [UpstreamEnd {
-            error: None,
-            undelivered_points: 0,
-            undelivered_chunks: vec![],
-        }]
+        [UpstreamEnd { error: None, undelivered_points: 0, undelivered_chunks: vec![] }]
     );
 }
 
@@ -320,10 +279,7 @@ fn a_refused_close_is_an_error() {
     let Message::UpstreamCloseRequest(request) = rig.sends() else {
         panic!("no close request");
     };
-    rig.receive(Message::UpstreamCloseResponse(reply(
-        request.request_id,
-        ResultCode::STREAM_NOT_FOUND,
-    )));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::STREAM_NOT_FOUND)));
     assert_eq!(rig.status(close), Status::Refused);
     assert_eq!(rig.upstream_ends().len(), 1);
 }
@@ -352,16 +308,10 @@ fn a_close_that_times_out_reports_what_is_undelivered_and_ends_every_flush() {
         panic!("no close request");
     };
     rig.receive(ack(&[1]));
-    rig.receive(Message::UpstreamCloseResponse(reply(
-        request.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
     assert_eq!(rig.status(close), Status::Timeout);
     let ends = rig.upstream_ends();
-    assert_eq!(
-        (ends[0].undelivered_points, &ends[0].undelivered_chunks[..]),
-        (3, &[1][..])
-    );
+    assert_eq!((ends[0].undelivered_points, &ends[0].undelivered_chunks[..]), (3, &[1][..]));
 }
 
 #[test]
@@ -382,11 +332,7 @@ fn a_close_ends_even_if_the_transport_takes_nothing() {
 fn reliable_chunks_wait_for_the_window_others_do_not() {
     for (qos, expected) in [(Qos::Reliable, 1), (Qos::Partial, 2), (Qos::Unreliable, 2)] {
         let mut rig = Rig::open();
-        let limited = UpstreamConfig {
-            qos,
-            in_flight_limit: 1,
-            ..UpstreamConfig::default()
-        };
+        let limited = UpstreamConfig { qos, in_flight_limit: 1, ..UpstreamConfig::default() };
         let upstream = rig.sending(limited, 1);
         rig.write(&upstream, "a", b"x");
         assert_eq!(1 + rig.sent().len(), expected, "{qos:?}");
@@ -402,8 +348,7 @@ fn chunks_that_are_never_acknowledged_count_as_undelivered_in_the_end() {
     let upstream = rig.sending(UpstreamConfig::default(), chunks);
     let failed = &upstream.buffer.counters.failed_points;
     assert_eq!(failed.load(std::sync::atomic::Ordering::Relaxed), 2);
-    rig.core
-        .transport_lost(&crate::error::Error::new(Status::ConnectionLost, "gone"));
+    rig.core.transport_lost(&crate::error::Error::new(Status::ConnectionLost, "gone"));
     rig.collect();
     let ends = rig.upstream_ends();
     assert_eq!(ends[0].undelivered_points, u64::from(chunks));
@@ -418,8 +363,7 @@ fn upstreams_take_turns() {
         rig.write(&busy, "a", &vec![0; CHUNK_LIMIT]);
     }
     let op = rig.op();
-    rig.core
-        .open_upstream(op, config(FlushPolicy::Immediate), rig.now);
+    rig.core.open_upstream(op, config(FlushPolicy::Immediate), rig.now);
     let opened = |rig: &mut Rig| {
         // The request goes before the chunks.
         match rig.core.poll_transmit(rig.now) {
@@ -479,10 +423,7 @@ fn a_stream_opened_too_late_is_closed_again() {
         panic!("no close request");
     };
     assert_eq!(request.stream_id, STREAM);
-    rig.receive(Message::UpstreamCloseResponse(reply(
-        request.request_id,
-        ResultCode::SUCCEEDED,
-    )));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
     assert!(rig.upstream_ends().is_empty());
 }
 

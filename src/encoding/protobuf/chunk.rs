@@ -258,11 +258,7 @@ fn reference(mut reader: Reader<'_>) -> Result<FilterReference, DecodeError> {
 /// Encodes an `UpstreamChunk` as a frame.
 pub(super) fn encode_upstream(message: &UpstreamChunk) -> Bytes {
     let chunk_len = stream_chunk_len(&message.chunk);
-    let data_ids_len: usize = message
-        .data_ids
-        .iter()
-        .map(|id| message_len(3, data_id_len(id)))
-        .sum();
+    let data_ids_len: usize = message.data_ids.iter().map(|id| message_len(3, data_id_len(id))).sum();
     let len = uint32_len(1, message.stream_id_alias) + message_len(2, chunk_len) + data_ids_len;
 
     let mut writer = Writer::with_capacity(message_len(UPSTREAM_CHUNK, len));
@@ -283,11 +279,8 @@ pub(super) fn encode_downstream(message: &DownstreamChunk) -> Bytes {
         OrAlias::Full(info) => message_len(2, upstream_info_len(info)),
         OrAlias::Alias(alias) => uint32_arm_len(3, *alias),
     };
-    let all_references_len: usize = message
-        .filter_references
-        .iter()
-        .map(|references| message_len(6, references_len(references)))
-        .sum();
+    let all_references_len: usize =
+        message.filter_references.iter().map(|references| message_len(6, references_len(references))).sum();
     let len = uint32_len(1, message.stream_id_alias)
         + upstream_len
         + message_len(4, chunk_len)
@@ -319,11 +312,7 @@ pub(super) fn encode_downstream(message: &DownstreamChunk) -> Bytes {
 }
 
 fn stream_chunk_len(chunk: &StreamChunk) -> usize {
-    let groups: usize = chunk
-        .groups
-        .iter()
-        .map(|group| message_len(2, group_len(group)))
-        .sum();
+    let groups: usize = chunk.groups.iter().map(|group| message_len(2, group_len(group))).sum();
     uint32_len(1, chunk.sequence_number) + groups
 }
 
@@ -364,10 +353,7 @@ fn upstream_info_len(info: &UpstreamInfo) -> usize {
 }
 
 fn references_len(references: &[FilterReference]) -> usize {
-    references
-        .iter()
-        .map(|reference| message_len(1, reference_len(reference)))
-        .sum()
+    references.iter().map(|reference| message_len(1, reference_len(reference))).sum()
 }
 
 fn reference_len(reference: &FilterReference) -> usize {

@@ -54,18 +54,12 @@ impl Field<Option<pb::data_point_group::DataIdOrAlias>> for OrAlias<DataId> {
 
 impl Field<Vec<pb::DataPoint>> for Points {
     fn read(wire: Vec<pb::DataPoint>, _: &str) -> Result<Self, DecodeError> {
-        Ok(wire
-            .into_iter()
-            .map(|point| (point.elapsed_time, point.payload))
-            .collect())
+        Ok(wire.into_iter().map(|point| (point.elapsed_time, point.payload)).collect())
     }
 
     fn write(&self) -> Vec<pb::DataPoint> {
         self.iter()
-            .map(|point| pb::DataPoint {
-                elapsed_time: point.elapsed_time,
-                payload: point.payload,
-            })
+            .map(|point| pb::DataPoint { elapsed_time: point.elapsed_time, payload: point.payload })
             .collect()
     }
 }
@@ -87,8 +81,6 @@ impl Field<pb::DownstreamFilterReferences> for Vec<FilterReference> {
     }
 
     fn write(&self) -> pb::DownstreamFilterReferences {
-        pb::DownstreamFilterReferences {
-            references: self.write(),
-        }
+        pb::DownstreamFilterReferences { references: self.write() }
     }
 }

@@ -44,11 +44,9 @@ impl Field<pb::ConnectRequest> for ConnectRequest {
     }
 
     fn write(&self) -> pb::ConnectRequest {
-        let intdash = self
-            .project_uuid
-            .map(|project| pb::extensions::IntdashExtensionFields {
-                project_uuid: project.hyphenated().to_string(),
-            });
+        let intdash = self.project_uuid.map(|project| pb::extensions::IntdashExtensionFields {
+            project_uuid: project.hyphenated().to_string(),
+        });
         let block = pb::extensions::ConnectRequestExtensionFields {
             access_token: self.access_token.clone(),
             intdash,

@@ -161,15 +161,10 @@ impl<E: Entry, T: Field<E::Value>> Field<Vec<E>> for Aliases<T> {
                 (key.unwrap_or_default(), value.unwrap_or_default())
             })
             .collect();
-        entries
-            .into_iter()
-            .map(|(key, value)| Ok((key, T::read(value, name)?)))
-            .collect()
+        entries.into_iter().map(|(key, value)| Ok((key, T::read(value, name)?))).collect()
     }
 
     fn write(&self) -> Vec<E> {
-        self.iter()
-            .map(|(key, value)| E::new(*key, value.write()))
-            .collect()
+        self.iter().map(|(key, value)| E::new(*key, value.write())).collect()
     }
 }

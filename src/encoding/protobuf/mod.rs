@@ -80,9 +80,7 @@ pub fn decode(bytes: Bytes) -> Result<Message, DecodeError> {
 
 /// Encodes by way of the generated types.
 fn encode_generated(message: &Message) -> Bytes {
-    let message = pb::Message {
-        message: Some(arm(message)),
-    };
+    let message = pb::Message { message: Some(arm(message)) };
     message.encode_to_vec().into()
 }
 

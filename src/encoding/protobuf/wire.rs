@@ -39,11 +39,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads a message that is the whole frame.
     pub(super) fn new(frame: &'a [u8], message: &'static str) -> Self {
-        Self {
-            bytes: frame,
-            at: 0,
-            message,
-        }
+        Self { bytes: frame, at: 0, message }
     }
 
     /// Position in the frame.
@@ -102,11 +98,7 @@ impl<'a> Reader<'a> {
         message: &'static str,
     ) -> Result<Self, DecodeError> {
         let len = self.bytes(key, field)?.len();
-        Ok(Self {
-            bytes: &self.bytes[..self.at],
-            at: self.at - len,
-            message,
-        })
+        Ok(Self { bytes: &self.bytes[..self.at], at: self.at - len, message })
     }
 
     /// Checks a list of `uint32`, packed or not, and drops it.
@@ -159,11 +151,7 @@ impl<'a> Reader<'a> {
         if key >> 3 == 0 {
             return Err("field number 0");
         }
-        Ok(Key {
-            number: key >> 3,
-            start,
-            wire_type: (key & 7) as u8,
-        })
+        Ok(Key { number: key >> 3, start, wire_type: (key & 7) as u8 })
     }
 
     #[inline]
@@ -180,11 +168,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(if rest.len() < 10 {
-            "varint cut off"
-        } else {
-            "varint of more than ten bytes"
-        })
+        Err(if rest.len() < 10 { "varint cut off" } else { "varint of more than ten bytes" })
     }
 
     /// Length of what follows, which lies inside the message.
@@ -288,11 +272,7 @@ impl Writer {
 
 /// Size of what [`Writer::uint32`] writes.
 pub(super) fn uint32_len(number: u32, value: u32) -> usize {
-    if value == 0 {
-        0
-    } else {
-        uint32_arm_len(number, value)
-    }
+    if value == 0 { 0 } else { uint32_arm_len(number, value) }
 }
 
 /// Size of what [`Writer::uint32_arm`] writes.
@@ -302,11 +282,7 @@ pub(super) fn uint32_arm_len(number: u32, value: u32) -> usize {
 
 /// Size of what [`Writer::bytes`] writes.
 pub(super) fn bytes_len(number: u32, value: &[u8]) -> usize {
-    if value.is_empty() {
-        0
-    } else {
-        message_len(number, value.len())
-    }
+    if value.is_empty() { 0 } else { message_len(number, value.len()) }
 }
 
 /// Size of a message with its key and length.
@@ -340,10 +316,7 @@ mod tests {
             assert_eq!(cut.varint(), Err("varint cut off"));
         }
         let long = [0xff; 11];
-        assert_eq!(
-            Reader::new(&long, "M").varint(),
-            Err("varint of more than ten bytes")
-        );
+        assert_eq!(Reader::new(&long, "M").varint(), Err("varint of more than ten bytes"));
         let large = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2];
         assert_eq!(Reader::new(&large, "M").varint(), Err("varint above 64 bits"));
     }
@@ -372,11 +345,7 @@ mod tests {
         let nested = |depth| [vec![0x0b; depth], vec![0x0c; depth]].concat();
         assert_eq!(skip_all(&nested(100)), Ok(()));
         assert!(skip_all(&nested(101)).unwrap_err().contains("nested too deeply"));
-        assert!(
-            skip_all(&nested(100_000))
-                .unwrap_err()
-                .contains("nested too deeply")
-        );
+        assert!(skip_all(&nested(100_000)).unwrap_err().contains("nested too deeply"));
     }
 
     #[test]
@@ -388,18 +357,12 @@ mod tests {
             (b"\x0c", "M: unknown field 1: end of a group that was not started"),
             (b"\x0b\x14", "M: unknown field 1: group ended by another number"),
             (b"\x0b\x08", "M: unknown field 1: varint cut off"),
-            (
-                b"\x0a\x02\x00",
-                "M: unknown field 1: length past the end of the message",
-            ),
+            (b"\x0a\x02\x00", "M: unknown field 1: length past the end of the message"),
             (
                 b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
                 "M: unknown field 1: length past the end of the message",
             ),
-            (
-                b"\x0d\x00",
-                "M: unknown field 1: value past the end of the message",
-            ),
+            (b"\x0d\x00", "M: unknown field 1: value past the end of the message"),
         ] {
             assert_eq!(skip_all(bad).unwrap_err(), reason);
         }

@@ -17,8 +17,5 @@ pub extern "C" fn other_caught_panics() -> u32 {
         })
         .join()
     });
-    panics
-        .iter()
-        .filter(|result| matches!(result, Ok(Err(_))))
-        .count() as u32
+    panics.iter().filter(|result| matches!(result, Ok(Err(_)))).count() as u32
 }

@@ -67,22 +67,10 @@ fn calls_are_bounded_in_number_and_size_and_stay_in_order() {
     let callee = world.connect("callee");
     let mut large = call("L", "callee");
     large.payload = vec![0; 11].into();
-    assert_eq!(
-        ask(&mut world, caller, large).1,
-        ResultCode::TOO_LARGE_MESSAGE_SIZE
-    );
-    let codes: Vec<_> = ["A", "B", "C"]
-        .iter()
-        .map(|id| ask(&mut world, caller, call(id, "callee")).1)
-        .collect();
-    assert_eq!(
-        codes,
-        [
-            ResultCode::SUCCEEDED,
-            ResultCode::SUCCEEDED,
-            ResultCode::RATE_LIMIT_REACHED
-        ]
-    );
+    assert_eq!(ask(&mut world, caller, large).1, ResultCode::TOO_LARGE_MESSAGE_SIZE);
+    let codes: Vec<_> =
+        ["A", "B", "C"].iter().map(|id| ask(&mut world, caller, call(id, "callee")).1).collect();
+    assert_eq!(codes, [ResultCode::SUCCEEDED, ResultCode::SUCCEEDED, ResultCode::RATE_LIMIT_REACHED]);
     let received: Vec<_> = world
         .receive(callee)
         .into_iter()
@@ -92,8 +80,5 @@ fn calls_are_bounded_in_number_and_size_and_stay_in_order() {
         })
         .collect();
     assert_eq!(received, ["A", "B"]);
-    assert_eq!(
-        ask(&mut world, caller, call("D", "callee")).1,
-        ResultCode::SUCCEEDED
-    );
+    assert_eq!(ask(&mut world, caller, call("D", "callee")).1, ResultCode::SUCCEEDED);
 }

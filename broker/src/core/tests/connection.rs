@@ -19,11 +19,7 @@ fn the_response_echoes_the_request_id_and_a_version_the_client_accepts() {
         let conn = world.dial();
         let response = world.request_connect(conn, request(announced, "node", ""));
         assert_eq!(
-            (
-                response.request_id,
-                response.result_code,
-                &*response.protocol_version
-            ),
+            (response.request_id, response.result_code, &*response.protocol_version),
             (8, ResultCode::SUCCEEDED, answered)
         );
         assert!(!world.broker.is_closing(conn));
@@ -57,10 +53,7 @@ fn a_token_opens_the_door_from_the_request_or_the_header() {
         ("three", Some("Bearer"), ResultCode::AUTH_FAILED),
     ] {
         let conn = world.dial();
-        let peer = PeerInfo {
-            address: None,
-            authorization: header.map(str::to_owned),
-        };
+        let peer = PeerInfo { address: None, authorization: header.map(str::to_owned) };
         world.broker.connected(conn, peer, world.now);
         let response = world.request_connect(conn, request("3.0.0", "node", token));
         assert_eq!(response.result_code, expected, "{token:?} {header:?}");
@@ -97,10 +90,7 @@ fn a_silent_client_is_disconnected_with_connect_timeout() {
     world.advance(9_999);
     assert_eq!(world.receive(conn), [], "no Pong before the ConnectRequest");
     world.advance(1);
-    assert_eq!(
-        disconnect(&world.receive(conn)).result_code,
-        ResultCode::CONNECT_TIMEOUT
-    );
+    assert_eq!(disconnect(&world.receive(conn)).result_code, ResultCode::CONNECT_TIMEOUT);
     assert!(world.broker.is_closing(conn));
 }
 
@@ -170,10 +160,7 @@ fn a_missing_pong_ends_the_connection_and_keeps_the_streams() {
     world.advance(3_998);
     assert!(!world.broker.is_closing(conn));
     world.advance(1);
-    assert_eq!(
-        disconnect(&world.receive(conn)).result_code,
-        ResultCode::PING_TIMEOUT
-    );
+    assert_eq!(disconnect(&world.receive(conn)).result_code, ResultCode::PING_TIMEOUT);
     assert_eq!(world.broker.stats().upstreams, 1);
 }
 
@@ -205,12 +192,7 @@ fn a_pong_overtakes_everything_that_waits() {
     let messages = world.receive(reader);
     assert_eq!(
         names(&messages),
-        [
-            "Pong",
-            "DownstreamChunkAckComplete",
-            "DownstreamMetadata",
-            "DownstreamChunk"
-        ]
+        ["Pong", "DownstreamChunkAckComplete", "DownstreamMetadata", "DownstreamChunk"]
     );
 }
 
@@ -270,10 +252,7 @@ fn a_clients_disconnect_is_not_answered_and_detaches_its_streams() {
     world.advance(1);
     assert_eq!(
         metadata(&world.receive(reader)),
-        [&Metadata::UpstreamAbnormalClose {
-            stream_id: stream.stream_id,
-            session_id: "s".to_owned()
-        }]
+        [&Metadata::UpstreamAbnormalClose { stream_id: stream.stream_id, session_id: "s".to_owned() }]
     );
     assert_eq!(world.broker.stats().upstreams, 0);
 }
@@ -324,10 +303,7 @@ fn a_client_that_sends_requests_and_reads_nothing_is_ended() {
         world.send(conn, Message::Ping(2 * id));
     }
     assert!(world.broker.is_closing(conn));
-    assert_eq!(
-        disconnect(&world.receive(conn)).result_code,
-        ResultCode::RATE_LIMIT_REACHED
-    );
+    assert_eq!(disconnect(&world.receive(conn)).result_code, ResultCode::RATE_LIMIT_REACHED);
 }
 
 #[test]
@@ -360,9 +336,6 @@ fn nothing_remains_of_clients_that_left() {
         world.advance(60_000);
     }
     let stats = world.broker.stats();
-    assert_eq!(
-        (stats.connections, stats.upstreams, stats.downstreams, stats.nodes),
-        (0, 0, 0, 0)
-    );
+    assert_eq!((stats.connections, stats.upstreams, stats.downstreams, stats.nodes), (0, 0, 0, 0));
     assert_eq!(world.broker.next_timeout(), None);
 }

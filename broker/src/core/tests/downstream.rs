@@ -18,18 +18,12 @@ fn pair(version: &str, request: DownstreamOpenRequest) -> Pair {
     world.open_downstream(reader, request);
     let stream = world.open_upstream(sender, upstream("session", Qos::Unreliable));
     world.receive(reader);
-    Pair {
-        world,
-        reader,
-        sender,
-        stream,
-    }
+    Pair { world, reader, sender, stream }
 }
 
 impl Pair {
     fn send(&mut self, number: u32, groups: Vec<DataPointGroup>) -> Vec<Message> {
-        self.world
-            .chunk(self.sender, self.stream.stream_id_alias, number, groups);
+        self.world.chunk(self.sender, self.stream.stream_id_alias, number, groups);
         self.world.receive(self.reader)
     }
 
@@ -43,12 +37,7 @@ impl Pair {
 }
 
 fn ids(chunk: &DownstreamChunk) -> Vec<OrAlias<DataId>> {
-    chunk
-        .chunk
-        .groups
-        .iter()
-        .map(|group| group.data_id.clone())
-        .collect()
+    chunk.chunk.groups.iter().map(|group| group.data_id.clone()).collect()
 }
 
 #[test]
@@ -64,10 +53,7 @@ fn the_answer_comes_first_and_data_a_moment_later() {
     world.advance(9);
     assert_eq!(world.receive(reader), []);
     world.advance(1);
-    assert_eq!(
-        names(&world.receive(reader)),
-        ["DownstreamMetadata", "DownstreamChunk"]
-    );
+    assert_eq!(names(&world.receive(reader)), ["DownstreamMetadata", "DownstreamChunk"]);
 }
 
 #[test]
@@ -77,14 +63,7 @@ fn groups_that_no_filter_matches_are_left_out() {
     let messages = pair.send(1, vec![full("a/x"), full("c"), full("b"), full("a/x")]);
     let chunk = chunks(&messages)[0];
     assert_eq!((chunk.stream_id_alias, chunk.chunk.sequence_number), (7, 1));
-    assert_eq!(
-        ids(chunk),
-        [
-            OrAlias::Full(id("a/x")),
-            OrAlias::Full(id("b")),
-            OrAlias::Full(id("a/x"))
-        ]
-    );
+    assert_eq!(ids(chunk), [OrAlias::Full(id("a/x")), OrAlias::Full(id("b")), OrAlias::Full(id("a/x"))]);
     assert_eq!(chunk.chunk.groups[0].points, points(b"x"));
     assert!(chunk.filter_references.is_empty(), "not below protocol 3.0.0");
 }
@@ -103,35 +82,23 @@ fn a_chunk_without_a_matching_group_is_sent_empty_unless_omitted() {
             .iter()
             .map(|chunk| (chunk.chunk.sequence_number, chunk.chunk.groups.len()))
             .collect();
-        let expected: &[_] = if omit {
-            &[(2, 1)]
-        } else {
-            &[(1, 0), (2, 1), (3, 0)]
-        };
+        let expected: &[_] = if omit { &[(2, 1)] } else { &[(1, 0), (2, 1), (3, 0)] };
         assert_eq!(sizes, expected);
     }
 }
 
 #[test]
 fn a_chunk_goes_once_to_a_downstream_that_several_filters_match() {
-    let filters = vec![
-        filter("x", &[("#", "#")]),
-        filter("s", &[("a", "t"), ("+", "#")]),
-        filter("s", &[("#", "t")]),
-    ];
+    let filters =
+        vec![filter("x", &[("#", "#")]), filter("s", &[("a", "t"), ("+", "#")]), filter("s", &[("#", "t")])];
     let mut pair = pair("3.0.0", downstream(1, filters, Qos::Unreliable));
     let messages = pair.send(1, vec![full("a"), full("b/c")]);
     let [chunk] = chunks(&messages)[..] else { panic!() };
-    let reference = |filter, data| FilterReference {
-        downstream_filter_index: filter,
-        data_filter_index: data,
-    };
+    let reference =
+        |filter, data| FilterReference { downstream_filter_index: filter, data_filter_index: data };
     assert_eq!(
         chunk.filter_references,
-        [
-            vec![reference(1, 0), reference(1, 1), reference(2, 0)],
-            vec![reference(2, 0)]
-        ]
+        [vec![reference(1, 0), reference(1, 1), reference(2, 0)], vec![reference(2, 0)]]
     );
 }
 
@@ -154,21 +121,13 @@ fn full_information_is_sent_until_aliases_are_known_and_zero_is_an_alias() {
     ack.upstream_aliases = [(0, info.clone()), (1, info.clone())].into();
     ack.data_id_aliases = [(5, id("a"))].into();
     // A chunk that waits already profits too.
-    pair.world.chunk(
-        pair.sender,
-        pair.stream.stream_id_alias,
-        3,
-        vec![full("a"), full("b")],
-    );
+    pair.world.chunk(pair.sender, pair.stream.stream_id_alias, 3, vec![full("a"), full("b")]);
     for _ in 0..2 {
-        pair.world
-            .send(pair.reader, Message::DownstreamChunkAck(ack.clone()));
+        pair.world.send(pair.reader, Message::DownstreamChunkAck(ack.clone()));
     }
     let messages = pair.world.receive(pair.reader);
     for message in &messages[..2] {
-        let Message::DownstreamChunkAckComplete(complete) = message else {
-            panic!("{message:?}")
-        };
+        let Message::DownstreamChunkAckComplete(complete) = message else { panic!("{message:?}") };
         assert_eq!(
             (complete.stream_id_alias, complete.ack_id, complete.result_code),
             (1, 0, ResultCode::SUCCEEDED)
@@ -191,10 +150,7 @@ fn aliases_of_the_open_request_are_used_in_the_first_chunk() {
     let mut request = downstream(1, all_of("s"), Qos::Unreliable);
     request.data_id_aliases = [(3, id("a"))].into();
     let mut pair = pair("2.0.0", request);
-    assert_eq!(
-        ids(chunks(&pair.send(1, vec![full("a")]))[0]),
-        [OrAlias::Alias(3)]
-    );
+    assert_eq!(ids(chunks(&pair.send(1, vec![full("a")]))[0]), [OrAlias::Alias(3)]);
 }
 
 #[test]
@@ -206,10 +162,7 @@ fn an_alias_announced_for_something_else_is_refused() {
     ack.data_id_aliases = [(3, id("b"))].into();
     match pair.world.ask(pair.reader, Message::DownstreamChunkAck(ack)) {
         Message::DownstreamChunkAckComplete(complete) => {
-            assert_eq!(
-                (complete.ack_id, complete.result_code),
-                (9, ResultCode::PROTOCOL_ERROR)
-            );
+            assert_eq!((complete.ack_id, complete.result_code), (9, ResultCode::PROTOCOL_ERROR));
         }
         other => panic!("{other:?}"),
     }
@@ -226,34 +179,17 @@ fn refused_opens_have_their_codes_and_a_nil_stream_id() {
     });
     let conn = world.connect("a");
     let open = |filters| downstream(2, filters, Qos::Reliable);
-    let mut cases = vec![
-        (open(all_of("a")), ResultCode::SUCCEEDED),
-        (open(all_of("a")), ResultCode::PROTOCOL_ERROR),
-    ];
+    let mut cases =
+        vec![(open(all_of("a")), ResultCode::SUCCEEDED), (open(all_of("a")), ResultCode::PROTOCOL_ERROR)];
     let mut add = |mut request: DownstreamOpenRequest, code| {
         request.desired_stream_id_alias = 3;
         cases.push((request, code));
     };
-    add(
-        open(vec![filter("a", &[]); 3]),
-        ResultCode::TOO_MANY_DOWNSTREAM_FILTERS,
-    );
-    add(
-        open(vec![filter("a", &[("#", "#"); 2]); 2]),
-        ResultCode::TOO_MANY_DATA_FILTERS,
-    );
-    add(
-        open(vec![filter(&"a".repeat(101), &[])]),
-        ResultCode::TOO_MANY_DATA_FILTERS,
-    );
-    add(
-        open(vec![filter("a", &[("a#", "#")])]),
-        ResultCode::INVALID_DATA_FILTER,
-    );
-    add(
-        open(vec![filter("a", &[("a", "#/b")])]),
-        ResultCode::INVALID_DATA_FILTER,
-    );
+    add(open(vec![filter("a", &[]); 3]), ResultCode::TOO_MANY_DOWNSTREAM_FILTERS);
+    add(open(vec![filter("a", &[("#", "#"); 2]); 2]), ResultCode::TOO_MANY_DATA_FILTERS);
+    add(open(vec![filter(&"a".repeat(101), &[])]), ResultCode::TOO_MANY_DATA_FILTERS);
+    add(open(vec![filter("a", &[("a#", "#")])]), ResultCode::INVALID_DATA_FILTER);
+    add(open(vec![filter("a", &[("a", "#/b")])]), ResultCode::INVALID_DATA_FILTER);
     let mut request = open(all_of("a"));
     request.qos = Qos::Unknown(3);
     add(request, ResultCode::DESIRED_QOS_NOT_SUPPORTED);
@@ -270,12 +206,7 @@ fn refused_opens_have_their_codes_and_a_nil_stream_id() {
     add(open(vec![]), ResultCode::TOO_MANY_STREAMS);
     for (request, code) in cases {
         let response = world.ask_downstream(conn, request);
-        assert_eq!(
-            (response.request_id, response.result_code),
-            (4, code),
-            "{}",
-            response.result_string
-        );
+        assert_eq!((response.request_id, response.result_code), (4, code), "{}", response.result_string);
         if !code.is_success() {
             assert_eq!(response.stream_id, Uuid::nil());
         }
@@ -290,10 +221,7 @@ fn nothing_follows_the_answer_to_a_close_and_late_acks_are_ignored() {
     let opened = world.open_downstream(reader, downstream(1, all_of("s"), Qos::Unreliable));
     let stream = world.open_upstream(sender, upstream("s", Qos::Unreliable));
     world.chunk(sender, stream.stream_id_alias, 1, vec![full("a")]);
-    let request = DownstreamCloseRequest {
-        request_id: 6,
-        stream_id: opened.stream_id,
-    };
+    let request = DownstreamCloseRequest { request_id: 6, stream_id: opened.stream_id };
     world.send(reader, Message::DownstreamCloseRequest(request.clone()));
     world.chunk(sender, stream.stream_id_alias, 2, vec![full("a")]);
     world.send(reader, Message::DownstreamChunkAck(ack_of(1, 0, &[])));
@@ -341,17 +269,9 @@ fn ids_beyond_the_alias_table_are_forwarded_in_full() {
     world.open_downstream(reader, downstream(1, filters, Qos::Reliable));
     let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
     world.receive(reader);
-    world.chunk(
-        sender,
-        stream.stream_id_alias,
-        1,
-        vec![full("a"), full("b"), full("c")],
-    );
+    world.chunk(sender, stream.stream_id_alias, 1, vec![full("a"), full("b"), full("c")]);
     assert_eq!(results(&world.receive(sender)), [(1, ResultCode::SUCCEEDED)]);
     let messages = world.receive(reader);
-    assert_eq!(
-        ids(chunks(&messages)[0]),
-        [OrAlias::Full(id("a")), OrAlias::Full(id("b"))]
-    );
+    assert_eq!(ids(chunks(&messages)[0]), [OrAlias::Full(id("a")), OrAlias::Full(id("b"))]);
     assert_eq!(chunks(&messages)[0].filter_references.len(), 2);
 }

@@ -14,11 +14,7 @@ fn base_time(session: &str, name: &str, ns: i64) -> BaseTime {
 }
 
 fn send(base_time: BaseTime) -> Message {
-    Message::UpstreamMetadata(UpstreamMetadata {
-        request_id: 6,
-        base_time,
-        persist: true,
-    })
+    Message::UpstreamMetadata(UpstreamMetadata { request_id: 6, base_time, persist: true })
 }
 
 #[test]
@@ -138,36 +134,21 @@ fn readers_of_a_node_learn_of_its_downstreams() {
     let reader = world.connect("r");
     let filters = all_of("r");
     let first = world.open_downstream(reader, downstream(1, filters.clone(), Qos::Reliable));
-    let open = Metadata::DownstreamOpen {
-        stream_id: first.stream_id,
-        filters,
-        qos: Qos::Reliable,
-    };
-    assert_eq!(
-        metadata(&world.receive(reader)),
-        [&open],
-        "one's own downstream included"
-    );
+    let open = Metadata::DownstreamOpen { stream_id: first.stream_id, filters, qos: Qos::Reliable };
+    assert_eq!(metadata(&world.receive(reader)), [&open], "one's own downstream included");
     assert_eq!(metadata(&world.receive(watcher)), [&open]);
     let mut request = downstream(2, vec![], Qos::Unreliable);
     request.expiry_interval_s = 0;
     let second = world.open_downstream(reader, request);
-    let request = DownstreamCloseRequest {
-        request_id: 6,
-        stream_id: first.stream_id,
-    };
+    let request = DownstreamCloseRequest { request_id: 6, stream_id: first.stream_id };
     world.send(reader, Message::DownstreamCloseRequest(request));
     world.broker.connection_lost(reader, world.now);
     let messages = world.receive(watcher);
     assert_eq!(
         metadata(&messages)[1..],
         [
-            &Metadata::DownstreamNormalClose {
-                stream_id: first.stream_id
-            },
-            &Metadata::DownstreamAbnormalClose {
-                stream_id: second.stream_id
-            }
+            &Metadata::DownstreamNormalClose { stream_id: first.stream_id },
+            &Metadata::DownstreamAbnormalClose { stream_id: second.stream_id }
         ]
     );
 }
@@ -187,9 +168,5 @@ fn base_times_are_bounded_in_number_and_length() {
     }
     let reader = world.connect("r");
     world.open_downstream(reader, downstream(1, all_of("s"), Qos::Unreliable));
-    assert_eq!(
-        metadata(&world.receive(reader)).len(),
-        3,
-        "UpstreamOpen and the newest two"
-    );
+    assert_eq!(metadata(&world.receive(reader)).len(), 3, "UpstreamOpen and the newest two");
 }

@@ -48,10 +48,7 @@ impl World {
     fn dial(&mut self) -> ConnId {
         self.conns += 1;
         let conn = ConnId(self.conns);
-        let peer = PeerInfo {
-            address: Some([127, 0, 0, 1].into()),
-            authorization: None,
-        };
+        let peer = PeerInfo { address: Some([127, 0, 0, 1].into()), authorization: None };
         self.broker.connected(conn, peer, self.now);
         conn
     }
@@ -139,10 +136,7 @@ impl World {
             conn,
             Message::UpstreamChunk(UpstreamChunk {
                 stream_id_alias: alias,
-                chunk: StreamChunk {
-                    sequence_number: number,
-                    groups,
-                },
+                chunk: StreamChunk { sequence_number: number, groups },
                 data_ids: Vec::new(),
             }),
         );
@@ -165,10 +159,7 @@ fn filter(node: &str, patterns: &[(&str, &str)]) -> DownstreamFilter {
         source_node_id: node.to_owned(),
         data_filters: patterns
             .iter()
-            .map(|(name, kind)| DataFilter {
-                name: (*name).to_owned(),
-                kind: (*kind).to_owned(),
-            })
+            .map(|(name, kind)| DataFilter { name: (*name).to_owned(), kind: (*kind).to_owned() })
             .collect(),
     }
 }
@@ -197,17 +188,11 @@ fn points(payload: &[u8]) -> Points {
 }
 
 fn full(name: &str) -> DataPointGroup {
-    DataPointGroup {
-        data_id: OrAlias::Full(id(name)),
-        points: points(b"x"),
-    }
+    DataPointGroup { data_id: OrAlias::Full(id(name)), points: points(b"x") }
 }
 
 fn aliased(alias: u32) -> DataPointGroup {
-    DataPointGroup {
-        data_id: OrAlias::Alias(alias),
-        points: points(b"x"),
-    }
+    DataPointGroup { data_id: OrAlias::Alias(alias), points: points(b"x") }
 }
 
 fn close(stream_id: Uuid, final_sequence_number: u32) -> Message {
@@ -267,10 +252,7 @@ fn chunks(messages: &[Message]) -> Vec<&DownstreamChunk> {
 
 /// Sequence numbers of the chunks.
 fn numbers(messages: &[Message]) -> Vec<u32> {
-    chunks(messages)
-        .iter()
-        .map(|chunk| chunk.chunk.sequence_number)
-        .collect()
+    chunks(messages).iter().map(|chunk| chunk.chunk.sequence_number).collect()
 }
 
 fn metadata(messages: &[Message]) -> Vec<&Metadata> {

@@ -59,15 +59,8 @@ fn a_reliable_downstream_has_a_bounded_number_of_bytes_under_way() {
     for number in 1..=3 {
         world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
     }
-    assert_eq!(
-        numbers(&world.receive(reader)),
-        [1],
-        "one chunk may always be under way"
-    );
-    world.send(
-        reader,
-        Message::DownstreamChunkAck(ack_of(1, 0, &[(stream.stream_id, 1)])),
-    );
+    assert_eq!(numbers(&world.receive(reader)), [1], "one chunk may always be under way");
+    world.send(reader, Message::DownstreamChunkAck(ack_of(1, 0, &[(stream.stream_id, 1)])));
     assert_eq!(numbers(&world.receive(reader)), [2]);
 }
 
@@ -86,11 +79,7 @@ fn a_reliable_consumer_that_falls_too_far_behind_is_disconnected_by_name() {
     assert_eq!(goodbye.result_code, ResultCode::ACK_TIMEOUT);
     assert!(goodbye.result_string.contains("downstream"), "{goodbye:?}");
     assert!(world.broker.is_closing(reader));
-    assert_eq!(
-        numbers(&world.receive(other)).len(),
-        100,
-        "others are not affected"
-    );
+    assert_eq!(numbers(&world.receive(other)).len(), 100, "others are not affected");
 }
 
 #[test]
@@ -103,10 +92,8 @@ fn a_reliable_stream_without_acks_does_not_hold_up_others_on_the_connection() {
         world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
     }
     let messages = world.receive(reader);
-    let received: Vec<_> = chunks(&messages)
-        .iter()
-        .map(|chunk| (chunk.stream_id_alias, chunk.chunk.sequence_number))
-        .collect();
+    let received: Vec<_> =
+        chunks(&messages).iter().map(|chunk| (chunk.stream_id_alias, chunk.chunk.sequence_number)).collect();
     assert_eq!(received, [(1, 1), (2, 1), (2, 2), (2, 3)]);
 }
 
@@ -116,8 +103,5 @@ fn metadata_that_nobody_reads_ends_the_connection() {
     for _ in 0..5 {
         world.open_upstream(sender, upstream("s", Qos::Reliable));
     }
-    assert_eq!(
-        disconnect(&world.receive(reader)).result_code,
-        ResultCode::ACK_TIMEOUT
-    );
+    assert_eq!(disconnect(&world.receive(reader)).result_code, ResultCode::ACK_TIMEOUT);
 }

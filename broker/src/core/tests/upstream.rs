@@ -61,9 +61,7 @@ fn refused_opens_have_their_codes_and_a_nil_stream_id() {
 fn the_first_ack_comes_at_once_and_later_ones_in_batches() {
     let mut world = World::new();
     let conn = world.connect("a");
-    let alias = world
-        .open_upstream(conn, upstream("s", Qos::Reliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(conn, upstream("s", Qos::Reliable)).stream_id_alias;
     world.chunk(conn, alias, 1, vec![full("a")]);
     assert_eq!(results(&world.receive(conn)), [(1, ResultCode::SUCCEEDED)]);
     world.advance(10);
@@ -75,17 +73,10 @@ fn the_first_ack_comes_at_once_and_later_ones_in_batches() {
     world.advance(1);
     let messages = world.receive(conn);
     assert_eq!(messages.len(), 1);
-    assert_eq!(
-        results(&messages),
-        [(2, ResultCode::SUCCEEDED), (3, ResultCode::SUCCEEDED)]
-    );
+    assert_eq!(results(&messages), [(2, ResultCode::SUCCEEDED), (3, ResultCode::SUCCEEDED)]);
     world.advance(500);
     world.chunk(conn, alias, 4, vec![full("a")]);
-    assert_eq!(
-        results(&world.receive(conn)).len(),
-        1,
-        "after a quiet period, at once"
-    );
+    assert_eq!(results(&world.receive(conn)).len(), 1, "after a quiet period, at once");
 }
 
 #[test]
@@ -118,9 +109,7 @@ fn tiny_ack_intervals_are_raised_and_zero_means_at_once() {
 fn late_chunks_are_acknowledged_at_once() {
     let mut world = World::new();
     let conn = world.connect("a");
-    let alias = world
-        .open_upstream(conn, upstream("s", Qos::Reliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(conn, upstream("s", Qos::Reliable)).stream_id_alias;
     for number in [1, 5] {
         world.chunk(conn, alias, number, vec![full("a")]);
     }
@@ -144,27 +133,18 @@ fn data_ids_announced_in_a_chunk_get_their_alias_in_the_next_ack() {
             conn,
             Message::UpstreamChunk(UpstreamChunk {
                 stream_id_alias: alias,
-                chunk: StreamChunk {
-                    sequence_number: number,
-                    groups,
-                },
+                chunk: StreamChunk { sequence_number: number, groups },
                 data_ids: vec![id("b"), id("a#")],
             }),
         );
         let messages = world.receive(conn);
         assert_eq!(results(&messages)[0].0, number);
-        (
-            results(&messages)[0].1,
-            acks(&messages)[0].data_id_aliases.clone(),
-        )
+        (results(&messages)[0].1, acks(&messages)[0].data_id_aliases.clone())
     };
     let known = (ResultCode::SUCCEEDED, [(2, id("b"))].into());
     assert_eq!(send(1, vec![full("b"), full("c")]), known);
     assert_eq!(send(2, vec![full("b")]), known, "announced again: the same alias");
-    assert_eq!(
-        send(3, vec![aliased(2), full("b"), aliased(1)]).0,
-        ResultCode::SUCCEEDED
-    );
+    assert_eq!(send(3, vec![aliased(2), full("b"), aliased(1)]).0, ResultCode::SUCCEEDED);
     assert_eq!(
         send(4, vec![aliased(3)]).0,
         ResultCode::INVALID_DATA_ID_ALIAS,
@@ -216,11 +196,9 @@ fn repeated_reliable_chunks_are_forwarded_once_and_acknowledged_twice() {
 
 #[test]
 fn reliable_and_partial_chunks_are_put_in_order_and_unreliable_ones_are_not() {
-    for (qos, expected) in [
-        (Qos::Reliable, [1, 2, 3, 4]),
-        (Qos::Partial, [1, 2, 3, 4]),
-        (Qos::Unreliable, [3, 1, 4, 2]),
-    ] {
+    for (qos, expected) in
+        [(Qos::Reliable, [1, 2, 3, 4]), (Qos::Partial, [1, 2, 3, 4]), (Qos::Unreliable, [3, 1, 4, 2])]
+    {
         let mut world = World::new();
         let sender = world.connect("s");
         let reader = world.connect("r");
@@ -239,9 +217,7 @@ fn a_gap_is_given_up_after_a_while_and_filled_late_all_the_same() {
     let sender = world.connect("s");
     let reader = world.connect("r");
     world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
-    let alias = world
-        .open_upstream(sender, upstream("s", Qos::Reliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(sender, upstream("s", Qos::Reliable)).stream_id_alias;
     world.chunk(sender, alias, 1, vec![full("a")]);
     world.chunk(sender, alias, 3, vec![full("a")]);
     world.advance(50);
@@ -264,9 +240,7 @@ fn a_gap_is_given_up_when_too_much_waits_for_it() {
     let sender = world.connect("s");
     let reader = world.connect("r");
     world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
-    let alias = world
-        .open_upstream(sender, upstream("s", Qos::Reliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(sender, upstream("s", Qos::Reliable)).stream_id_alias;
     for number in [2, 3, 5] {
         world.chunk(sender, alias, number, vec![full("a")]);
     }
@@ -279,9 +253,7 @@ fn a_gap_is_given_up_when_too_much_waits_for_it() {
 fn chunks_for_an_unknown_alias_or_another_connections_stream_are_ignored() {
     let mut world = World::new();
     let (a, b) = (world.connect("a"), world.connect("b"));
-    let alias = world
-        .open_upstream(a, upstream("s", Qos::Reliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(a, upstream("s", Qos::Reliable)).stream_id_alias;
     world.chunk(b, alias, 1, vec![full("a")]);
     world.chunk(a, alias + 1, 1, vec![full("a")]);
     world.chunk(a, 0, 1, vec![full("a")]);
@@ -308,12 +280,7 @@ fn a_close_acknowledges_forwards_and_answers_in_this_order() {
     let messages = world.receive(reader);
     assert_eq!(
         names(&messages),
-        [
-            "DownstreamMetadata",
-            "DownstreamChunk",
-            "DownstreamChunk",
-            "DownstreamMetadata"
-        ]
+        ["DownstreamMetadata", "DownstreamChunk", "DownstreamChunk", "DownstreamMetadata"]
     );
     assert_eq!(
         metadata(&messages)[1],
@@ -341,10 +308,7 @@ fn a_close_waits_for_chunks_under_way_for_a_bounded_time() {
         assert_eq!(names(&world.receive(conn)), [""; 0]);
         if missing_comes {
             world.chunk(conn, stream.stream_id_alias, 2, vec![full("a")]);
-            assert_eq!(
-                names(&world.receive(conn)),
-                ["UpstreamChunkAck", "UpstreamCloseResponse"]
-            );
+            assert_eq!(names(&world.receive(conn)), ["UpstreamChunkAck", "UpstreamCloseResponse"]);
         } else {
             world.advance(1);
             assert_eq!(names(&world.receive(conn)), ["UpstreamCloseResponse"]);
@@ -382,14 +346,8 @@ fn a_lost_stream_can_be_closed_by_its_node_from_a_new_connection() {
     world.broker.connection_lost(first, world.now);
     world.receive(reader);
     let second = world.connect("s");
-    assert_eq!(
-        world.ask(second, close(stream.stream_id, 0)).name(),
-        "UpstreamCloseResponse"
-    );
-    assert!(matches!(
-        metadata(&world.receive(reader))[..],
-        [Metadata::UpstreamNormalClose { .. }]
-    ));
+    assert_eq!(world.ask(second, close(stream.stream_id, 0)).name(), "UpstreamCloseResponse");
+    assert!(matches!(metadata(&world.receive(reader))[..], [Metadata::UpstreamNormalClose { .. }]));
     world.advance(60_000);
     assert_eq!(world.receive(reader), []);
 }
@@ -404,15 +362,8 @@ fn resume_requests_are_refused_in_terms_the_client_can_decode() {
     ] {
         let conn = world.connect_as("a", version);
         let stream = world.open_upstream(conn, upstream("s", Qos::Reliable));
-        for (stream_id, code) in [
-            (stream.stream_id, code),
-            (Uuid::nil(), ResultCode::STREAM_NOT_FOUND),
-        ] {
-            let request = UpstreamResumeRequest {
-                request_id: 6,
-                stream_id,
-                resume_token: token.to_owned(),
-            };
+        for (stream_id, code) in [(stream.stream_id, code), (Uuid::nil(), ResultCode::STREAM_NOT_FOUND)] {
+            let request = UpstreamResumeRequest { request_id: 6, stream_id, resume_token: token.to_owned() };
             match world.ask(conn, Message::UpstreamResumeRequest(request)) {
                 Message::UpstreamResumeResponse(response) => {
                     assert_eq!((response.request_id, response.result_code), (6, code));
@@ -427,25 +378,18 @@ fn resume_requests_are_refused_in_terms_the_client_can_decode() {
 fn acks_that_nobody_reads_end_the_connection() {
     let mut world = World::with(|config| config.limits.chunk_results = 100);
     let conn = world.connect("a");
-    let alias = world
-        .open_upstream(conn, upstream("s", Qos::Unreliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(conn, upstream("s", Qos::Unreliable)).stream_id_alias;
     for number in 1..=101 {
         world.chunk(conn, alias, number, vec![]);
     }
-    assert_eq!(
-        disconnect(&world.receive(conn)).result_code,
-        ResultCode::RATE_LIMIT_REACHED
-    );
+    assert_eq!(disconnect(&world.receive(conn)).result_code, ResultCode::RATE_LIMIT_REACHED);
 }
 
 #[test]
 fn a_long_list_of_results_is_sent_in_several_acks() {
     let mut world = World::new();
     let conn = world.connect("a");
-    let alias = world
-        .open_upstream(conn, upstream("s", Qos::Unreliable))
-        .stream_id_alias;
+    let alias = world.open_upstream(conn, upstream("s", Qos::Unreliable)).stream_id_alias;
     for number in 1..=20_000 {
         world.chunk(conn, alias, number, vec![]);
     }

@@ -74,14 +74,7 @@ fn fields_are_where_they_should_be() {
                     number(1, 2),
                     field(
                         2,
-                        &[
-                            field(1, b"s"),
-                            field(2, b"n"),
-                            number(3, 3),
-                            number(4, 4),
-                            number(5, 10),
-                        ]
-                        .concat(),
+                        &[field(1, b"s"), field(2, b"n"), number(3, 3), number(4, 4), number(5, 10)].concat(),
                     ),
                     field(4, b""),
                 ]
@@ -118,10 +111,7 @@ fn fields_are_where_they_should_be() {
                 desired_stream_id_alias: 3,
                 filters: vec![DownstreamFilter {
                     source_node_id: "s".into(),
-                    data_filters: vec![DataFilter {
-                        name: "n".into(),
-                        kind: "t".into(),
-                    }],
+                    data_filters: vec![DataFilter { name: "n".into(), kind: "t".into() }],
                 }],
                 expiry_interval_s: 5,
                 data_id_aliases: [(4, DataId::new("n", "t"))].into(),
@@ -135,14 +125,8 @@ fn fields_are_where_they_should_be() {
                 &[
                     number(1, 2),
                     number(2, 3),
-                    field(
-                        3,
-                        &[field(1, &id), number(2, 5), number(3, 64), field(4, b"r")].concat(),
-                    ),
-                    field(
-                        4,
-                        &entry(&[field(1, b"s"), field(2, &id), field(3, b"n")].concat()),
-                    ),
+                    field(3, &[field(1, &id), number(2, 5), number(3, 64), field(4, b"r")].concat()),
+                    field(4, &entry(&[field(1, b"s"), field(2, &id), field(3, b"n")].concat())),
                     field(5, &entry(&data_id)),
                 ]
                 .concat(),
@@ -173,10 +157,7 @@ fn fields_are_where_they_should_be() {
                 137,
                 &[
                     number(1, 1),
-                    field(
-                        6,
-                        &[field(1, &id), field(2, b"s"), number(3, 8), number(4, 5)].concat(),
-                    ),
+                    field(6, &[field(1, &id), field(2, b"s"), number(3, 8), number(4, 5)].concat()),
                     field(11, b"n"),
                     number(13, 9),
                 ]
@@ -205,12 +186,8 @@ fn project_uuid() {
     let request = |block: &[u8]| decode(arm(1, &field(6, block)));
     let project = |text: &str| request(&field(1024, &field(1, text.as_bytes())));
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
-    let expect = |project_uuid| {
-        Ok(Message::ConnectRequest(ConnectRequest {
-            project_uuid,
-            ..Default::default()
-        }))
-    };
+    let expect =
+        |project_uuid| Ok(Message::ConnectRequest(ConnectRequest { project_uuid, ..Default::default() }));
     assert_eq!(request(b""), expect(None));
     assert_eq!(project(&Uuid::nil().to_string()), expect(Some(Uuid::nil())));
     for spelling in [
@@ -222,10 +199,7 @@ fn project_uuid() {
     ] {
         let message = project(&spelling);
         assert_eq!(message, expect(Some(uuid.parse().unwrap())));
-        assert_eq!(
-            encode(&message.unwrap()),
-            arm(1, &field(6, &field(1024, &field(1, uuid.as_bytes()))))
-        );
+        assert_eq!(encode(&message.unwrap()), arm(1, &field(6, &field(1024, &field(1, uuid.as_bytes())))));
     }
     for bad in ["", "x", &uuid[1..]] {
         assert!(project(bad).is_err());

@@ -36,9 +36,7 @@ fn vectors() -> Vec<Bytes> {
 }
 
 fn unhex(hex: &str) -> Bytes {
-    (0..hex.len() / 2)
-        .map(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).unwrap())
-        .collect()
+    (0..hex.len() / 2).map(|index| u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).unwrap()).collect()
 }
 
 /// Checks that the codec of chunks and the generated types agree on a frame. Whether the codec of
@@ -143,11 +141,7 @@ fn both_codecs_agree_on_damaged_chunks() {
     let (mut fast, mut taken) = (0, 0);
     for _ in 0..20_000 {
         let message = random.chunk_message();
-        let number = if matches!(message, Message::UpstreamChunk(_)) {
-            70
-        } else {
-            134
-        };
+        let number = if matches!(message, Message::UpstreamChunk(_)) { 70 } else { 134 };
         // The damage is inside of the arm, so that the frame still is exactly one chunk.
         let damaged = mutated(&mut random, body(&encode(&message)));
         let result = compare(&arm(number, &damaged));
@@ -185,9 +179,7 @@ fn runs_of_points_share_the_memory_of_the_frame() {
         ..Default::default()
     });
     let frame = encode(&message);
-    let Ok(Message::UpstreamChunk(chunk)) = decode(frame.clone()) else {
-        panic!()
-    };
+    let Ok(Message::UpstreamChunk(chunk)) = decode(frame.clone()) else { panic!() };
     let run = chunk.chunk.groups[0].points.as_bytes();
     assert_eq!(frame.slice_ref(run), run);
 }
@@ -197,12 +189,8 @@ fn scattered_records_become_one_run() {
     // Records, an alias between them, a record whose key has a needless byte, one more record.
     let group = b"\x1a\x02\x08\x02\x1a\x00\x10\x05\x1a\x02\x08\x04\x9a\x00\x03\x12\x01z\x1a\x02\x08\x06";
     let chunk = field(2, &field(2, group));
-    let Ok(Message::UpstreamChunk(chunk)) = decode(arm(70, &chunk)) else {
-        panic!()
-    };
-    let [group] = &chunk.chunk.groups[..] else {
-        panic!()
-    };
+    let Ok(Message::UpstreamChunk(chunk)) = decode(arm(70, &chunk)) else { panic!() };
+    let [group] = &chunk.chunk.groups[..] else { panic!() };
     assert_eq!(group.data_id, OrAlias::Alias(5));
     let points = [(1, &b""[..]), (0, b""), (2, b""), (0, b"z"), (3, b"")];
     assert_eq!(group.points, points.into_iter().collect());
@@ -221,9 +209,7 @@ fn repeated_messages_are_merged_and_the_last_arm_counts() {
         field(2, &field(3, b"n")),
     ]
     .concat();
-    let Ok(Message::DownstreamChunk(message)) = decode(arm(134, &body)) else {
-        panic!()
-    };
+    let Ok(Message::DownstreamChunk(message)) = decode(arm(134, &body)) else { panic!() };
     assert_eq!(
         message.upstream,
         OrAlias::Full(UpstreamInfo {
@@ -237,16 +223,8 @@ fn repeated_messages_are_merged_and_the_last_arm_counts() {
 
     // The arm twice, once in each codec.
     let twice = [&arm(134, &body)[..], &arm(134, b"\x08\x05")].concat();
-    let Ok(Message::DownstreamChunk(merged)) = decode(twice.into()) else {
-        panic!()
-    };
-    assert_eq!(
-        merged,
-        DownstreamChunk {
-            stream_id_alias: 5,
-            ..message
-        }
-    );
+    let Ok(Message::DownstreamChunk(merged)) = decode(twice.into()) else { panic!() };
+    assert_eq!(merged, DownstreamChunk { stream_id_alias: 5, ..message });
 }
 
 #[test]
@@ -260,29 +238,17 @@ fn errors_name_the_field() {
         ),
         (b"\xc2\x04\x00", "UpstreamMetadata.metadata: not set"),
         (b"\xb2\x08\x00", "DownstreamChunk.upstream_or_alias: not set"),
-        (
-            b"\xb2\x04\x04\x12\x02\x12\x00",
-            "DataPointGroup.data_id_or_alias: not set",
-        ),
-        (
-            b"\xb2\x04\x02\x0a\x00",
-            "UpstreamChunk.stream_id_alias: wire type 2 instead of 0",
-        ),
+        (b"\xb2\x04\x04\x12\x02\x12\x00", "DataPointGroup.data_id_or_alias: not set"),
+        (b"\xb2\x04\x02\x0a\x00", "UpstreamChunk.stream_id_alias: wire type 2 instead of 0"),
         (b"\xb2\x04\x05\x1a\x03\x0a\x01\xff", "DataID.name: not UTF-8"),
-        (
-            b"\xb2\x04\x03\x12\x05\x00",
-            "UpstreamChunk.stream_chunk: length past the end of the message",
-        ),
+        (b"\xb2\x04\x03\x12\x05\x00", "UpstreamChunk.stream_chunk: length past the end of the message"),
         (&arm(134, &info), "UpstreamInfo.stream_id: 5 bytes instead of 16"),
         (
             b"\x0a\x06\x32\x04\x82\x40\x01\x0a",
             "failed to decode Protobuf message: IntdashExtensionFields.project_uuid: \
              ConnectRequestExtensionFields.intdash: ConnectRequest.extension_fields: Message.message",
         ),
-        (
-            b"\x0a\x05\x32\x03\x82\x40\x00",
-            "IntdashExtensionFields.project_uuid: \"\" is no UUID",
-        ),
+        (b"\x0a\x05\x32\x03\x82\x40\x00", "IntdashExtensionFields.project_uuid: \"\" is no UUID"),
     ] {
         let error = decode(Bytes::copy_from_slice(frame)).unwrap_err().to_string();
         assert!(error.starts_with(text), "{error}");

@@ -59,9 +59,7 @@ impl Random {
 
     fn text(&mut self) -> String {
         let len = [0, 0, 1, 5, 130][self.below(5)];
-        (0..len)
-            .map(|_| ['a', '/', '"', '\0', 'é', '語', '🛰'][self.below(7)])
-            .collect()
+        (0..len).map(|_| ['a', '/', '"', '\0', 'é', '語', '🛰'][self.below(7)]).collect()
     }
 
     fn bytes(&mut self) -> Vec<u8> {
@@ -78,9 +76,7 @@ impl Random {
     }
 
     fn aliases<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Aliases<T> {
-        self.list(|random| (random.u32(), item(random)))
-            .into_iter()
-            .collect()
+        self.list(|random| (random.u32(), item(random))).into_iter().collect()
     }
 
     fn code(&mut self) -> ResultCode {
@@ -101,33 +97,20 @@ impl Random {
     fn filter(&mut self) -> DownstreamFilter {
         DownstreamFilter {
             source_node_id: self.text(),
-            data_filters: self.list(|random| DataFilter {
-                name: random.text(),
-                kind: random.text(),
-            }),
+            data_filters: self.list(|random| DataFilter { name: random.text(), kind: random.text() }),
         }
     }
 
     fn info(&mut self) -> UpstreamInfo {
-        UpstreamInfo {
-            session_id: self.text(),
-            stream_id: self.uuid(),
-            source_node_id: self.text(),
-        }
+        UpstreamInfo { session_id: self.text(), stream_id: self.uuid(), source_node_id: self.text() }
     }
 
     fn or_alias<T>(&mut self, full: impl FnOnce(&mut Self) -> T) -> OrAlias<T> {
-        if self.bool() {
-            OrAlias::Full(full(self))
-        } else {
-            OrAlias::Alias(self.u32())
-        }
+        if self.bool() { OrAlias::Full(full(self)) } else { OrAlias::Alias(self.u32()) }
     }
 
     fn points(&mut self) -> Points {
-        self.list(|random| (random.i64(), random.bytes()))
-            .into_iter()
-            .collect()
+        self.list(|random| (random.i64(), random.bytes())).into_iter().collect()
     }
 
     fn chunk(&mut self) -> StreamChunk {
@@ -157,47 +140,24 @@ impl Random {
         let filters = self.list(Self::filter);
         match self.below(9) {
             0 => Metadata::BaseTime(self.base_time()),
-            1 => Metadata::UpstreamOpen {
-                stream_id,
-                session_id,
-                qos,
-            },
-            2 => Metadata::UpstreamAbnormalClose {
-                stream_id,
-                session_id,
-            },
-            3 => Metadata::UpstreamResume {
-                stream_id,
-                session_id,
-                qos,
-            },
+            1 => Metadata::UpstreamOpen { stream_id, session_id, qos },
+            2 => Metadata::UpstreamAbnormalClose { stream_id, session_id },
+            3 => Metadata::UpstreamResume { stream_id, session_id, qos },
             4 => Metadata::UpstreamNormalClose {
                 stream_id,
                 session_id,
                 total_data_points: self.u64(),
                 final_sequence_number: self.u32(),
             },
-            5 => Metadata::DownstreamOpen {
-                stream_id,
-                filters,
-                qos,
-            },
+            5 => Metadata::DownstreamOpen { stream_id, filters, qos },
             6 => Metadata::DownstreamAbnormalClose { stream_id },
-            7 => Metadata::DownstreamResume {
-                stream_id,
-                filters,
-                qos,
-            },
+            7 => Metadata::DownstreamResume { stream_id, filters, qos },
             _ => Metadata::DownstreamNormalClose { stream_id },
         }
     }
 
     fn reply(&mut self) -> Reply {
-        Reply {
-            request_id: self.u32(),
-            result_code: self.code(),
-            result_string: self.text(),
-        }
+        Reply { request_id: self.u32(), result_code: self.code(), result_string: self.text() }
     }
 
     /// A message of one of the two kinds that carry data.
@@ -256,10 +216,7 @@ impl Random {
                 connection_id: self.text(),
                 connection_group_id: self.text(),
             }),
-            4 => Message::Disconnect(Disconnect {
-                result_code: self.code(),
-                result_string: self.text(),
-            }),
+            4 => Message::Disconnect(Disconnect { result_code: self.code(), result_string: self.text() }),
             5 if self.bool() => Message::Ping(self.u32()),
             5 => Message::Pong(self.u32()),
             6 => Message::UpstreamCall(UpstreamCall {

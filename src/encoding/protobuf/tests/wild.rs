@@ -33,12 +33,9 @@ enum Type {
 fn fields(kind: Kind) -> &'static [(u64, Type)] {
     use Type::{Inner, Number, Numbers, StreamId, Text};
     match kind {
-        Kind::UpstreamChunk => &[
-            (1, Number),
-            (2, Inner(Kind::StreamChunk)),
-            (3, Inner(Kind::DataId)),
-            (4, Inner(Kind::Block)),
-        ],
+        Kind::UpstreamChunk => {
+            &[(1, Number), (2, Inner(Kind::StreamChunk)), (3, Inner(Kind::DataId)), (4, Inner(Kind::Block))]
+        }
         Kind::DownstreamChunk => &[
             (1, Number),
             (2, Inner(Kind::Info)),

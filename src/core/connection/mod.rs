@@ -1,0 +1,391 @@
+//! The connection: handshake, requests and their answers, keep-alive, and its streams.
+
+mod answers;
+mod commands;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::time::{Duration, Instant};
+
+use super::config::{ConnectionConfig, DownstreamConfig, PROTOCOL_VERSION, UpstreamConfig};
+use super::downstream::Downstream;
+use super::event::{Event, OpId, Output, StreamKey};
+use super::keep_alive::{Due, KeepAlive};
+use super::upstream::Upstream;
+use crate::error::{Error, Status};
+use crate::message::{ConnectRequest, Disconnect, Message, ResultCode};
+
+/// Answers and requests that wait to be sent before reading stops: a peer must not make us hold more.
+const MAX_ANSWERS: usize = 4096;
+
+#[derive(Debug)]
+enum State {
+    Connecting,
+    Open,
+    /// Closing its streams before it says goodbye.
+    Closing {
+        op: Option<OpId>,
+        deadline: Instant,
+    },
+    Closed,
+}
+
+#[derive(Debug)]
+enum Request {
+    Connect(OpId),
+    OpenUpstream(OpId, Box<UpstreamConfig>),
+    CloseUpstream(StreamKey),
+    OpenDownstream(OpId, u32, Box<DownstreamConfig>),
+    CloseDownstream(StreamKey),
+    Metadata(OpId),
+}
+
+impl Request {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::OpenUpstream(..) => "open upstream",
+            Self::CloseUpstream(_) => "close upstream",
+            Self::OpenDownstream(..) => "open downstream",
+            Self::CloseDownstream(_) => "close downstream",
+            Self::Metadata(_) => "send metadata",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pending {
+    request: Request,
+    deadline: Instant,
+}
+
+/// A connection of a client, without its transport.
+///
+/// Give it what arrives ([`handle_message`](Self::handle_message)), the time
+/// ([`handle_timeout`](Self::handle_timeout)) and the application's commands; then take what it wants
+/// to send ([`poll_transmit`](Self::poll_transmit)), when it wants to be called again
+/// ([`next_timeout`](Self::next_timeout)) and what happened ([`take_events`](Self::take_events)).
+#[derive(Debug)]
+pub struct Connection {
+    config: ConnectionConfig,
+    state: State,
+    next_request_id: u32,
+    /// In the order of the requests, so that they end in that order too.
+    pending: BTreeMap<u32, Pending>,
+    keep_alive: KeepAlive,
+    next_key: u32,
+    upstreams: BTreeMap<StreamKey, Upstream>,
+    upstream_aliases: HashMap<u32, StreamKey>,
+    downstreams: BTreeMap<StreamKey, Downstream>,
+    downstream_aliases: HashMap<u32, StreamKey>,
+    next_downstream_alias: u32,
+    /// Where the search for the next chunk starts, so that no upstream starves another.
+    last_served: StreamKey,
+    control: VecDeque<Message>,
+    events: Vec<Event>,
+}
+
+impl Connection {
+    /// A connection over a transport that was just established. `op` ends when the server accepted.
+    pub fn new(config: ConnectionConfig, access_token: String, op: OpId, now: Instant) -> Self {
+        let mut connection = Self {
+            keep_alive: KeepAlive::new(config.ping_interval, config.ping_timeout, now),
+            config,
+            state: State::Connecting,
+            next_request_id: 0,
+            pending: BTreeMap::new(),
+            next_key: 0,
+            upstreams: BTreeMap::new(),
+            upstream_aliases: HashMap::new(),
+            downstreams: BTreeMap::new(),
+            downstream_aliases: HashMap::new(),
+            next_downstream_alias: 1,
+            last_served: StreamKey(0),
+            control: VecDeque::new(),
+            events: Vec::new(),
+        };
+        let request_id = connection.request(Request::Connect(op), now);
+        let request = ConnectRequest {
+            request_id,
+            protocol_version: PROTOCOL_VERSION.to_owned(),
+            node_id: connection.config.node_id.clone(),
+            ping_interval_s: whole_seconds(connection.config.ping_interval),
+            ping_timeout_s: whole_seconds(connection.config.ping_timeout),
+            access_token,
+            project_uuid: connection.config.project_uuid,
+            ..ConnectRequest::default()
+        };
+        connection.control.push_back(Message::ConnectRequest(request));
+        connection
+    }
+
+    // The clock.
+
+    /// Time passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if matches!(self.state, State::Closed) {
+            return;
+        }
+        let expired: Vec<u32> =
+            self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(&id, _)| id).collect();
+        for request_id in expired {
+            if let Some(pending) = self.pending.remove(&request_id) {
+                let error = Error::new(
+                    Status::Timeout,
+                    format!("{}: the server did not answer in time", pending.request.name()),
+                );
+                self.fail_request(pending.request, error);
+            }
+        }
+        for upstream in self.upstreams.values_mut() {
+            upstream.handle_timeout(now, &mut self.events);
+        }
+        for downstream in self.downstreams.values_mut() {
+            downstream.handle_timeout(now, &mut self.events);
+        }
+        // Not left to the transport: one that takes nothing would keep the deadlines in the past.
+        while let Some(close) = self.poll_stream_close(now, true) {
+            self.control.push_back(close);
+        }
+        if let State::Closing { deadline, .. } = self.state
+            && deadline <= now
+        {
+            let error = Error::new(Status::Timeout, "close: the streams did not end in time");
+            self.say_goodbye(Some(&error));
+        }
+        // Before the server accepted, the response time-out is what counts.
+        if matches!(self.state, State::Open | State::Closing { .. }) {
+            match self.keep_alive.due(now) {
+                Some(Due::Ping) => {
+                    let request_id = self.next_id();
+                    self.keep_alive.pinged(request_id, now);
+                    self.control.push_back(Message::Ping(request_id));
+                }
+                Some(Due::PeerGone) => {
+                    let error = Error::new(
+                        Status::KeepAliveTimeout,
+                        format!("the server did not answer a ping within {:?}", self.config.ping_timeout),
+                    );
+                    self.end(Some(&error));
+                }
+                None => {}
+            }
+        }
+    }
+
+    // Outputs.
+
+    /// Next message to send. Call it whenever the transport can take one.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Message> {
+        if let Some(message) = self.control.pop_front() {
+            if matches!(message, Message::Ping(_)) {
+                self.keep_alive.sent(now);
+            }
+            return Some(message);
+        }
+        if !matches!(self.state, State::Open | State::Closing { .. }) {
+            return None;
+        }
+        if let Some(ack) = self.downstreams.values_mut().find_map(Downstream::poll_ack) {
+            return Some(Message::DownstreamChunkAck(ack));
+        }
+        // Before chunks: a stream that keeps the transport busy must not hold up the end of another.
+        if let Some(message) = self.poll_stream_close(now, false) {
+            return Some(message);
+        }
+        if let Some(message) = self.poll_chunk(now) {
+            return Some(message);
+        }
+        if let State::Closing { .. } = self.state
+            && self.upstreams.is_empty()
+            && self.downstreams.is_empty()
+            && self.pending.is_empty()
+        {
+            self.say_goodbye(None);
+            return self.control.pop_front();
+        }
+        None
+    }
+
+    fn poll_chunk(&mut self, now: Instant) -> Option<Message> {
+        let after = (Excluded(self.last_served), Unbounded);
+        let until = (Unbounded, Included(self.last_served));
+        for range in [after, until] {
+            for (&key, upstream) in self.upstreams.range_mut(range) {
+                if let Some(chunk) = upstream.poll_chunk(now, &mut self.events) {
+                    self.last_served = key;
+                    return Some(Message::UpstreamChunk(chunk));
+                }
+            }
+        }
+        None
+    }
+
+    /// Close request of a stream that is ready for it, if `overdue` of one that waited long enough.
+    fn poll_stream_close(&mut self, now: Instant, overdue: bool) -> Option<Message> {
+        let Self { upstreams, downstreams, next_request_id, pending, config, .. } = self;
+        let deadline = now + config.response_timeout;
+        let mut request_id = |request| {
+            let id = take_id(next_request_id);
+            pending.insert(id, Pending { request, deadline });
+            id
+        };
+        for (&key, upstream) in upstreams.iter_mut() {
+            if overdue && !upstream.is_overdue(now) {
+                continue;
+            }
+            let close = upstream.poll_close(|| request_id(Request::CloseUpstream(key)));
+            if close.is_some() {
+                return close;
+            }
+        }
+        for (&key, downstream) in downstreams.iter_mut() {
+            if overdue && !downstream.is_overdue(now) {
+                continue;
+            }
+            let close = downstream.poll_close(now, || request_id(Request::CloseDownstream(key)));
+            if close.is_some() {
+                return close;
+            }
+        }
+        None
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let keep_alive = match self.state {
+            State::Closed => return None,
+            State::Connecting => None,
+            State::Open => Some(self.keep_alive.next_timeout()),
+            State::Closing { deadline, .. } => Some(deadline.min(self.keep_alive.next_timeout())),
+        };
+        let requests = self.pending.values().map(|pending| pending.deadline);
+        let upstreams = self.upstreams.values().filter_map(Upstream::next_timeout);
+        let downstreams = self.downstreams.values().filter_map(Downstream::next_timeout);
+        requests.chain(upstreams).chain(downstreams).chain(keep_alive).min()
+    }
+
+    /// What happened since the last call, in order.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether the connection ended.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Time the last ping took.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.keep_alive.round_trip()
+    }
+
+    // Requests.
+
+    fn next_id(&mut self) -> u32 {
+        take_id(&mut self.next_request_id)
+    }
+
+    fn request(&mut self, request: Request, now: Instant) -> u32 {
+        let request_id = self.next_id();
+        let deadline = now + self.config.response_timeout;
+        self.pending.insert(request_id, Pending { request, deadline });
+        request_id
+    }
+
+    /// The request that is answered. One of another kind goes on waiting: it must still end.
+    fn answered(&mut self, request_id: u32, kind: fn(&Request) -> bool) -> Option<Request> {
+        match self.pending.entry(request_id) {
+            Entry::Occupied(entry) if kind(&entry.get().request) => Some(entry.remove().request),
+            _ => None,
+        }
+    }
+
+    /// An answer that nobody waits for: too late, or not an answer to what was asked.
+    fn unexpected(&mut self, what: &str, request_id: u32) {
+        tracing::debug!("ignored a {what} to request {request_id}, which is not waiting for one");
+    }
+
+    fn fail_request(&mut self, request: Request, error: Error) {
+        match request {
+            Request::Connect(op) => {
+                self.done(op, Err(error.clone()));
+                self.end(Some(&error));
+            }
+            Request::OpenUpstream(op, _) | Request::OpenDownstream(op, ..) | Request::Metadata(op) => {
+                self.done(op, Err(error));
+            }
+            Request::CloseUpstream(key) => self.upstream_closed(key, Err(error)),
+            Request::CloseDownstream(key) => self.downstream_closed(key, Err(error)),
+        }
+    }
+
+    fn refuse_unless_open(&mut self, op: OpId) -> bool {
+        let open = matches!(self.state, State::Open);
+        if !open {
+            self.done(op, Err(Error::new(Status::Closed, "the connection is closed")));
+        }
+        !open
+    }
+
+    fn done(&mut self, op: OpId, outcome: Result<Output, Error>) {
+        self.events.push(Event::Done(op, outcome));
+    }
+
+    fn new_key(&mut self) -> StreamKey {
+        self.next_key += 1;
+        StreamKey(self.next_key)
+    }
+
+    // The end.
+
+    fn say_goodbye(&mut self, error: Option<&Error>) {
+        self.control.push_back(Message::Disconnect(Disconnect {
+            result_code: ResultCode::SUCCEEDED,
+            result_string: "NormalClosure".to_owned(),
+        }));
+        self.end(error);
+    }
+
+    /// Ends everything that is left, for a reason or in order.
+    fn end(&mut self, error: Option<&Error>) {
+        let closing = match std::mem::replace(&mut self.state, State::Closed) {
+            State::Closing { op, .. } => op,
+            _ => None,
+        };
+        let gone = Error::new(Status::Closed, "the connection is closed");
+        let error = error.cloned().map(Error::fatal);
+        let reason = error.as_ref().unwrap_or(&gone);
+        for upstream in std::mem::take(&mut self.upstreams).into_values() {
+            upstream.lost(reason, &mut self.events);
+        }
+        for downstream in std::mem::take(&mut self.downstreams).into_values() {
+            downstream.failed(reason, &mut self.events);
+        }
+        for pending in std::mem::take(&mut self.pending).into_values() {
+            match pending.request {
+                Request::Connect(op)
+                | Request::OpenUpstream(op, _)
+                | Request::OpenDownstream(op, ..)
+                | Request::Metadata(op) => self.events.push(Event::Done(op, Err(reason.clone()))),
+                // Their streams were told above.
+                Request::CloseUpstream(_) | Request::CloseDownstream(_) => {}
+            }
+        }
+        if let Some(op) = closing {
+            self.events.push(Event::Done(op, error.clone().map_or(Ok(Output::Done), Err)));
+        }
+        self.events.push(Event::Closed(error));
+    }
+}
+
+fn take_id(next: &mut u32) -> u32 {
+    let id = *next;
+    *next = next.wrapping_add(2);
+    id
+}
+
+fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
