@@ -28,9 +28,16 @@ cleanup() {
     if [[ -n $builder ]]; then
         kill -TERM -- "-$builder" 2>/dev/null || true
     fi
-    for pid in $sender $viewer $broker; do
-        kill -TERM "$pid" 2>/dev/null || true
+    # The broker last: its clients say goodbye to it.
+    for pid in $sender $viewer; do
+        kill -TERM "$pid" || true
     done
+    for pid in $sender $viewer; do
+        wait "$pid" || true
+    done
+    if [[ -n $broker ]]; then
+        kill -TERM "$broker" || true
+    fi
     wait
     rm -rf "$work"
     exit "$status"
@@ -48,10 +55,16 @@ die() {
     exit 1
 }
 
-# quietly COMMAND...: its output is shown only if it fails. In the background, because bash acts upon a
-# signal at once only while it waits for a background command.
+# quietly COMMAND...: without a terminal its output is shown only if it fails; a person is shown what takes
+# so long. In the background, because bash acts upon a signal at once only while it waits for a background
+# command.
 quietly() {
-    "$@" >"$work/build.log" 2>&1 </dev/null &
+    : >"$work/build.log"
+    if [[ -t 1 ]]; then
+        "$@" </dev/null &
+    else
+        "$@" >"$work/build.log" 2>&1 </dev/null &
+    fi
     builder=$!
     if ! wait "$builder"; then
         cat "$work/build.log" >&2
@@ -69,7 +82,7 @@ limited() {
 
 scripts/setup.sh demo
 
-say "building (the first time takes a minute or two)"
+say "building (minutes the first time, seconds later)"
 quietly cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DISCP_BUILD_EXAMPLES=ON
 quietly cmake --build "$build" --parallel "$jobs" \
     --target iscp_cargo demo_telemetry_send demo_telemetry_view
@@ -109,14 +122,16 @@ sender=$!
 # The status of the one that failed, the sender's first; 124 is timeout's.
 sender_status=0
 viewer_status=0
-wait "$sender" || sender_status=$?
+# Without bash's own words about a broker that was killed meanwhile.
+wait "$sender" 2>/dev/null || sender_status=$?
 sender=
-wait "$viewer" || viewer_status=$?
+wait "$viewer" 2>/dev/null || viewer_status=$?
 viewer=
 # Only now, because the viewer had the screen.
 cat "$work/sender.out"
 if ((sender_status || viewer_status)); then
     cat "$work/broker.log" >&2
+    kill -0 "$broker" 2>/dev/null || say "the broker ended before the telemetry did" >&2
     say "sender ended with $sender_status, viewer with $viewer_status" >&2
     exit $((sender_status ? sender_status : viewer_status))
 fi

@@ -48,6 +48,16 @@ cmake_build() {
     cmake --build "$build" --parallel "$jobs"
 }
 
+# A build without a change must compile nothing: it takes minutes otherwise, and nobody notices why.
+cmake_build_again() {
+    local output
+    output=$(cmake --build "$build" --parallel "$jobs" 2>&1)
+    if grep -q 'Compiling' <<<"$output"; then
+        printf '%s\n' "$output" "A second build compiles again what did not change." >&2
+        return 1
+    fi
+}
+
 c_tests() {
     # Not ctest --test-dir, which CMake knows only since 3.20.
     (cd "$build" && ctest --output-on-failure --parallel "$jobs")
@@ -59,6 +69,7 @@ run "Documents" tests/docs/links.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Rust tests" cargo test --locked --workspace
 run "CMake build" cmake_build
+run "CMake build again" cmake_build_again
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Consumer projects" tests/consumer/run.sh "$build"

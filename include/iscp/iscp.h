@@ -276,7 +276,7 @@ typedef void (*iscp_upstream_open_cb)(struct iscp_upstream_t *upstream,
                                       void *user_data);
 
 /**
- * A data id of one upstream, from `iscp_upstream_data_id`.
+ * A data id of one upstream, from `iscp_upstream_data_id`. Never 0.
  */
 typedef uint32_t iscp_data_id_t;
 
@@ -593,7 +593,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_QOS_UNRELIABLE 0
 
 /**
- * Points are kept until acknowledged, and reported when they could not be delivered.
+ * The server confirms every point; one that could not be delivered is reported.
  */
 #define ISCP_QOS_RELIABLE 1
 
@@ -864,10 +864,10 @@ ISCP_API const char *iscp_error_result_string(const struct iscp_error_t *error);
 ISCP_API bool iscp_error_is_retriable(const struct iscp_error_t *error);
 
 /**
- * Whether the connection or stream the error belongs to can no longer be used.
+ * Whether the error ended the connection or stream it is about, which must then be opened anew.
  *
  * @param error an error, or NULL
- * @return true when only a new connection helps; false otherwise and for NULL
+ * @return true when it did; false otherwise and for NULL
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
@@ -1050,7 +1050,7 @@ iscp_status_t iscp_conn_options_set_token(struct iscp_conn_options_t *options,
  * Sets how often both sides ask whether the other is still there. Default: 10000.
  *
  * @param options          the options
- * @param ping_interval_ms milliseconds, a multiple of 1000, at most 3600000
+ * @param ping_interval_ms milliseconds, a multiple of 1000, 1000 to 3600000
  * @param out_error        receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1066,7 +1066,7 @@ iscp_status_t iscp_conn_options_set_ping_interval_ms(struct iscp_conn_options_t 
  * Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
  *
  * @param options         the options
- * @param ping_timeout_ms milliseconds, a multiple of 1000, at most 3600000
+ * @param ping_timeout_ms milliseconds, a multiple of 1000, 1000 to 3600000
  * @param out_error       receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -1462,7 +1462,8 @@ iscp_status_t iscp_upstream_options_set_qos(struct iscp_upstream_options_t *opti
  * Sets how often the server acknowledges. Default: 100.
  *
  * @param options         the options
- * @param ack_interval_ms milliseconds; 0 for an acknowledgement of every chunk at once
+ * @param ack_interval_ms milliseconds, 0 to 60000; 0 for an acknowledgement of every chunk at
+ *                        once
  * @param out_error       receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -2301,7 +2302,7 @@ iscp_status_t iscp_downstream_options_add_data_id(struct iscp_downstream_options
  * Sets how often chunks that the application took are acknowledged. Default: 100.
  *
  * @param options         the options
- * @param ack_interval_ms milliseconds, 1 to 3600000
+ * @param ack_interval_ms milliseconds, 1 to 60000
  * @param out_error       receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
  *         `ISCP_ERR_BAD_HANDLE`
@@ -2632,8 +2633,8 @@ extern "C" {
 #endif
 
 /**
- * Whether the library that is running fits the header: the same major version, and before 1.0 the
- * same minor version, and not older.
+ * Whether the library that is running fits the header: not older, of the same major version, and
+ * before 1.0 of the same minor version too.
  *
  * @return true when it does
  *
@@ -2641,7 +2642,8 @@ extern "C" {
  */
 static inline bool iscp_check_version(void) {
     uint32_t running = iscp_version_number();
-    return running / 100 == ISCP_VERSION_NUMBER / 100 && running >= ISCP_VERSION_NUMBER;
+    uint32_t family = ISCP_VERSION_MAJOR == 0 ? 100 : 10000;
+    return running / family == ISCP_VERSION_NUMBER / family && running >= ISCP_VERSION_NUMBER;
 }
 
 #ifdef __cplusplus

@@ -245,7 +245,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 /// Sets how often both sides ask whether the other is still there. Default: 10000.
 ///
 /// @param options          the options
-/// @param ping_interval_ms milliseconds, a multiple of 1000, at most 3600000
+/// @param ping_interval_ms milliseconds, a multiple of 1000, 1000 to 3600000
 /// @param out_error        receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`
@@ -264,7 +264,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_ping_interval_ms(
 /// Sets how long both sides wait for the answer before they give the connection up. Default: 1000.
 ///
 /// @param options         the options
-/// @param ping_timeout_ms milliseconds, a multiple of 1000, at most 3600000
+/// @param ping_timeout_ms milliseconds, a multiple of 1000, 1000 to 3600000
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

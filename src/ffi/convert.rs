@@ -20,9 +20,9 @@ pub(super) unsafe fn object<T: Handle>(pointer: *const T, argument: &str) -> Res
 pub(super) fn handle_error<T: Handle>(status: Status, argument: &str) -> Error {
     let name = T::NAME;
     let message = match status {
-        Status::NullArgument => format!("{argument}: NULL instead of a {name}"),
+        Status::NullArgument => format!("{argument}: NULL where {name} is needed"),
         Status::Forked => format!("{argument}: the {name} belongs to the parent process"),
-        _ => format!("{argument}: not a {name}, or one that was freed"),
+        _ => format!("{argument}: no {name}, or one that was freed"),
     };
     Error::new(status, message)
 }

@@ -283,7 +283,7 @@ pub unsafe extern "C" fn iscp_downstream_options_add_data_id(
 /// Sets how often chunks that the application took are acknowledged. Default: 100.
 ///
 /// @param options         the options
-/// @param ack_interval_ms milliseconds, 1 to 3600000
+/// @param ack_interval_ms milliseconds, 1 to 60000
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

@@ -109,10 +109,10 @@ pub unsafe extern "C" fn iscp_error_is_retriable(error: *const iscp_error_t) -> 
     ffi!(false; { unsafe { handle::enter(error) }.map(|detail| detail.error.is_retriable()) })
 }
 
-/// Whether the connection or stream the error belongs to can no longer be used.
+/// Whether the error ended the connection or stream it is about, which must then be opened anew.
 ///
 /// @param error an error, or NULL
-/// @return true when only a new connection helps; false otherwise and for NULL
+/// @return true when it did; false otherwise and for NULL
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
 #[unsafe(no_mangle)]

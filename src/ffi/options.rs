@@ -73,7 +73,7 @@ pub(super) fn set<D>(table: &[Spec<D>], data: &mut D, key: &str, value: &str) ->
         return Err(Error::new(Status::UnknownOption, message));
     };
     (spec.set)(data, value).map_err(|mut refusal| {
-        refusal.why.push_str(&format!(" ({})", spec.range));
+        refusal.why.push_str(&format!("; expected {}", spec.range));
         refusal.into_error(key)
     })
 }

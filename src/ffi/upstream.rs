@@ -33,7 +33,7 @@ handle!(iscp_upstream_t, b"iscp.ups", "upstream", Upstream, |upstream| {
     let _ = upstream.close(false, Completion::ignore());
 });
 
-/// A data id of one upstream, from `iscp_upstream_data_id`.
+/// A data id of one upstream, from `iscp_upstream_data_id`. Never 0.
 #[allow(non_camel_case_types)]
 pub type iscp_data_id_t = u32;
 
@@ -202,9 +202,16 @@ pub unsafe extern "C" fn iscp_upstream_data_id(
                 return invalid(format!("{argument}: {value:?} contains a wildcard, which only filters may"));
             }
         }
-        out.set(upstream.data_id(DataId::new(name, kind))?);
+        // From 1 on, so that the output of a failed call is no data id.
+        out.set(upstream.data_id(DataId::new(name, kind))? + 1);
         Ok(())
     })
+}
+
+/// What the core calls a data id.
+#[inline]
+fn index(data_id: iscp_data_id_t) -> Result<u32, Status> {
+    data_id.checked_sub(1).ok_or(Status::InvalidArgument)
 }
 
 /// Writes a point. It is sent when the flush policy says so.
@@ -233,7 +240,7 @@ pub unsafe extern "C" fn iscp_upstream_write(
         // SAFETY: the caller passes a handle of this library and readable bytes.
         let (upstream, payload) =
             unsafe { (handle::enter(upstream)?, convert::bytes(payload, payload_len)?) };
-        upstream.write(data_id, elapsed_time_ns, payload)
+        upstream.write(index(data_id)?, elapsed_time_ns, payload)
     })
 }
 
@@ -270,7 +277,7 @@ pub unsafe extern "C" fn iscp_upstream_write_points(
                     let point = &*points.add(at);
                     (point.elapsed_time_ns, convert::bytes(point.payload, point.payload_len)?)
                 };
-                upstream.write(data_id, elapsed, payload)?;
+                upstream.write(index(data_id)?, elapsed, payload)?;
                 *written += 1;
             }
             Ok(())

@@ -23,7 +23,7 @@ pub type iscp_qos_t = i32;
 
 /// Points may be lost; datagrams where the transport has them.
 pub const ISCP_QOS_UNRELIABLE: iscp_qos_t = 0;
-/// Points are kept until acknowledged, and reported when they could not be delivered.
+/// The server confirms every point; one that could not be delivered is reported.
 pub const ISCP_QOS_RELIABLE: iscp_qos_t = 1;
 /// The reliable channel, but nothing is sent again after a loss of the connection.
 pub const ISCP_QOS_PARTIAL: iscp_qos_t = 2;
@@ -358,7 +358,8 @@ pub unsafe extern "C" fn iscp_upstream_options_set_qos(
 /// Sets how often the server acknowledges. Default: 100.
 ///
 /// @param options         the options
-/// @param ack_interval_ms milliseconds; 0 for an acknowledgement of every chunk at once
+/// @param ack_interval_ms milliseconds, 0 to 60000; 0 for an acknowledgement of every chunk at
+///                        once
 /// @param out_error       receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
 ///         `ISCP_ERR_BAD_HANDLE`

@@ -87,7 +87,7 @@ TEST(closing_the_connection_closes_its_streams) {
     iscp_metadata_t *closed = client_read_metadata(from_sender, ISCP_METADATA_UPSTREAM_NORMAL_CLOSE);
     CHECK_EQ(iscp_metadata_total_points(closed), 1);
     iscp_metadata_free(closed);
-    CHECK_STATUS(iscp_upstream_write(up, 0, 0, NULL, 0), ISCP_ERR_CLOSED);
+    CHECK_STATUS(iscp_upstream_write(up, 1, 0, NULL, 0), ISCP_ERR_CLOSED);
     FAILS(iscp_upstream_close_wait(up, false, -1, &error), ISCP_ERR_CLOSED, "");
     iscp_upstream_free(up);
     iscp_conn_free(conn);
