@@ -87,8 +87,7 @@ pub(crate) fn write_cost(url: &str) {
         let mut conn = ptr::null_mut();
         assert_eq!(iscp_connect_wait(options, -1, &raw mut conn, ptr::null_mut()), 0);
         let options = iscp_upstream_options_new();
-        for (key, value) in
-            [("flush_policy", "interval"), ("flush_interval_ms", "20"), ("buffer_limit", "67108864")]
+        for (key, value) in [("flush_policy", "size"), ("flush_size", "200000"), ("buffer_limit", "67108864")]
         {
             let (key, value) = (text(key), text(value));
             assert_eq!(iscp_upstream_options_set(options, key.as_ptr(), value.as_ptr(), ptr::null_mut()), 0);

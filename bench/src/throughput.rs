@@ -1,6 +1,6 @@
 //! Points and bytes a second, and what a point costs.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use iscp::client::{Upstream, UpstreamOptions};
 use iscp::core::{FlushLevel, FlushPolicy};
@@ -27,7 +27,7 @@ fn finish(upstream: &Upstream) {
 pub(crate) fn write_cost(url: &str, lock: f64) {
     const BATCH: i64 = 1000;
     let upstream = open(url, |options| {
-        options.config.flush_policy = FlushPolicy::Interval(Duration::from_millis(20));
+        options.config.flush_policy = FlushPolicy::Size(200_000);
         options.config.buffer_limit = 64 << 20;
     });
     let id = upstream.data_id(DataId::new("bench", "bytes")).expect("a data id");
