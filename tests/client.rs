@@ -14,6 +14,7 @@ use iscp::error::{Result, Status};
 use iscp::message::{BaseTime, DataFilter, DataId, DownstreamFilter, Metadata, Qos};
 use iscp_broker::{Server, ServerConfig, ServerHandle};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use socket2::SockRef;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -244,6 +245,8 @@ fn the_descriptor_is_quiet_when_chunks_go_to_a_handler() {
 /// Carries a connection to `target` whose uplink takes `rate` bytes a second.
 fn slow_uplink(target: SocketAddr, rate: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Small, so that what the link has not carried yet stays with the sender.
+    SockRef::from(&listener).set_recv_buffer_size(32 * 1024).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let (mut client, _) = listener.accept().unwrap();
@@ -265,17 +268,17 @@ fn slow_uplink(target: SocketAddr, rate: usize) -> SocketAddr {
 #[test]
 fn a_saturated_uplink_is_not_taken_for_a_dead_connection() {
     let broker = broker();
-    let link = slow_uplink(broker.ws_addr(), 400_000);
+    let link = slow_uplink(broker.ws_addr(), 300_000);
     let mut options = ConnectOptions { url: format!("ws://{link}"), ..ConnectOptions::default() };
     options.config.node_id = "source".to_owned();
     options.config.ping_interval = Duration::from_secs(1);
     options.config.ping_timeout = Duration::from_secs(1);
     let source = Connection::connect_wait(options, Some(LIMIT)).unwrap();
-    let up = upstream(&source, Qos::Reliable, FlushPolicy::default());
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::None);
     let id = up.data_id(DataId::new("n", "t")).unwrap();
-    for time in 0..40 {
-        up.write(id, time, &[7; 50_000]).unwrap();
+    for time in 0..10 {
+        up.write(id, time, &[7; 100_000]).unwrap();
     }
-    // Five seconds' worth, with a ping every second behind it.
+    // Two chunks, each of which takes longer than the ping time-out: nothing is heard meanwhile.
     wait(|done| up.close(false, done)).unwrap();
 }
