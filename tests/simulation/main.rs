@@ -6,6 +6,7 @@
 
 mod invariants;
 mod link;
+mod plan;
 mod workload;
 mod world;
 
@@ -29,7 +30,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 fn run(seed: u64, print: bool) -> u64 {
-    catch_unwind(AssertUnwindSafe(|| workload::world(seed, print).run())).unwrap_or_else(|cause| {
+    catch_unwind(AssertUnwindSafe(|| plan::world(seed, print).run())).unwrap_or_else(|cause| {
         eprintln!(
             "seed {seed} failed; to see what happens:\n  \
              ISCP_SIMULATION_SEED={seed} cargo test --test simulation -- --nocapture keep_their_promises"

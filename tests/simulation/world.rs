@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::invariants::{Ledger, SessionId};
 use crate::link::{Parcel, Pipe};
-use crate::workload::{AppAction, Application, Command, Plan};
+use crate::plan::Plan;
+use crate::workload::{AppAction, Application, Command};
 
 /// How long a client's transport waits for its last messages to leave.
 const GOODBYE: Duration = Duration::from_secs(2);
