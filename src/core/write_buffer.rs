@@ -5,6 +5,7 @@
 //! chunk moves whole runs out.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -29,7 +30,6 @@ pub const MAX_UNREPORTED: u64 = 16_384;
 pub type DataIdIndex = u32;
 
 /// A write buffer and the condition that there may be space in it again.
-#[derive(Debug)]
 pub struct SharedBuffer {
     buffer: Mutex<WriteBuffer>,
     /// Signalled when a chunk was taken or the buffer was closed while somebody waits.
@@ -54,6 +54,13 @@ pub struct UpstreamCounters {
     /// Outcomes of chunks that the application was not told yet. The connection adds, whoever tells
     /// the application subtracts; [`MAX_UNREPORTED`] of them hold back further chunks.
     pub unreported: AtomicU64,
+}
+
+/// Without its content, which has no order and would drown what is printed around it.
+impl fmt::Debug for SharedBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedBuffer").field("counters", &self.counters).finish_non_exhaustive()
+    }
 }
 
 impl SharedBuffer {
