@@ -33,8 +33,10 @@ fn a_broker_runs_on_when_nobody_reads_its_output() {
     let broker = Program::start_with(&["broker", "-v", "--ws", "127.0.0.1:0"], |command| {
         command.stdout(writer);
     });
-    let log = String::from_utf8(broker.wait_for_log("address=127.0.0.1:")).unwrap();
-    let (_, address) = log.trim_end().rsplit_once('=').unwrap();
+    // The line behind the one with the address shows that that one is complete.
+    let log = String::from_utf8(broker.wait_for_log("listening on ws://")).unwrap();
+    let (_, rest) = log.split_once("address=").unwrap();
+    let address = rest.lines().next().unwrap();
     let url = format!("ws://{address}");
     run(&["pub", "--url", &url, "--node", "n"], b"x\n").quiet_success();
     broker.signal(SIGTERM);
