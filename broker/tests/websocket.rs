@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use iscp::encoding::Encoding;
+use iscp::encoding::{Encoding, Schema};
 use iscp::message::{
     ConnectRequest, DataFilter, DataId, DataPointGroup, DownstreamFilter, DownstreamOpenRequest, Message,
     OrAlias, Points, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamCloseRequest, UpstreamOpenRequest,
@@ -56,7 +56,7 @@ impl Client {
     }
 
     async fn send(&mut self, message: Message) {
-        self.send_bytes(Encoding::Protobuf.encode(&message)).await;
+        self.send_bytes(Encoding::Protobuf.encode(&message, Schema::V3)).await;
     }
 
     /// Next message, or how the connection ended.

@@ -27,7 +27,7 @@ use crate::core::{
     self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, Output, ReceivedChunk, SharedBuffer, StreamKey,
     UpstreamEnd,
 };
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
 use crate::message::{Message, Qos};
 use crate::transport::{Negotiation, Transport, TransportError, websocket};
@@ -189,6 +189,7 @@ struct Driver<'a> {
     /// Whether the transport can still carry a goodbye.
     transport_alive: bool,
     encoding: Encoding,
+    schema: Schema,
     commands: UnboundedReceiver<Command>,
     ops: HashMap<OpId, Op>,
     next_op: u64,
@@ -221,6 +222,7 @@ impl<'a> Driver<'a> {
             transport,
             transport_alive: true,
             encoding: Encoding::default(),
+            schema: Schema::default(),
             commands,
             ops: HashMap::from([(op, Op::Connect(done))]),
             next_op: 1,
@@ -378,7 +380,7 @@ impl<'a> Driver<'a> {
             let Some(message) = self.core.poll_transmit(now) else {
                 break;
             };
-            let bytes = self.encoding.encode(&message);
+            let bytes = self.encoding.encode(&message, self.schema);
             let counters = &self.shared.counters;
             counters.messages_sent.fetch_add(1, Relaxed);
             counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
@@ -475,6 +477,7 @@ impl<'a> Driver<'a> {
         match event {
             Event::Connected { protocol_version } => {
                 tracing::info!("connected to {}, protocol {protocol_version}", self.shared.url);
+                self.schema = Schema::of(&protocol_version);
                 let _ = self.shared.protocol_version.set(protocol_version);
                 self.shared.set_state(ConnectionState::Connected);
             }
@@ -630,7 +633,7 @@ impl<'a> Driver<'a> {
                     let Some(message) = self.core.poll_transmit(Instant::now()) else {
                         return self.transport.poll_close(cx);
                     };
-                    self.transport.send(self.encoding.encode(&message))?;
+                    self.transport.send(self.encoding.encode(&message, self.schema))?;
                 }
                 Poll::Pending
             });

@@ -27,8 +27,8 @@ impl Encoding {
         (name == Self::Protobuf.name()).then_some(Self::Protobuf)
     }
 
-    /// One message as the bytes of one transport message.
-    pub fn encode(self, message: &Message) -> Bytes {
+    /// One message as the bytes of one transport message, for a reader that knows `schema`.
+    pub fn encode(self, message: &Message, _schema: Schema) -> Bytes {
         match self {
             Self::Protobuf => protobuf::encode(message),
         }
@@ -42,6 +42,24 @@ impl Encoding {
         match self {
             Self::Protobuf => protobuf::decode(bytes),
         }
+    }
+}
+
+/// Fields that the reader of a message knows. Readers of JSON refuse what they do not know, those of
+/// protobuf skip it (docs/protocol/messages.md §8.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schema {
+    /// Protocol 2.x, and what is sent before a version is agreed.
+    #[default]
+    V2,
+    /// Protocol 3.0.
+    V3,
+}
+
+impl Schema {
+    /// Fields that a peer knows which speaks `protocol_version`.
+    pub fn of(protocol_version: &str) -> Self {
+        if protocol_version.starts_with("2.") || protocol_version == "2" { Self::V2 } else { Self::V3 }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use iscp::core;
-use iscp::encoding::Encoding;
+use iscp::encoding::{Encoding, Schema};
 use iscp::error::{Error, Status};
 use iscp_broker::core::{Broker, Config, ConnId, PeerInfo, SeededEnvironment};
 use uuid::Uuid;
@@ -448,7 +448,7 @@ impl World {
     }
 
     fn encoded(&mut self, message: &iscp::message::Message) -> Bytes {
-        let bytes = Encoding::Protobuf.encode(message);
+        let bytes = Encoding::Protobuf.encode(message, Schema::V3);
         self.trace.mix(&bytes);
         bytes
     }

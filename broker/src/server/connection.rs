@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use iscp::encoding::Schema;
+use iscp::message::Message;
 use iscp::transport::websocket::{self, Refusal, WebSocket};
 use iscp::transport::{Metered, Negotiation, Transport, TransportError};
 use tokio::net::TcpStream;
@@ -65,6 +67,7 @@ pub(super) async fn run(
         conn,
         negotiation: accepted.negotiation,
         socket: accepted.socket,
+        schema: Schema::default(),
         unflushed: false,
         stall: None,
     };
@@ -187,6 +190,8 @@ struct Link<'a> {
     conn: ConnId,
     negotiation: Negotiation,
     socket: Socket,
+    /// What the client can read, known once it is answered.
+    schema: Schema,
     /// Handed to the socket, not yet with the system.
     unflushed: bool,
     stall: Option<Stall>,
@@ -282,7 +287,10 @@ impl Link<'_> {
                 done = true;
                 break;
             };
-            let bytes = self.negotiation.encoding.encode(&message);
+            if let Message::ConnectResponse(response) = &message {
+                self.schema = Schema::of(&response.protocol_version);
+            }
+            let bytes = self.negotiation.encoding.encode(&message, self.schema);
             burst += bytes.len();
             self.unflushed = true;
             if let Err(error) = self.socket.send(bytes) {
