@@ -473,6 +473,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_ERR_KEEP_ALIVE_TIMEOUT -204
 
 /**
+ * TLS failed: a certificate is not trusted, or not usable.
+ */
+#define ISCP_ERR_TLS -205
+
+/**
  * The peer sent something that is not a valid message.
  */
 #define ISCP_ERR_MALFORMED_MESSAGE -300
@@ -586,6 +591,11 @@ typedef int32_t iscp_downstream_stat_t;
  * Nanoseconds the last keep-alive question and answer took; 0 before the first.
  */
 #define ISCP_CONN_STAT_ROUND_TRIP_NS 5
+
+/**
+ * Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
+ */
+#define ISCP_CONN_STAT_MESSAGES_DROPPED 6
 
 /**
  * Points may be lost; datagrams where the transport has them.

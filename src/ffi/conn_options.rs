@@ -17,8 +17,9 @@ use super::options::{
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
-use crate::client::{ConnectOptions, TokenSource, parse_url};
+use crate::client::{ConnectOptions, TokenSource};
 use crate::error::Error;
+use crate::transport::Target;
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -42,9 +43,9 @@ impl Settings for ConnectOptions {
 pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "url",
-        range: "ws://host:port/path",
+        range: "ws, wss, quic or webtransport://host:port/path",
         set: |options, value| {
-            parse_url(value)
+            Target::parse(value)
                 .map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
             value.clone_into(&mut options.url);
             Ok(())
@@ -111,7 +112,7 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "max_message_size",
         range: "1024 to 1073741824",
-        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.max_message_size = value),
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
     },
 ];
 
