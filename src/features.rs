@@ -4,6 +4,7 @@
 pub const FEATURES: &[(&str, bool)] = &[
     ("protobuf", true),
     ("websocket", cfg!(feature = "websocket")),
+    ("quic", cfg!(feature = "quic")),
     ("tls", cfg!(feature = "tls")),
     ("compression", cfg!(feature = "compression")),
 ];

@@ -12,6 +12,32 @@ use super::{Negotiation, Scheme, Target, Transport, TransportError};
 /// Bytes the system may hold that it has not begun to send.
 const UNSENT_LIMIT: u32 = 128 * 1024;
 
+/// How a QUIC connection finds out what the path carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 9002 §7.
+    NewReno,
+    /// By measuring rate and delay rather than by loss.
+    Bbr,
+}
+
+impl Congestion {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Cubic, Self::NewReno, Self::Bbr];
+
+    /// Name for people and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "new-reno",
+            Self::Bbr => "bbr",
+        }
+    }
+}
+
 /// Settings of a transport.
 #[derive(Clone, Debug)]
 pub struct DialOptions {
@@ -19,6 +45,10 @@ pub struct DialOptions {
     pub negotiation: Negotiation,
     /// Largest message accepted from the server, before and after inflating.
     pub max_message_size: usize,
+    /// Congestion control of QUIC and WebTransport.
+    pub quic_congestion: Congestion,
+    /// Bytes of a datagram of QUIC and WebTransport at most, 0 for what the path carries.
+    pub quic_datagram_size: usize,
     /// Settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: TlsOptions,
@@ -29,6 +59,8 @@ impl Default for DialOptions {
         Self {
             negotiation: Negotiation::default(),
             max_message_size: 64 << 20,
+            quic_congestion: Congestion::default(),
+            quic_datagram_size: 0,
             #[cfg(feature = "tls")]
             tls: TlsOptions::default(),
         }
@@ -43,6 +75,8 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Tran
     match target.scheme {
         #[cfg(feature = "websocket")]
         Scheme::Ws | Scheme::Wss => super::websocket::connect(target, options).await,
+        #[cfg(feature = "quic")]
+        Scheme::Quic => super::quic::connect(target, options).await,
         // Addresses of transports that are not built in were refused when they were parsed.
         #[allow(unreachable_patterns, reason = "depends on the features")]
         scheme => Err(TransportError::Setting(format!(

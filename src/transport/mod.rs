@@ -1,12 +1,18 @@
 //! How encoded messages travel: negotiation, and message transports over sockets.
 //!
 //! A transport carries whole messages, both ways, in order. It is polled by the task that owns the
-//! connection; nothing in it runs on its own.
+//! connection; nothing of ours in it runs on its own.
 
 mod compression;
 pub mod dial;
+#[cfg(feature = "quic")]
+pub mod framing;
 mod metered;
 mod negotiation;
+#[cfg(feature = "quic")]
+pub mod quic;
+#[cfg(feature = "quic")]
+pub mod segments;
 mod target;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -62,8 +68,8 @@ pub trait Transport: Send {
     /// Writes out everything taken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Bytes the system has taken from the transport so far. Once it takes no more, an increase shows
-    /// that the peer is reading.
+    /// Bytes the system, or a library in its place, has taken from the transport so far. Once it takes no
+    /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
 
     /// Writes out everything taken, says goodbye in the transport's own way and closes.
