@@ -94,8 +94,15 @@ impl Schema {
 pub struct DecodeError(String);
 
 impl DecodeError {
-    /// An error with a reason.
+    /// An error with a reason, which is cut off where it quotes too much of what is wrong.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        const MOST: usize = 500;
+        let mut reason = reason.into();
+        if reason.len() > MOST {
+            let end = (0..=MOST).rev().find(|at| reason.is_char_boundary(*at));
+            reason.truncate(end.unwrap_or_default());
+            reason.push_str(" …");
+        }
+        Self(reason)
     }
 }

@@ -7,6 +7,8 @@
 #[rustfmt::skip]
 mod generated;
 mod read;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use bytes::Bytes;
