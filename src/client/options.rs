@@ -25,6 +25,15 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long closing may take.
     pub close_timeout: Duration,
+    /// How long a call waits for its reply unless it says otherwise.
+    pub reply_timeout: Duration,
+    /// Calls, and replies that nobody waits for, that may wait for the application, of each so many.
+    /// Beyond it the newest are dropped and counted.
+    pub call_queue_limit: usize,
+    /// Bytes of calls, and of such replies, that may wait for the application.
+    pub call_queue_bytes: usize,
+    /// Bytes of calls that may wait to be sent.
+    pub call_send_limit: usize,
     /// Largest message accepted from the server.
     pub max_message_size: usize,
     /// Told when the connection ended, and why unless the application closed it.
@@ -39,6 +48,10 @@ impl Default for ConnectOptions {
             token: TokenSource::None,
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
+            reply_timeout: Duration::from_secs(60),
+            call_queue_limit: 1024,
+            call_queue_bytes: 64 << 20,
+            call_send_limit: 16 << 20,
             max_message_size: 64 << 20,
             on_closed: None,
         }

@@ -28,7 +28,10 @@ pub(super) struct Object {
     protocol_version: CString,
 }
 
-handle!(iscp_conn_t, b"iscp.con", "connection", Object);
+handle!(iscp_conn_t, b"iscp.con", "connection", Object, |conn| {
+    // Ends whoever waits for calls or replies: they could wait for ever.
+    conn.connection.abandon_calls();
+});
 
 /// State of a connection: one of the `ISCP_CONN_STATE_…` constants.
 #[allow(non_camel_case_types)]
@@ -53,6 +56,18 @@ pub const ISCP_CONN_STAT_BYTES_SENT: iscp_conn_stat_t = 3;
 pub const ISCP_CONN_STAT_BYTES_RECEIVED: iscp_conn_stat_t = 4;
 /// Nanoseconds the last keep-alive question and answer took; 0 before the first.
 pub const ISCP_CONN_STAT_ROUND_TRIP_NS: iscp_conn_stat_t = 5;
+/// Calls of other nodes received, those that were dropped included.
+pub const ISCP_CONN_STAT_CALLS_RECEIVED: iscp_conn_stat_t = 6;
+/// Calls dropped because too many waited for the application (`call_queue_limit`, `call_queue_bytes`).
+pub const ISCP_CONN_STAT_CALLS_DROPPED: iscp_conn_stat_t = 7;
+/// Calls that wait for the application.
+pub const ISCP_CONN_STAT_CALLS_WAITING: iscp_conn_stat_t = 8;
+/// Replies received for which nobody waited, those that were dropped included.
+pub const ISCP_CONN_STAT_REPLIES_RECEIVED: iscp_conn_stat_t = 9;
+/// Replies dropped because too many waited for the application.
+pub const ISCP_CONN_STAT_REPLIES_DROPPED: iscp_conn_stat_t = 10;
+/// Replies that wait for the application.
+pub const ISCP_CONN_STAT_REPLIES_WAITING: iscp_conn_stat_t = 11;
 
 /// Told how an attempt to connect ended.
 ///
@@ -353,18 +368,22 @@ pub unsafe extern "C" fn iscp_conn_stat(
     ffi!({
         // SAFETY: the caller passes a connection of this library and a writable place.
         let (out, conn) = unsafe { (convert::stat(out_value)?, handle::enter(conn)?) };
-        let counters = conn.connection.counters();
-        out.set(
-            match stat {
-                ISCP_CONN_STAT_MESSAGES_SENT => &counters.messages_sent,
-                ISCP_CONN_STAT_MESSAGES_RECEIVED => &counters.messages_received,
-                ISCP_CONN_STAT_BYTES_SENT => &counters.bytes_sent,
-                ISCP_CONN_STAT_BYTES_RECEIVED => &counters.bytes_received,
-                ISCP_CONN_STAT_ROUND_TRIP_NS => &counters.round_trip_ns,
-                _ => return Err(Status::InvalidArgument),
-            }
-            .load(Relaxed),
-        );
+        let connection = &conn.connection;
+        let counters = connection.counters();
+        out.set(match stat {
+            ISCP_CONN_STAT_MESSAGES_SENT => counters.messages_sent.load(Relaxed),
+            ISCP_CONN_STAT_MESSAGES_RECEIVED => counters.messages_received.load(Relaxed),
+            ISCP_CONN_STAT_BYTES_SENT => counters.bytes_sent.load(Relaxed),
+            ISCP_CONN_STAT_BYTES_RECEIVED => counters.bytes_received.load(Relaxed),
+            ISCP_CONN_STAT_ROUND_TRIP_NS => counters.round_trip_ns.load(Relaxed),
+            ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
+            ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
+            ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,
+            ISCP_CONN_STAT_REPLIES_RECEIVED => connection.reply_counters().received,
+            ISCP_CONN_STAT_REPLIES_DROPPED => connection.reply_counters().dropped,
+            ISCP_CONN_STAT_REPLIES_WAITING => connection.reply_counters().waiting,
+            _ => return Err(Status::InvalidArgument),
+        });
         Ok(())
     })
 }
