@@ -505,6 +505,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_ERR_KEEP_ALIVE_TIMEOUT -204
 
 /**
+ * TLS failed: a certificate is not trusted, or not usable.
+ */
+#define ISCP_ERR_TLS -205
+
+/**
  * The peer sent something that is not a valid message.
  */
 #define ISCP_ERR_MALFORMED_MESSAGE -300
@@ -620,34 +625,39 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_ROUND_TRIP_NS 5
 
 /**
+ * Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
+ */
+#define ISCP_CONN_STAT_MESSAGES_DROPPED 6
+
+/**
  * Calls of other nodes received, those that were dropped included.
  */
-#define ISCP_CONN_STAT_CALLS_RECEIVED 6
+#define ISCP_CONN_STAT_CALLS_RECEIVED 7
 
 /**
  * Calls dropped because too many waited for the application (`call_queue_limit`, `call_queue_bytes`).
  */
-#define ISCP_CONN_STAT_CALLS_DROPPED 7
+#define ISCP_CONN_STAT_CALLS_DROPPED 8
 
 /**
  * Calls that wait for the application.
  */
-#define ISCP_CONN_STAT_CALLS_WAITING 8
+#define ISCP_CONN_STAT_CALLS_WAITING 9
 
 /**
  * Replies received for which nobody waited, those that were dropped included.
  */
-#define ISCP_CONN_STAT_REPLIES_RECEIVED 9
+#define ISCP_CONN_STAT_REPLIES_RECEIVED 10
 
 /**
  * Replies dropped because too many waited for the application.
  */
-#define ISCP_CONN_STAT_REPLIES_DROPPED 10
+#define ISCP_CONN_STAT_REPLIES_DROPPED 11
 
 /**
  * Replies that wait for the application.
  */
-#define ISCP_CONN_STAT_REPLIES_WAITING 11
+#define ISCP_CONN_STAT_REPLIES_WAITING 12
 
 /**
  * Points may be lost; datagrams where the transport has them.

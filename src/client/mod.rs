@@ -22,10 +22,10 @@ mod upstream;
 
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
-pub use connection::{Connection, ConnectionCounters, ConnectionState, parse_url};
+pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub use downstream::Downstream;
 pub use inbox::InboxCounters;
-pub use options::{ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
+pub use options::{CallOptions, ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};
 pub use token::{TokenRequest, TokenSource};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::token::TokenSource;
 use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
 use crate::error::Error;
+use crate::transport::dial::DialOptions;
 
 /// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
 /// there after the last event.
@@ -15,7 +16,7 @@ pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
 /// Settings of a connection.
 #[derive(Clone)]
 pub struct ConnectOptions {
-    /// Address, `ws://host:port/path`.
+    /// Address, see [`Target::parse`](crate::transport::Target::parse).
     pub url: String,
     /// Settings of the protocol.
     pub config: ConnectionConfig,
@@ -25,19 +26,37 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long closing may take.
     pub close_timeout: Duration,
+    /// Settings of calls between nodes.
+    pub calls: CallOptions,
+    /// Settings of the transport.
+    pub dial: DialOptions,
+    /// Told when the connection ended, and why unless the application closed it.
+    pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
+}
+
+/// Settings of calls between nodes.
+#[derive(Clone, Debug)]
+pub struct CallOptions {
     /// How long a call waits for its reply unless it says otherwise.
     pub reply_timeout: Duration,
     /// Calls, and replies that nobody waits for, that may wait for the application, of each so many.
     /// Beyond it the newest are dropped and counted.
-    pub call_queue_limit: usize,
+    pub queue_limit: usize,
     /// Bytes of calls, and of such replies, that may wait for the application.
-    pub call_queue_bytes: usize,
+    pub queue_bytes: usize,
     /// Bytes of calls that may wait to be sent.
-    pub call_send_limit: usize,
-    /// Largest message accepted from the server.
-    pub max_message_size: usize,
-    /// Told when the connection ended, and why unless the application closed it.
-    pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
+    pub send_limit: usize,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self {
+            reply_timeout: Duration::from_secs(60),
+            queue_limit: 1024,
+            queue_bytes: 64 << 20,
+            send_limit: 16 << 20,
+        }
+    }
 }
 
 impl Default for ConnectOptions {
@@ -48,11 +67,8 @@ impl Default for ConnectOptions {
             token: TokenSource::None,
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
-            reply_timeout: Duration::from_secs(60),
-            call_queue_limit: 1024,
-            call_queue_bytes: 64 << 20,
-            call_send_limit: 16 << 20,
-            max_message_size: 64 << 20,
+            calls: CallOptions::default(),
+            dial: DialOptions::default(),
             on_closed: None,
         }
     }

@@ -56,18 +56,20 @@ pub const ISCP_CONN_STAT_BYTES_SENT: iscp_conn_stat_t = 3;
 pub const ISCP_CONN_STAT_BYTES_RECEIVED: iscp_conn_stat_t = 4;
 /// Nanoseconds the last keep-alive question and answer took; 0 before the first.
 pub const ISCP_CONN_STAT_ROUND_TRIP_NS: iscp_conn_stat_t = 5;
+/// Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
+pub const ISCP_CONN_STAT_MESSAGES_DROPPED: iscp_conn_stat_t = 6;
 /// Calls of other nodes received, those that were dropped included.
-pub const ISCP_CONN_STAT_CALLS_RECEIVED: iscp_conn_stat_t = 6;
+pub const ISCP_CONN_STAT_CALLS_RECEIVED: iscp_conn_stat_t = 7;
 /// Calls dropped because too many waited for the application (`call_queue_limit`, `call_queue_bytes`).
-pub const ISCP_CONN_STAT_CALLS_DROPPED: iscp_conn_stat_t = 7;
+pub const ISCP_CONN_STAT_CALLS_DROPPED: iscp_conn_stat_t = 8;
 /// Calls that wait for the application.
-pub const ISCP_CONN_STAT_CALLS_WAITING: iscp_conn_stat_t = 8;
+pub const ISCP_CONN_STAT_CALLS_WAITING: iscp_conn_stat_t = 9;
 /// Replies received for which nobody waited, those that were dropped included.
-pub const ISCP_CONN_STAT_REPLIES_RECEIVED: iscp_conn_stat_t = 9;
+pub const ISCP_CONN_STAT_REPLIES_RECEIVED: iscp_conn_stat_t = 10;
 /// Replies dropped because too many waited for the application.
-pub const ISCP_CONN_STAT_REPLIES_DROPPED: iscp_conn_stat_t = 10;
+pub const ISCP_CONN_STAT_REPLIES_DROPPED: iscp_conn_stat_t = 11;
 /// Replies that wait for the application.
-pub const ISCP_CONN_STAT_REPLIES_WAITING: iscp_conn_stat_t = 11;
+pub const ISCP_CONN_STAT_REPLIES_WAITING: iscp_conn_stat_t = 12;
 
 /// Told how an attempt to connect ended.
 ///
@@ -376,6 +378,7 @@ pub unsafe extern "C" fn iscp_conn_stat(
             ISCP_CONN_STAT_BYTES_SENT => counters.bytes_sent.load(Relaxed),
             ISCP_CONN_STAT_BYTES_RECEIVED => counters.bytes_received.load(Relaxed),
             ISCP_CONN_STAT_ROUND_TRIP_NS => counters.round_trip_ns.load(Relaxed),
+            ISCP_CONN_STAT_MESSAGES_DROPPED => counters.messages_dropped.load(Relaxed),
             ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
             ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
             ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,

@@ -17,8 +17,9 @@ use super::options::{
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
-use crate::client::{ConnectOptions, TokenSource, parse_url};
+use crate::client::{ConnectOptions, TokenSource};
 use crate::error::Error;
+use crate::transport::Target;
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -42,9 +43,9 @@ impl Settings for ConnectOptions {
 pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "url",
-        range: "ws://host:port/path",
+        range: "ws, wss, quic or webtransport://host:port/path",
         set: |options, value| {
-            parse_url(value)
+            Target::parse(value)
                 .map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
             value.clone_into(&mut options.url);
             Ok(())
@@ -111,27 +112,29 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "reply_timeout_ms",
         range: "1 to 3600000",
-        set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.reply_timeout = value),
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.calls.reply_timeout = value)
+        },
     },
     Spec {
         key: "call_queue_limit",
         range: "1 to 1048576",
-        set: |options, value| number(value, 1, 1 << 20).map(|value| options.call_queue_limit = value),
+        set: |options, value| number(value, 1, 1 << 20).map(|value| options.calls.queue_limit = value),
     },
     Spec {
         key: "call_queue_bytes",
         range: "1024 to 1073741824",
-        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.call_queue_bytes = value),
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.queue_bytes = value),
     },
     Spec {
         key: "call_send_limit",
         range: "1024 to 1073741824",
-        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.call_send_limit = value),
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
     },
     Spec {
         key: "max_message_size",
         range: "1024 to 1073741824",
-        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.max_message_size = value),
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
     },
 ];
 

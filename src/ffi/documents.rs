@@ -92,25 +92,13 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions {
-        url,
-        config,
-        token,
-        connect_timeout,
-        close_timeout,
-        reply_timeout,
-        call_queue_limit,
-        call_queue_bytes,
-        call_send_limit,
-        max_message_size,
-        on_closed: _,
-    } = settings;
+    let ConnectOptions { url, config, token, connect_timeout, close_timeout, calls, dial, on_closed: _ } =
+        settings;
     let token = match token {
         TokenSource::Static(token) => token,
         _ => "",
     };
-    let calls = format!("{reply_timeout:?} {call_queue_limit} {call_queue_bytes} {call_send_limit}");
-    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {calls} {max_message_size}")
+    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}")
 }
 
 fn show_upstream(settings: &UpstreamSettings) -> String {
