@@ -80,12 +80,12 @@ fn calls_and_replies_are_pulled_in_order() {
         ids.push(call.id().to_owned());
         wait(|done| caller.send_call(call, done)).unwrap();
     }
-    for i in 0..10 {
+    for (i, id) in (0..).zip(&ids) {
         let received = callee.next_call(Some(LIMIT)).unwrap();
-        assert_eq!((received.call_id.as_str(), &received.payload[..]), (ids[i].as_str(), &[i as u8][..]));
+        assert_eq!((&received.call_id, &received.payload[..]), (id, &[i][..]));
         let reply = OutgoingCall::reply(&received, "r", "t", vec![]).unwrap();
         wait(|done| callee.send_call(reply, done)).unwrap();
-        assert_eq!(caller.next_reply(Some(LIMIT)).unwrap().request_call_id, ids[i]);
+        assert_eq!(caller.next_reply(Some(LIMIT)).unwrap().request_call_id, *id);
     }
     assert_eq!(callee.next_call(Some(Duration::ZERO)).unwrap_err().status(), Status::WouldBlock);
     assert_eq!(callee.next_call(Some(Duration::from_millis(1))).unwrap_err().status(), Status::Timeout);

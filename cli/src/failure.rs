@@ -16,7 +16,13 @@ impl Failure {
     /// Prints `error: …` on standard error.
     pub(crate) fn report(&self) {
         // Nowhere left to complain to when this fails.
-        let _ = writeln!(std::io::stderr(), "error: {}", one_line(&self.0));
+        let _ = writeln!(std::io::stderr(), "error: {self}");
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&self.0))
     }
 }
 

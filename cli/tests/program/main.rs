@@ -1,6 +1,7 @@
 //! The built program, run as a user runs it.
 
 mod brokers;
+mod calls;
 mod errors;
 mod signals;
 mod streams;
