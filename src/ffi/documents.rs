@@ -92,12 +92,13 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions { url, config, token, connect_timeout, close_timeout, dial, on_closed: _ } = settings;
+    let ConnectOptions { url, config, token, connect_timeout, close_timeout, calls, dial, on_closed: _ } =
+        settings;
     let token = match token {
         TokenSource::Static(token) => token,
         _ => "",
     };
-    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {dial:?}")
+    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}")
 }
 
 fn show_upstream(settings: &UpstreamSettings) -> String {
