@@ -7,6 +7,9 @@ mod compression;
 pub mod dial;
 mod metered;
 mod negotiation;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+pub mod socket;
 mod target;
 #[cfg(feature = "tls")]
 pub mod tls;
