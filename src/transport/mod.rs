@@ -9,6 +9,9 @@ pub mod deflate;
 pub mod dial;
 mod metered;
 mod negotiation;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+pub mod socket;
 mod target;
 #[cfg(feature = "tls")]
 pub mod tls;
