@@ -6,6 +6,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("websocket", cfg!(feature = "websocket")),
     ("quic", cfg!(feature = "quic")),
     ("tls", cfg!(feature = "tls")),
+    ("json", cfg!(feature = "json")),
     ("compression", cfg!(feature = "compression")),
 ];
 

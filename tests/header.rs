@@ -15,6 +15,8 @@ const SOURCES: &[&str] = &[
     "token",
     "conn_options",
     "conn",
+    "call",
+    "conn_calls",
     "upstream_options",
     "upstream",
     "chunk",

@@ -1,15 +1,13 @@
 //! Chunks and metadata on their way from the connection to the application.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::time::Duration;
 
 use super::options::Handler;
-use super::runtime;
+use super::pull::{self, Descriptor};
 use crate::core::{ReceivedChunk, ReceivedMetadata, TakenAck};
 use crate::error::{Error, Result, Status};
 
@@ -46,7 +44,7 @@ struct State {
     metadata_handler: Option<Arc<Handler<ReceivedMetadata>>>,
     /// A job that runs the handlers is on its way.
     dispatching: bool,
-    event: Option<EventFd>,
+    descriptor: Descriptor,
     counters: DownstreamCounters,
 }
 
@@ -98,7 +96,7 @@ impl ReadQueue {
                 chunk_handler: None,
                 metadata_handler: None,
                 dispatching: false,
-                event: None,
+                descriptor: Descriptor::default(),
                 counters: DownstreamCounters::default(),
             }),
             arrived: Condvar::new(),
@@ -234,35 +232,13 @@ impl ReadQueue {
         timeout: Option<Duration>,
         mut take: impl FnMut(&mut State) -> Result<Option<T>>,
     ) -> Result<T> {
-        let try_only = timeout.is_some_and(|timeout| timeout.is_zero());
-        if !try_only {
-            runtime::refuse_on_library_thread()?;
-        }
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let mut state = self.lock();
-        loop {
-            if let Some(item) = take(&mut state)? {
+        pull::wait(&self.state, &self.arrived, timeout, "the downstream has nothing to read", |state| {
+            if let Some(item) = take(state)? {
                 state.signal();
-                return Ok(item);
+                return Ok(Some(item));
             }
-            if let Some(end) = &state.end {
-                return Err(match end {
-                    Some(error) => error.clone(),
-                    None => Error::new(Status::Closed, "the downstream is closed"),
-                });
-            }
-            state = match deadline {
-                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        let status = if try_only { Status::WouldBlock } else { Status::Timeout };
-                        return Err(Error::new(status, "the downstream has nothing to read"));
-                    }
-                    self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+            state.end.as_ref().map_or(Ok(None), |end| Err(pull::ended(end.as_ref(), "downstream")))
+        })
     }
 
     /// Runs the handlers on what is queued by now. `notify` tells the connection. Says whether more has
@@ -291,19 +267,9 @@ impl ReadQueue {
     /// A descriptor that is readable while there is something to take or the stream has ended.
     pub(super) fn pollable(&self) -> Result<RawFd> {
         let mut state = self.lock();
-        if state.event.is_none() {
-            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-            let event = EventFd::from_value_and_flags(0, flags).map_err(|error| {
-                Error::new(Status::Resource, format!("downstream: no event descriptor: {error}"))
-            })?;
-            state.event = Some(event);
-            state.signal();
-        }
-        state
-            .event
-            .as_ref()
-            .map(|event| event.as_fd().as_raw_fd())
-            .ok_or_else(|| Error::new(Status::Internal, "downstream: no event descriptor"))
+        let descriptor = state.descriptor.open("downstream")?;
+        state.signal();
+        Ok(descriptor)
     }
 
     pub(super) fn counters(&self) -> DownstreamCounters {
@@ -322,8 +288,7 @@ impl State {
     fn check_handler(&self, exists: bool, what: &str) -> Result<()> {
         match &self.end {
             _ if exists => Err(handler_exists(what)),
-            Some(Some(error)) => Err(error.clone()),
-            Some(None) => Err(Error::new(Status::Closed, "the downstream is closed")),
+            Some(end) => Err(pull::ended(end.as_ref(), "downstream")),
             None => Ok(()),
         }
     }
@@ -384,17 +349,14 @@ impl State {
         Some((metadata, Notice::Taken))
     }
 
-    /// Makes the descriptor say what is true. It counts at most one, so that it never blocks.
+    /// Makes the descriptor say what is true.
     fn signal(&self) {
-        let Some(event) = &self.event else { return };
         // What goes to a handler is not there to be taken.
-        let readable = self.chunk_handler.is_none() && !self.chunks.is_empty()
-            || self.metadata_handler.is_none() && !self.metadata.is_empty()
-            || self.end.is_some();
-        let _ = event.read();
-        if readable {
-            let _ = event.write(1);
-        }
+        self.descriptor.set(
+            self.chunk_handler.is_none() && !self.chunks.is_empty()
+                || self.metadata_handler.is_none() && !self.metadata.is_empty()
+                || self.end.is_some(),
+        );
     }
 }
 

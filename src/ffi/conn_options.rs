@@ -11,15 +11,16 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Refusal, Settings, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed,
-    whole_seconds,
+    Collected, Refusal, Settings, Spec, bounded, built_in, milliseconds, number, set_by_key, set_text,
+    set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource};
+use crate::encoding::Encoding;
 use crate::error::Error;
-use crate::transport::Target;
+use crate::transport::{Compression, Target};
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -79,6 +80,34 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         },
     },
     Spec {
+        key: "encoding",
+        range: "protobuf or json",
+        set: |options, value| {
+            // The negotiation has a name of its own for the first.
+            let name = match value {
+                "protobuf" => "proto",
+                "json" => "json",
+                _ => return Err(format!("{value:?} is no encoding").into()),
+            };
+            let Some(encoding) = Encoding::from_name(name) else { return built_in(value) };
+            options.dial.negotiation.encoding = encoding;
+            Ok(())
+        },
+    },
+    Spec {
+        key: "compression",
+        range: "none, per-message[:LEVEL] or context-takeover[:LEVEL[:WINDOW_BITS]]; LEVEL 1 to 9, \
+                WINDOW_BITS 9 to 15",
+        set: |options, value| {
+            let compression: Compression = value.parse().map_err(Refusal::from)?;
+            if compression != Compression::Off {
+                built_in("compression")?;
+            }
+            options.dial.negotiation.compression = compression;
+            Ok(())
+        },
+    },
+    Spec {
         key: "ping_interval_ms",
         range: "a multiple of 1000, 1000 to 3600000",
         set: |options, value| {
@@ -108,6 +137,28 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "close_timeout_ms",
         range: "1 to 3600000",
         set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.close_timeout = value),
+    },
+    Spec {
+        key: "reply_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.calls.reply_timeout = value)
+        },
+    },
+    Spec {
+        key: "call_queue_limit",
+        range: "1 to 1048576",
+        set: |options, value| number(value, 1, 1 << 20).map(|value| options.calls.queue_limit = value),
+    },
+    Spec {
+        key: "call_queue_bytes",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.queue_bytes = value),
+    },
+    Spec {
+        key: "call_send_limit",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
     },
     Spec {
         key: "max_message_size",
@@ -241,6 +292,55 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "token", token) } })
+}
+
+/// Sets the encoding of the messages, in both directions. Default: protobuf.
+///
+/// JSON takes several times the time and bytes; it is there for servers and captures that want text.
+///
+/// @param options   the options
+/// @param encoding  "protobuf" or "json"
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+///         lacks the feature "json"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_encoding(
+    options: *mut iscp_conn_options_t,
+    encoding: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "encoding", encoding) } })
+}
+
+/// Sets the compression of the messages, in both directions. Default: off.
+///
+/// With `per-message` each message is compressed on its own; with `context-takeover` what was sent before
+/// is the dictionary of the next message, which pays for many small messages that resemble each other.
+/// A higher LEVEL takes more time and gives less bytes, 6 unless it is given; WINDOW_BITS is the
+/// dictionary's size as an exponent of two, 15 unless it is given. QUIC and WebTransport compress each
+/// message on its own in either mode.
+///
+/// @param options     the options
+/// @param compression "none", "per-message", "per-message:LEVEL", "context-takeover",
+///                    "context-takeover:LEVEL" or "context-takeover:LEVEL:WINDOW_BITS"
+/// @param out_error   receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+///         lacks the feature "compression"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_compression(
+    options: *mut iscp_conn_options_t,
+    compression: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "compression", compression) } })
 }
 
 /// Sets how often both sides ask whether the other is still there. Default: 10000.
@@ -427,4 +527,84 @@ pub unsafe extern "C" fn iscp_conn_options_set_closed_callback(
         drop(former);
         Ok(())
     })
+}
+
+/// Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
+///
+/// @param options          the options
+/// @param reply_timeout_ms milliseconds, 1 to 3600000
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_reply_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    reply_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reply_timeout_ms", reply_timeout_ms) } })
+}
+
+/// Sets how many calls of other nodes, and how many replies for which nobody waits, may wait for the
+/// application. When more come they are dropped and counted. Default: 1024.
+///
+/// @param options          the options
+/// @param call_queue_limit calls, and replies, 1 to 1048576
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_queue_limit(
+    options: *mut iscp_conn_options_t,
+    call_queue_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_queue_limit", call_queue_limit) } })
+}
+
+/// Sets how many bytes of calls of other nodes, and of replies for which nobody waits, may wait for the
+/// application; a single one may be larger. When more come they are dropped and counted.
+/// Default: 67108864.
+///
+/// @param options          the options
+/// @param call_queue_bytes bytes, 1024 to 1073741824
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_queue_bytes(
+    options: *mut iscp_conn_options_t,
+    call_queue_bytes: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_queue_bytes", call_queue_bytes) } })
+}
+
+/// Sets how many bytes of calls and replies may wait to be sent; a single one may be larger. Sending
+/// more answers `ISCP_ERR_WOULD_BLOCK`. Default: 16777216.
+///
+/// @param options         the options
+/// @param call_send_limit bytes, 1024 to 1073741824
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_send_limit(
+    options: *mut iscp_conn_options_t,
+    call_send_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_send_limit", call_send_limit) } })
 }

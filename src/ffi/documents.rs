@@ -92,12 +92,13 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions { url, config, token, connect_timeout, close_timeout, dial, on_closed: _ } = settings;
+    let ConnectOptions { url, config, token, connect_timeout, close_timeout, calls, dial, on_closed: _ } =
+        settings;
     let token = match token {
         TokenSource::Static(token) => token,
         _ => "",
     };
-    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {dial:?}")
+    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}")
 }
 
 fn show_upstream(settings: &UpstreamSettings) -> String {
@@ -159,6 +160,7 @@ fn default_value(documented: &str) -> &str {
     match word {
         "none" | "empty" => "",
         "ISCP_QOS_UNRELIABLE" => "unreliable",
+        "off" => "none",
         other => other,
     }
 }
@@ -251,6 +253,8 @@ fn every_option_shows_in_the_snapshot() {
         "a:b",
         "node a:b",
         "ws://host",
+        "per-message",
+        "json",
         "11111111-2222-3333-4444-555555555555",
     ];
     for kind in kinds() {

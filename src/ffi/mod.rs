@@ -9,9 +9,11 @@
 #![allow(clippy::missing_safety_doc, unreachable_pub)]
 
 mod boundary;
+mod call;
 mod chunk;
 mod completion;
 mod conn;
+mod conn_calls;
 mod conn_options;
 mod convert;
 #[cfg(test)]

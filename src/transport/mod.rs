@@ -4,15 +4,20 @@
 //! connection; nothing of ours in it runs on its own.
 
 mod compression;
+#[cfg(feature = "compression")]
+pub mod deflate;
 pub mod dial;
 #[cfg(feature = "quic")]
 pub mod framing;
 mod metered;
 mod negotiation;
+#[cfg(feature = "proxy")]
+pub mod proxy;
 #[cfg(feature = "quic")]
 pub mod quic;
 #[cfg(feature = "quic")]
 pub mod segments;
+pub mod socket;
 mod target;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -106,6 +111,27 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     }
 }
 
+/// Compresses the messages of `transport` as agreed; `limit` is the largest inflated message.
+pub fn compressed(
+    transport: Box<dyn Transport>,
+    negotiation: &Negotiation,
+    limit: usize,
+) -> Box<dyn Transport> {
+    #[cfg(feature = "compression")]
+    {
+        use deflate::{Codec, Compressed};
+        if let Some(codec) = Codec::new(negotiation.compression, limit) {
+            return Box::new(Compressed::new(transport, codec));
+        }
+        if let Some(codec) = Codec::new(negotiation.ambiguous, limit) {
+            return Box::new(Compressed::undecided(transport, codec));
+        }
+    }
+    #[cfg(not(feature = "compression"))]
+    let _ = (negotiation, limit);
+    transport
+}
+
 /// Why a transport broke, or could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
@@ -130,4 +156,19 @@ pub enum TransportError {
     /// The peer sent more than the limit allows, or something that is no message.
     #[error("{0}")]
     Malformed(String),
+}
+
+#[cfg(feature = "quic")]
+impl TransportError {
+    /// Names the server, unless the text does already.
+    fn at(self, target: &Target) -> Self {
+        let named = |why: String| format!("{target}: {why}");
+        match self {
+            Self::Connect(why) => Self::Connect(named(why)),
+            Self::Handshake(why) => Self::Handshake(named(why)),
+            Self::Tls(why) => Self::Tls(named(why)),
+            Self::Lost(why) => Self::Lost(named(why)),
+            other @ (Self::Resolve(_) | Self::Setting(_) | Self::Malformed(_)) => other,
+        }
+    }
 }

@@ -538,6 +538,7 @@ impl World {
                     "downstream {i} of client {id}: {error:?}"
                 );
             }
+            Event::Call(_) | Event::Reply(_) => panic!("nobody calls"),
             Event::Closed(error) => self.closed(id, error),
         }
     }

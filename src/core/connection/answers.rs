@@ -70,6 +70,8 @@ impl Connection {
                     downstream.handle_metadata(metadata, &mut self.events);
                 }
             }
+            Message::UpstreamCallAck(ack) => self.calls.handle_ack(&ack, &mut self.events),
+            Message::DownstreamCall(call) => self.calls.handle_call(call, &mut self.events),
             // Well-formed messages that a client has no use for are ignored
             // (docs/protocol/behaviour.md §12.5 item 12).
             other => tracing::debug!("ignored a {} from the server", other.name()),
