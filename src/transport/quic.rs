@@ -463,6 +463,10 @@ impl Transport for QuicTransport {
         self.writer.poll_flush(cx).map_err(|error| self.broken(&error))
     }
 
+    fn has_datagrams(&self) -> bool {
+        self.connection.max_datagram_size().is_some()
+    }
+
     fn bytes_written(&self) -> u64 {
         self.writer.written()
     }
