@@ -5,6 +5,9 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("protobuf", true),
     ("websocket", cfg!(feature = "websocket")),
     ("tls", cfg!(feature = "tls")),
+    ("json", cfg!(feature = "json")),
+    ("oauth2", cfg!(feature = "oauth2")),
+    ("proxy", cfg!(feature = "proxy")),
     ("compression", cfg!(feature = "compression")),
 ];
 

@@ -3,20 +3,27 @@
 use std::fmt;
 use std::io::Write;
 
-/// The one line that is printed before the program ends with status 1.
+/// The one line that is printed before the program ends with status 1, if it was not printed already.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure(Option<String>);
 
 impl Failure {
     /// A failure with a message that names the culprit.
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self(message.to_string())
+        Self(Some(message.to_string()))
+    }
+
+    /// A failure about which everything is printed already.
+    pub(crate) fn reported() -> Self {
+        Self(None)
     }
 
     /// Prints `error: …` on standard error.
     pub(crate) fn report(&self) {
-        // Nowhere left to complain to when this fails.
-        let _ = writeln!(std::io::stderr(), "error: {}", one_line(&self.0));
+        if let Some(message) = &self.0 {
+            // Nowhere left to complain to when this fails.
+            let _ = writeln!(std::io::stderr(), "error: {}", one_line(message));
+        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! The program `iscp`: a broker, a publisher and a subscriber for iSCP on the command line.
+//! The program `iscp`: a broker, a publisher, a subscriber and a converter of messages for iSCP on the
+//! command line.
 
 mod args;
 mod broker;
 mod client;
+mod codec;
 mod failure;
 mod interrupt;
+mod lines;
 mod logging;
 mod output;
 mod progress;
@@ -37,5 +40,6 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Broker(broker) => broker::run(broker, &interrupt),
         Command::Pub(publish) => publish::run(publish, &interrupt, args.quiet_progress()),
         Command::Sub(subscribe) => subscribe::run(subscribe, &interrupt, args.quiet_progress()),
+        Command::Codec(codec) => codec::run(codec, &interrupt),
     }
 }

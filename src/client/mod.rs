@@ -8,9 +8,12 @@
 
 mod completion;
 mod connection;
+mod credentials;
 mod dispatcher;
 mod downstream;
 mod driver;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod options;
 mod read_queue;
 mod runtime;
@@ -20,6 +23,8 @@ mod upstream;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub use downstream::Downstream;
+#[cfg(feature = "oauth2")]
+pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};

@@ -11,7 +11,7 @@ use super::proxy::Proxy;
 use super::socket::SocketOptions;
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
-use super::{Negotiation, Scheme, Target, Transport, TransportError};
+use super::{Negotiation, Scheme, Target, Transport, TransportError, compressed};
 
 /// Settings of a transport.
 #[derive(Clone, Debug)]
@@ -66,6 +66,18 @@ impl DialOptions {
         let _ = target;
         Ok(())
     }
+
+    /// What to say of the way to `target` besides its address, for errors.
+    pub fn way(&self, target: &Target) -> String {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy
+            && let Ok(Some(proxy)) = proxy.find(target.scheme == Scheme::Wss, &target.host, target.port)
+        {
+            return format!(" through the proxy {proxy}");
+        }
+        let _ = target;
+        String::new()
+    }
 }
 
 /// Connects to `target`.
@@ -74,6 +86,15 @@ impl DialOptions {
 /// Says which address failed and how.
 pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     options.check(target)?;
+    let mut options = options.clone();
+    if target.scheme.is_per_message_only() {
+        options.negotiation = options.negotiation.without_context();
+    }
+    let transport = connect(target, &options).await?;
+    Ok(compressed(transport, &options.negotiation, options.max_message_size))
+}
+
+async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     match target.scheme {
         #[cfg(feature = "websocket")]
         Scheme::Ws | Scheme::Wss => super::websocket::connect(target, options).await,
