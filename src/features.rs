@@ -6,6 +6,8 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("websocket", cfg!(feature = "websocket")),
     ("tls", cfg!(feature = "tls")),
     ("json", cfg!(feature = "json")),
+    ("oauth2", cfg!(feature = "oauth2")),
+    ("proxy", cfg!(feature = "proxy")),
     ("compression", cfg!(feature = "compression")),
 ];
 

@@ -66,6 +66,18 @@ impl DialOptions {
         let _ = target;
         Ok(())
     }
+
+    /// What to say of the way to `target` besides its address, for errors.
+    pub fn way(&self, target: &Target) -> String {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy
+            && let Ok(Some(proxy)) = proxy.find(target.scheme == Scheme::Wss, &target.host, target.port)
+        {
+            return format!(" through the proxy {proxy}");
+        }
+        let _ = target;
+        String::new()
+    }
 }
 
 /// Connects to `target`.

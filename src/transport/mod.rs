@@ -7,6 +7,8 @@ mod compression;
 #[cfg(feature = "compression")]
 pub mod deflate;
 pub mod dial;
+#[cfg(any(feature = "oauth2", feature = "proxy"))]
+pub(crate) mod http1;
 mod metered;
 mod negotiation;
 #[cfg(feature = "proxy")]
