@@ -5,6 +5,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("protobuf", true),
     ("websocket", cfg!(feature = "websocket")),
     ("tls", cfg!(feature = "tls")),
+    ("json", cfg!(feature = "json")),
     ("compression", cfg!(feature = "compression")),
 ];
 

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
 
-/// Open broker, publisher, subscriber and caller for iSCP (intdash Stream Control Protocol).
+/// Open broker, publisher, subscriber, caller and message converter for iSCP (intdash Stream Control Protocol).
 #[derive(Debug, Parser)]
 #[command(
     name = "iscp",
@@ -68,6 +68,15 @@ pub(crate) enum Command {
     /// and the caller gets a reply of the type `error` whose payload is the reason as text. With -v, a log line on
     /// standard error that contains `serving` tells that calls are received from now on.
     Call(CallArgs),
+    /// Convert iSCP messages between protobuf in hexadecimal and JSON.
+    ///
+    /// Reads one message a line from standard input and writes each in the other form, in one line. Nothing is
+    /// lost except for fields that the schema of protocol 3.0.0 does not know; the output is canonical, so that
+    /// converting a form to itself normalises it.
+    ///
+    /// Blank lines are skipped. A line that is no valid message is reported as `error: line N: ...` on standard
+    /// error; the others are still converted, and the exit status is 1 in the end.
+    Codec(CodecArgs),
 }
 
 /// Options of `iscp broker`.
@@ -190,6 +199,26 @@ pub(crate) struct SubArgs {
     /// End after this many points.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+}
+
+/// Options of `iscp codec`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CodecArgs {
+    /// Form of the messages that are read.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) from: Form,
+    /// Form of the messages that are written [default: the other one]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) to: Option<Form>,
+}
+
+/// How a message is written in a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// Protobuf as hexadecimal digits in either case, with or without white space in between.
+    ProtoHex,
+    /// JSON as the official clients write and read it.
+    Json,
 }
 
 /// Quality of service, as it is written on the command line.

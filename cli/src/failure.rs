@@ -3,26 +3,33 @@
 use std::fmt;
 use std::io::Write;
 
-/// The one line that is printed before the program ends with status 1.
+/// The one line that is printed before the program ends with status 1, if it was not printed already.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure(Option<String>);
 
 impl Failure {
     /// A failure with a message that names the culprit.
     pub(crate) fn new(message: impl fmt::Display) -> Self {
-        Self(message.to_string())
+        Self(Some(message.to_string()))
+    }
+
+    /// A failure about which everything is printed already.
+    pub(crate) fn reported() -> Self {
+        Self(None)
     }
 
     /// Prints `error: …` on standard error.
     pub(crate) fn report(&self) {
-        // Nowhere left to complain to when this fails.
-        let _ = writeln!(std::io::stderr(), "error: {self}");
+        if let Some(message) = &self.0 {
+            // Nowhere left to complain to when this fails.
+            let _ = writeln!(std::io::stderr(), "error: {}", one_line(message));
+        }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&one_line(&self.0))
+        f.write_str(&one_line(self.0.as_deref().unwrap_or_default()))
     }
 }
 

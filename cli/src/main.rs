@@ -1,11 +1,14 @@
-//! The program `iscp`: a broker, a publisher, a subscriber and a caller for iSCP on the command line.
+//! The program `iscp`: a broker, a publisher, a subscriber, a caller and a converter of messages for iSCP on
+//! the command line.
 
 mod args;
 mod broker;
 mod call;
 mod client;
+mod codec;
 mod failure;
 mod interrupt;
+mod lines;
 mod logging;
 mod output;
 mod progress;
@@ -44,5 +47,6 @@ fn run(args: &Args) -> Result<(), Failure> {
             Some(to) => call::run(call, to, &interrupt),
             None => serve::run(call, call.serve.as_ref().and_then(Option::as_deref), &interrupt),
         },
+        Command::Codec(codec) => codec::run(codec, &interrupt),
     }
 }

@@ -1,7 +1,6 @@
 //! `iscp pub`.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +11,6 @@ use iscp::client::{Completion, FullPolicy, Upstream, UpstreamOptions};
 use iscp::core::{DataIdIndex, FlushLevel, MAX_PAYLOAD, UpstreamConfig, UpstreamEnd};
 use iscp::error::{Error, Status};
 use iscp::message::{BaseTime, DataId};
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -21,6 +19,7 @@ use crate::args::PubArgs;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::lines::{Input, Lines, hex_bytes};
 use crate::progress::Progress;
 
 /// Name and priority of the base time, those of a clock of the device itself.
@@ -36,9 +35,6 @@ const STALL_LIMIT: Duration = Duration::from_secs(10);
 /// How long a write waits for space before it looks around.
 const WRITE_WAIT: Duration = Duration::from_millis(250);
 
-/// Bytes read from standard input at a time.
-const READ_SIZE: usize = 1 << 16;
-
 /// Publishes standard input.
 pub(crate) fn run(args: &PubArgs, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
     let start = Instant::now();
@@ -47,7 +43,7 @@ pub(crate) fn run(args: &PubArgs, interrupt: &Interrupt, quiet: bool) -> Result<
         return Ok(());
     };
     let session = args.session.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
-    let Some(mut publisher) = Publisher::open(&client, args, &session, interrupt, start)? else {
+    let Some(publisher) = Publisher::open(&client, args, &session, interrupt, start)? else {
         return Ok(());
     };
     let base_time = BaseTime {
@@ -85,7 +81,6 @@ struct Publisher<'a> {
     hex: bool,
     /// Origin of the elapsed times.
     start: Instant,
-    lines: u64,
     ended: Ended,
 }
 
@@ -147,97 +142,36 @@ impl<'a> Publisher<'a> {
             data_id,
             hex: args.hex,
             start,
-            lines: 0,
             ended: Ended { end, socket },
         }))
     }
 
     /// Publishes every line until standard input ends, or a signal comes and what was read is published.
-    fn publish_input(&mut self, progress: &Progress) -> Result<(), Failure> {
-        let cannot_read =
-            |error: &dyn std::fmt::Display| Failure::new(format!("cannot read standard input: {error}"));
-        // Read past the buffer of the standard library, which poll would not see.
-        let mut input =
-            io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(|error| cannot_read(&error))?;
-        let mut chunk = vec![0; READ_SIZE];
-        let mut partial: Vec<u8> = Vec::new();
+    fn publish_input(&self, progress: &Progress) -> Result<(), Failure> {
+        let mut lines = Lines::stdin(self.longest_line())?;
+        let stop = [self.interrupt.fd(), self.ended.socket.as_fd()];
         loop {
-            if !self.wait_for_input(&input).map_err(|error| cannot_read(&error))? {
-                return self.lost_or_interrupted();
-            }
-            let read = match input.read(&mut chunk) {
-                Ok(read) => read,
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
-                    continue;
-                }
-                Err(error) => return Err(cannot_read(&error)),
-            };
-            if read == 0 {
-                if !partial.is_empty() {
-                    self.line(&partial, progress)?;
-                }
-                return Ok(());
-            }
-            let mut rest = &chunk[..read];
-            while let Some(end) = memchr::memchr(b'\n', rest) {
-                let (line, after) = (&rest[..end], &rest[end + 1..]);
-                if partial.is_empty() {
-                    self.line(line, progress)?;
-                } else {
-                    partial.extend_from_slice(line);
-                    self.line(&partial, progress)?;
-                    partial.clear();
-                    partial.shrink_to(READ_SIZE);
-                }
-                rest = after;
-            }
-            partial.extend_from_slice(rest);
-            if partial.len() > self.longest_line() {
-                return Err(too_long(self.lines + 1));
+            match lines.read(&stop, |number, line| self.line(number, line, progress))? {
+                Input::More => {}
+                Input::End => return Ok(()),
+                Input::Stopped => return self.lost_or_interrupted(),
             }
         }
-    }
-
-    /// Waits until standard input can be read; false when a signal or the end of the stream comes first.
-    fn wait_for_input(&self, input: &File) -> Result<bool, Errno> {
-        let mut waiting = [
-            PollFd::new(self.interrupt.fd(), PollFlags::POLLIN),
-            PollFd::new(self.ended.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(input.as_fd(), PollFlags::POLLIN),
-        ];
-        loop {
-            match poll(&mut waiting, PollTimeout::NONE) {
-                Err(Errno::EINTR) => {}
-                Err(error) => return Err(error),
-                Ok(_) => break,
-            }
-        }
-        let [interrupt, ended, _] = waiting;
-        Ok(!interrupt.any().unwrap_or(true) && !ended.any().unwrap_or(true))
     }
 
     fn lost_or_interrupted(&self) -> Result<(), Failure> {
         self.ended.end.get().map_or(Ok(()), |end| Err(self.lost(end)))
     }
 
-    /// Publishes a line.
-    fn line(&mut self, line: &[u8], progress: &Progress) -> Result<(), Failure> {
-        self.lines += 1;
+    /// Publishes a line, which is missing if it is too long.
+    fn line(&self, number: u64, line: Option<&[u8]>, progress: &Progress) -> Result<(), Failure> {
+        let line = line.ok_or_else(|| too_long(number))?;
         if self.hex {
-            let digits: Vec<u8> = line.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-            let payload = hex::decode(&digits).map_err(|error| {
-                let why = match error {
-                    hex::FromHexError::InvalidHexCharacter { c, .. } => {
-                        format!("{c:?} is not a hexadecimal digit")
-                    }
-                    hex::FromHexError::OddLength => "an odd number of hexadecimal digits".to_owned(),
-                    error => error.to_string(),
-                };
-                Failure::new(format!("standard input, line {}: {why}", self.lines))
-            })?;
-            self.point(&payload)?;
+            let payload = hex_bytes(line)
+                .map_err(|why| Failure::new(format!("standard input, line {number}: {why}")))?;
+            self.point(number, &payload)?;
         } else {
-            self.point(line)?;
+            self.point(number, line)?;
         }
         progress.add(1);
         Ok(())
@@ -245,14 +179,14 @@ impl<'a> Publisher<'a> {
 
     /// Writes a point, waiting for space as long as the connection lives, though not for ever once a
     /// signal came.
-    fn point(&self, payload: &[u8]) -> Result<(), Failure> {
+    fn point(&self, line: u64, payload: &[u8]) -> Result<(), Failure> {
         let elapsed = i64::try_from(self.start.elapsed().as_nanos()).unwrap_or(i64::MAX);
         let mut deadline = None;
         loop {
             match self.upstream.write(self.data_id, elapsed, payload) {
                 Ok(()) => return Ok(()),
                 Err(Status::Timeout | Status::WouldBlock) => {}
-                Err(Status::TooLarge) => return Err(too_long(self.lines)),
+                Err(Status::TooLarge) => return Err(too_long(line)),
                 Err(status) => {
                     return Err(self.failure(&Error::new(status, status.text())));
                 }

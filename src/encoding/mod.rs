@@ -1,9 +1,16 @@
 //! How messages become bytes and back.
 
+#[cfg(feature = "json")]
+pub mod json;
 pub mod protobuf;
+#[cfg(test)]
+mod random;
+mod raw;
+mod typed;
 
 use bytes::Bytes;
 
+pub use self::raw::RawMessage;
 use crate::message::Message;
 
 /// Encoding of a connection, agreed in the transport's negotiation (docs/protocol/transport.md §1.3).
@@ -12,42 +19,60 @@ pub enum Encoding {
     /// Protocol buffers, the default.
     #[default]
     Protobuf,
+    /// JSON; needs the feature `json` of this crate.
+    #[cfg(feature = "json")]
+    Json,
 }
 
 impl Encoding {
+    /// All encodings of this build.
+    pub const ALL: &[Self] = &[
+        Self::Protobuf,
+        #[cfg(feature = "json")]
+        Self::Json,
+    ];
+
     /// Value of the negotiation key `enc`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Protobuf => "proto",
+            #[cfg(feature = "json")]
+            Self::Json => "json",
         }
     }
 
     /// Encoding for a value of the negotiation key `enc`.
     pub fn from_name(name: &str) -> Option<Self> {
-        (name == Self::Protobuf.name()).then_some(Self::Protobuf)
+        Self::ALL.iter().copied().find(|encoding| encoding.name() == name)
     }
 
     /// One message as the bytes of one transport message, for a reader that knows `schema`.
-    pub fn encode(self, message: &Message, _schema: Schema) -> Bytes {
+    #[cfg_attr(not(feature = "json"), expect(unused_variables, reason = "only JSON depends on the schema"))]
+    pub fn encode(self, message: &Message, schema: Schema) -> Bytes {
         match self {
+            // Readers of protobuf skip what they do not know.
             Self::Protobuf => protobuf::encode(message),
+            #[cfg(feature = "json")]
+            Self::Json => json::encode(message, schema),
         }
     }
 
-    /// The message in one transport message. Payloads share the memory of `bytes`.
+    /// The message in one transport message. Payloads share the memory of `bytes` where the encoding allows it.
     ///
     /// # Errors
     /// Names the field that is wrong and what is wrong with it.
     pub fn decode(self, bytes: Bytes) -> Result<Message, DecodeError> {
         match self {
             Self::Protobuf => protobuf::decode(bytes),
+            #[cfg(feature = "json")]
+            Self::Json => json::decode(&bytes),
         }
     }
 }
 
 /// Fields that the reader of a message knows. Readers of JSON refuse what they do not know, those of
 /// protobuf skip it (docs/protocol/messages.md §8.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Schema {
     /// Protocol 2.x, and what is sent before a version is agreed.
     #[default]
@@ -69,8 +94,15 @@ impl Schema {
 pub struct DecodeError(String);
 
 impl DecodeError {
-    /// An error with a reason.
+    /// An error with a reason, which is cut off where it quotes too much of what is wrong.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        const MOST: usize = 500;
+        let mut reason = reason.into();
+        if reason.len() > MOST {
+            let end = (0..=MOST).rev().find(|at| reason.is_char_boundary(*at));
+            reason.truncate(end.unwrap_or_default());
+            reason.push_str(" …");
+        }
+        Self(reason)
     }
 }

@@ -11,15 +11,16 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Refusal, Settings, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed,
-    whole_seconds,
+    Collected, Refusal, Settings, Spec, bounded, built_in, milliseconds, number, set_by_key, set_text,
+    set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource};
+use crate::encoding::Encoding;
 use crate::error::Error;
-use crate::transport::Target;
+use crate::transport::{Compression, Target};
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -75,6 +76,34 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
                 "" => TokenSource::None,
                 token => TokenSource::Static(token.to_owned()),
             };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "encoding",
+        range: "protobuf or json",
+        set: |options, value| {
+            // The negotiation has a name of its own for the first.
+            let name = match value {
+                "protobuf" => "proto",
+                "json" => "json",
+                _ => return Err(format!("{value:?} is no encoding").into()),
+            };
+            let Some(encoding) = Encoding::from_name(name) else { return built_in(value) };
+            options.dial.negotiation.encoding = encoding;
+            Ok(())
+        },
+    },
+    Spec {
+        key: "compression",
+        range: "none, per-message[:LEVEL] or context-takeover[:LEVEL[:WINDOW_BITS]]; LEVEL 1 to 9, \
+                WINDOW_BITS 9 to 15",
+        set: |options, value| {
+            let compression: Compression = value.parse().map_err(Refusal::from)?;
+            if compression != Compression::Off {
+                built_in("compression")?;
+            }
+            options.dial.negotiation.compression = compression;
             Ok(())
         },
     },
@@ -263,6 +292,55 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "token", token) } })
+}
+
+/// Sets the encoding of the messages, in both directions. Default: protobuf.
+///
+/// JSON takes several times the time and bytes; it is there for servers and captures that want text.
+///
+/// @param options   the options
+/// @param encoding  "protobuf" or "json"
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+///         lacks the feature "json"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_encoding(
+    options: *mut iscp_conn_options_t,
+    encoding: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "encoding", encoding) } })
+}
+
+/// Sets the compression of the messages, in both directions. Default: off.
+///
+/// With `per-message` each message is compressed on its own; with `context-takeover` what was sent before
+/// is the dictionary of the next message, which pays for many small messages that resemble each other.
+/// A higher LEVEL takes more time and gives less bytes, 6 unless it is given; WINDOW_BITS is the
+/// dictionary's size as an exponent of two, 15 unless it is given. QUIC and WebTransport compress each
+/// message on its own in either mode.
+///
+/// @param options     the options
+/// @param compression "none", "per-message", "per-message:LEVEL", "context-takeover",
+///                    "context-takeover:LEVEL" or "context-takeover:LEVEL:WINDOW_BITS"
+/// @param out_error   receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+///         lacks the feature "compression"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_compression(
+    options: *mut iscp_conn_options_t,
+    compression: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "compression", compression) } })
 }
 
 /// Sets how often both sides ask whether the other is still there. Default: 10000.

@@ -160,6 +160,7 @@ fn default_value(documented: &str) -> &str {
     match word {
         "none" | "empty" => "",
         "ISCP_QOS_UNRELIABLE" => "unreliable",
+        "off" => "none",
         other => other,
     }
 }
@@ -252,6 +253,8 @@ fn every_option_shows_in_the_snapshot() {
         "a:b",
         "node a:b",
         "ws://host",
+        "per-message",
+        "json",
         "11111111-2222-3333-4444-555555555555",
     ];
     for kind in kinds() {

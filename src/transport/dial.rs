@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
-use super::{Negotiation, Scheme, Target, Transport, TransportError};
+use super::{Negotiation, Scheme, Target, Transport, TransportError, compressed};
 
 /// Bytes the system may hold that it has not begun to send.
 const UNSENT_LIMIT: u32 = 128 * 1024;
@@ -40,6 +40,15 @@ impl Default for DialOptions {
 /// # Errors
 /// Says which address failed and how.
 pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
+    let mut options = options.clone();
+    if target.scheme.is_per_message_only() {
+        options.negotiation = options.negotiation.without_context();
+    }
+    let transport = connect(target, &options).await?;
+    Ok(compressed(transport, &options.negotiation, options.max_message_size))
+}
+
+async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     match target.scheme {
         #[cfg(feature = "websocket")]
         Scheme::Ws | Scheme::Wss => super::websocket::connect(target, options).await,

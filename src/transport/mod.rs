@@ -4,6 +4,8 @@
 //! connection; nothing in it runs on its own.
 
 mod compression;
+#[cfg(feature = "compression")]
+pub mod deflate;
 pub mod dial;
 mod metered;
 mod negotiation;
@@ -98,6 +100,27 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         (**self).poll_close(cx)
     }
+}
+
+/// Compresses the messages of `transport` as agreed; `limit` is the largest inflated message.
+pub fn compressed(
+    transport: Box<dyn Transport>,
+    negotiation: &Negotiation,
+    limit: usize,
+) -> Box<dyn Transport> {
+    #[cfg(feature = "compression")]
+    {
+        use deflate::{Codec, Compressed};
+        if let Some(codec) = Codec::new(negotiation.compression, limit) {
+            return Box::new(Compressed::new(transport, codec));
+        }
+        if let Some(codec) = Codec::new(negotiation.ambiguous, limit) {
+            return Box::new(Compressed::undecided(transport, codec));
+        }
+    }
+    #[cfg(not(feature = "compression"))]
+    let _ = (negotiation, limit);
+    transport
 }
 
 /// Why a transport broke, or could not be made.

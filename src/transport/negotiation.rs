@@ -4,13 +4,6 @@ use crate::encoding::Encoding;
 
 use super::Compression;
 
-/// Level used when a peer asks for compression without a level that exists
-/// (docs/protocol/transport.md §1.3, §1.6).
-const DEFAULT_LEVEL: u8 = 6;
-
-/// Largest window DEFLATE has, as an exponent of two.
-const MAX_WINDOW_BITS: u8 = 15;
-
 /// Bytes of a negotiation that are read at most.
 pub(super) const MAX_NEGOTIATION: usize = 8 * 1024;
 
@@ -21,6 +14,9 @@ pub struct Negotiation {
     pub encoding: Encoding,
     /// Compression of the messages.
     pub compression: Compression,
+    /// What is on instead if the first message of the client is compressed: some clients announce level
+    /// 0 and compress nevertheless (docs/protocol/transport.md §1.6). Never announced.
+    pub ambiguous: Compression,
 }
 
 /// Parameters that a server cannot accept, or a client not announce.
@@ -135,11 +131,25 @@ impl Negotiation {
                 _ => {}
             }
         }
-        let compression = Self::compression(&mode, level, window_bits)?;
+        let named = Self::compression(&mode, level, window_bits)?;
+        let (compression, ambiguous) = match level {
+            Some(0) => (Compression::Off, named),
+            _ => (named, Compression::Off),
+        };
         if compression != Compression::Off && !crate::features::has("compression") {
             return Err(NegotiationError::new("compression is not supported"));
         }
-        Ok(Self { encoding, compression })
+        Ok(Self { encoding, compression, ambiguous })
+    }
+
+    /// The same for a transport that has no context to take over (docs/protocol/transport.md §6.2).
+    #[must_use]
+    pub fn without_context(self) -> Self {
+        Self {
+            compression: self.compression.without_context(),
+            ambiguous: self.ambiguous.without_context(),
+            ..self
+        }
     }
 
     fn compression(
@@ -151,18 +161,18 @@ impl Negotiation {
             return Err(NegotiationError(format!("compression {mode:?} is not supported")));
         }
         let level = match (mode, level) {
-            ("", None) | (_, Some(0)) => return Ok(Compression::Off),
-            (_, None) => DEFAULT_LEVEL,
+            ("", None | Some(0)) => return Ok(Compression::Off),
             (_, Some(level @ 1..=9)) => level as u8,
-            (_, Some(_)) => DEFAULT_LEVEL,
+            // Whatever is meant for the peer's own compressor.
+            _ => Compression::DEFAULT_LEVEL,
         };
         if mode != "context-takeover" {
             return Ok(Compression::PerMessage { level });
         }
         let window_bits = match window_bits {
-            None => MAX_WINDOW_BITS,
+            None => Compression::MAX_WINDOW_BITS,
             Some(bits @ 0..=15) => bits as u8,
-            Some(bits @ 16..=32) if bits > 0 => MAX_WINDOW_BITS,
+            Some(16..=32) => Compression::MAX_WINDOW_BITS,
             Some(bits) => {
                 return Err(NegotiationError(format!("a window of {bits} bits is not supported")));
             }
@@ -211,7 +221,8 @@ mod tests {
             "enc=proto&something=else",
             "enc=&comp=",
         ] {
-            assert_eq!(Negotiation::from_query(query), Ok(off()), "{query}");
+            let read = Negotiation::from_query(query).unwrap();
+            assert_eq!((read.encoding, read.compression), (off().encoding, Compression::Off), "{query}");
         }
     }
 
@@ -234,6 +245,18 @@ mod tests {
             let read = Negotiation::from_query(query).unwrap();
             assert_eq!(read.compression, compression, "{query}");
         }
+    }
+
+    #[test]
+    fn level_0_is_off_unless_the_first_message_shows_otherwise() {
+        let read = |query| Negotiation::from_query(query).unwrap().ambiguous;
+        assert_eq!(read("comp=per-message&clevel=0"), Compression::PerMessage { level: 6 });
+        assert_eq!(
+            read("clevel=0&comp=context-takeover&cwinbits=9"),
+            Compression::ContextTakeover { level: 6, window_bits: 9 }
+        );
+        assert_eq!(read("clevel=0"), Compression::Off);
+        assert_eq!(read("comp=per-message&clevel=1"), Compression::Off);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use iscp::encoding::{Encoding, Schema};
 use iscp::message::Message;
-use iscp::transport::{Channel, Negotiation, Received, Transport, TransportError};
+use iscp::transport::{Channel, Negotiation, Received, Transport, TransportError, compressed};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::debug;
@@ -66,7 +66,11 @@ pub(super) async fn run(
         conn,
         encoding: accepted.negotiation.encoding,
         schema: Schema::default(),
-        transport: accepted.transport,
+        transport: compressed(
+            accepted.transport,
+            &accepted.negotiation,
+            shared.config.core.limits.message_bytes,
+        ),
         unflushed: false,
         stall: None,
     };

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod calls;
+mod codec;
 mod errors;
 mod signals;
 mod streams;

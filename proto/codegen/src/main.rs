@@ -1,8 +1,10 @@
-//! Writes `src/encoding/protobuf/generated/` from `proto/`.
+//! Writes `src/encoding/protobuf/generated/` and `src/encoding/json/generated.rs` from `proto/`.
 //!
 //! Run it after a change of a `.proto` file: `cargo run -p iscp-proto-codegen`. The output is
 //! committed, so that building the library needs neither this program nor its dependencies. Its test
 //! fails while the committed files are older than the schema.
+
+mod json;
 
 use std::error::Error;
 use std::fs;
@@ -15,13 +17,17 @@ use prost_types::source_code_info::Location;
 const ROOT: &str = "iscp2/v1/message.proto";
 
 /// Package → file it becomes. The first one is the module that holds the others.
-const PACKAGES: [(&str, &str); 2] = [("iscp2.v1", "mod.rs"), ("iscp2.v1.extensions", "extensions.rs")];
+const PACKAGES: [(&str, &str); 2] = [
+    ("iscp2.v1", "src/encoding/protobuf/generated/mod.rs"),
+    ("iscp2.v1.extensions", "src/encoding/protobuf/generated/extensions.rs"),
+];
+
+/// File of the JSON mapping.
+const JSON: &str = "src/encoding/json/generated.rs";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let directory = repository().join("src/encoding/protobuf/generated");
-    fs::create_dir_all(&directory)?;
     for (name, text) in generate()? {
-        fs::write(directory.join(name), text)?;
+        fs::write(repository().join(name), text)?;
     }
     Ok(())
 }
@@ -31,9 +37,15 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// File names and contents of the generated module.
+/// The schema, as it stands in `proto/`.
+fn schema() -> Result<FileDescriptorSet, Box<dyn Error>> {
+    Ok(protox::compile([ROOT], [repository().join("proto")])?)
+}
+
+/// Names and contents of the generated files.
 fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
-    let mut schema = protox::compile([ROOT], [repository().join("proto")])?;
+    let mut schema = schema()?;
+    let json = (JSON, json::generate(&schema)?);
     open_up_maps(&mut schema);
 
     let mut config = prost_build::Config::new();
@@ -45,7 +57,7 @@ fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
         .collect();
     let mut modules = config.generate(requests)?;
 
-    PACKAGES
+    let modules = PACKAGES
         .into_iter()
         .enumerate()
         .map(|(index, (package, name))| {
@@ -58,8 +70,8 @@ fn generate() -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
                  {children}{body}"
             );
             Ok((name, text))
-        })
-        .collect()
+        });
+    modules.chain([Ok(json)]).collect()
 }
 
 /// Turns maps into lists of entries, which is what they are on the wire.
@@ -105,7 +117,7 @@ mod tests {
     #[test]
     fn committed_files_are_up_to_date() {
         for (name, text) in generate().unwrap() {
-            let path = repository().join("src/encoding/protobuf/generated").join(name);
+            let path = repository().join(name);
             // Line ends may differ where git rewrites them.
             let committed = fs::read_to_string(&path).unwrap_or_default().replace('\r', "");
             assert!(committed == text, "{} is stale: run `cargo run -p iscp-proto-codegen`", path.display());

@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-use super::field::stream_id;
 use super::wire::{Key, Reader, Writer, bytes_len, message_len, uint32_arm_len, uint32_len};
 use crate::encoding::DecodeError;
+use crate::encoding::typed::field::stream_id;
 use crate::message::{
     DataId, DataPointGroup, DownstreamChunk, FilterReference, Message, OrAlias, Points, StreamChunk,
     UpstreamChunk, UpstreamInfo,

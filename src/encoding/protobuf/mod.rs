@@ -6,14 +6,9 @@
 //! named after the messages say which generated field becomes which typed one (`field`).
 
 mod chunk;
-mod common;
-mod connection;
-mod field;
 #[doc(hidden)]
 #[rustfmt::skip]
 pub mod generated;
-mod metadata;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -21,38 +16,9 @@ mod wire;
 use bytes::Bytes;
 use prost::Message as _;
 
-use self::field::Field;
 use self::generated as pb;
-use super::DecodeError;
+use super::{DecodeError, typed};
 use crate::message::Message;
-
-macro_rules! arms {
-    ($($arm:ident)+) => {
-        fn typed(arm: pb::message::Message) -> Result<Message, DecodeError> {
-            Ok(match arm {
-                $(pb::message::Message::$arm(wire) => Message::$arm(Field::read(wire, stringify!($arm))?),)+
-            })
-        }
-
-        fn arm(message: &Message) -> pb::message::Message {
-            match message {
-                $(Message::$arm(typed) => pb::message::Message::$arm(Field::write(typed)),)+
-            }
-        }
-    };
-}
-
-arms! {
-    ConnectRequest ConnectResponse Disconnect
-    UpstreamOpenRequest UpstreamOpenResponse UpstreamResumeRequest UpstreamResumeResponse
-    UpstreamCloseRequest UpstreamCloseResponse
-    UpstreamChunk UpstreamChunkAck UpstreamMetadata UpstreamMetadataAck
-    DownstreamOpenRequest DownstreamOpenResponse DownstreamResumeRequest DownstreamResumeResponse
-    DownstreamCloseRequest DownstreamCloseResponse
-    DownstreamChunk DownstreamChunkAck DownstreamChunkAckComplete DownstreamMetadata DownstreamMetadataAck
-    Ping Pong
-    UpstreamCall UpstreamCallAck DownstreamCall
-}
 
 /// Encodes one message: fields in ascending number, zero scalars left out, arms of oneofs and both
 /// parts of map entries always written, maps sorted.
@@ -80,12 +46,15 @@ pub fn decode(bytes: Bytes) -> Result<Message, DecodeError> {
 
 /// Encodes by way of the generated types.
 fn encode_generated(message: &Message) -> Bytes {
-    let message = pb::Message { message: Some(arm(message)) };
-    message.encode_to_vec().into()
+    typed::write(message).encode_to_vec().into()
 }
 
 /// Decodes by way of the generated types.
 fn decode_generated(bytes: Bytes) -> Result<Message, DecodeError> {
-    let message = pb::Message::decode(bytes).map_err(|error| DecodeError::new(error.to_string()))?;
-    typed(message.message.ok_or_else(|| field::not_set("Message.message"))?)
+    typed::read(read_generated(bytes)?)
+}
+
+/// The generated message in a frame, which need not be a valid iSCP message.
+pub(super) fn read_generated(bytes: Bytes) -> Result<pb::Message, DecodeError> {
+    pb::Message::decode(bytes).map_err(|error| DecodeError::new(error.to_string()))
 }

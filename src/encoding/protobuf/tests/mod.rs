@@ -1,15 +1,14 @@
 //! Tests over random messages and damaged frames.
 
 mod fields;
-mod random;
 mod wild;
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use self::random::Random;
 use self::wild::{arm, body, field};
 use super::{chunk, decode, decode_generated, encode, encode_generated};
+use crate::encoding::random::Random;
 use crate::message::{
     DataPointGroup, DownstreamChunk, Message, OrAlias, StreamChunk, UpstreamChunk, UpstreamInfo,
 };

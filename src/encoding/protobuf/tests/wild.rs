@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::random::Random;
+use crate::encoding::random::Random;
 
 /// Messages inside a chunk.
 #[derive(Clone, Copy)]

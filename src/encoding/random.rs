@@ -14,17 +14,17 @@ use crate::message::{
 };
 
 /// Source of random values: splitmix64.
-pub(super) struct Random(u64);
+pub(in crate::encoding) struct Random(u64);
 
 impl Random {
     /// Number of kinds of messages.
-    pub(super) const KINDS: usize = 29;
+    pub(in crate::encoding) const KINDS: usize = 29;
 
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::encoding) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(in crate::encoding) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -33,7 +33,7 @@ impl Random {
     }
 
     /// A number below `end`.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(in crate::encoding) fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
@@ -42,7 +42,7 @@ impl Random {
     }
 
     /// Any size of number with the same probability, zero often.
-    pub(super) fn u64(&mut self) -> u64 {
+    pub(in crate::encoding) fn u64(&mut self) -> u64 {
         match self.below(4) {
             0 => 0,
             _ => self.next() >> self.below(64),
@@ -161,7 +161,7 @@ impl Random {
     }
 
     /// A message of one of the two kinds that carry data.
-    pub(super) fn chunk_message(&mut self) -> Message {
+    pub(in crate::encoding) fn chunk_message(&mut self) -> Message {
         if self.bool() {
             Message::UpstreamChunk(UpstreamChunk {
                 stream_id_alias: self.u32(),
@@ -184,7 +184,7 @@ impl Random {
     }
 
     /// A message of one of the [`Self::KINDS`] kinds.
-    pub(super) fn message(&mut self, kind: usize) -> Message {
+    pub(in crate::encoding) fn message(&mut self, kind: usize) -> Message {
         match kind {
             0 | 1 => self.chunk_message(),
             2..=7 => self.connection_message(kind),

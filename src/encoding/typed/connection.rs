@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::field::{Field, mirror};
-use super::generated as pb;
 use crate::encoding::DecodeError;
+use crate::encoding::protobuf::generated as pb;
 use crate::message::{
     ConnectRequest, ConnectResponse, Disconnect, DownstreamCall, UpstreamCall, UpstreamCallAck,
 };

@@ -1,8 +1,8 @@
 //! Metadata messages.
 
 use super::field::{Field, mirror, not_set};
-use super::generated as pb;
 use crate::encoding::DecodeError;
+use crate::encoding::protobuf::generated as pb;
 use crate::message::{BaseTime, DownstreamMetadata, Metadata, UpstreamMetadata};
 
 mirror! {

@@ -1,8 +1,8 @@
 //! Messages of upstreams and downstreams.
 
 use super::field::{Field, entries, mirror, not_set};
-use super::generated as pb;
 use crate::encoding::DecodeError;
+use crate::encoding::protobuf::generated as pb;
 use crate::message::{
     DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamChunkResult,
     DownstreamCloseRequest, DownstreamOpenRequest, DownstreamOpenResponse, DownstreamResumeRequest,

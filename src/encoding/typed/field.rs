@@ -25,7 +25,7 @@ macro_rules! mirror {
     ($($typed:ident $(as $wire:ident)? {
         $($field:ident $(=> $typed_field:ident)?),* $(,)? $(; $block:ident)?
     })+) => {
-        $($crate::encoding::protobuf::field::mirror! {
+        $($crate::encoding::typed::field::mirror! {
             @one $typed, [$($wire)? $typed], {$($field [$($typed_field)? $field])*}, {$($block)?}
         })+
     };
@@ -59,7 +59,7 @@ pub(super) fn not_set(name: &str) -> DecodeError {
 }
 
 /// A stream id of the 16 bytes it must have.
-pub(super) fn stream_id(bytes: &[u8], name: &str) -> Result<Uuid, DecodeError> {
+pub(in crate::encoding) fn stream_id(bytes: &[u8], name: &str) -> Result<Uuid, DecodeError> {
     Uuid::from_slice(bytes)
         .map_err(|_| DecodeError::new(format!("{name}: {} bytes instead of 16", bytes.len())))
 }
@@ -121,7 +121,7 @@ impl<W, T: Field<W>> Field<Vec<W>> for Vec<T> {
 }
 
 /// Entry of a map, which the generated types hold as a list.
-pub(super) trait Entry {
+pub(in crate::encoding) trait Entry {
     /// Generated type of the values.
     type Value: Default;
 
@@ -129,16 +129,25 @@ pub(super) trait Entry {
     fn new(key: u32, value: Self::Value) -> Self;
 
     /// Key and value; either may be missing on the wire.
+    #[cfg(feature = "json")]
+    fn parts(&self) -> (Option<u32>, Option<&Self::Value>);
+
+    /// Key and value, taken out.
     fn into_parts(self) -> (Option<u32>, Option<Self::Value>);
 }
 
 macro_rules! entries {
     ($($entry:path => $value:ty;)+) => {
-        $(impl $crate::encoding::protobuf::field::Entry for $entry {
+        $(impl $crate::encoding::typed::field::Entry for $entry {
             type Value = $value;
 
             fn new(key: u32, value: $value) -> Self {
                 Self { key: Some(key), value: Some(value) }
+            }
+
+            #[cfg(feature = "json")]
+            fn parts(&self) -> (Option<u32>, Option<&$value>) {
+                (self.key, self.value.as_ref())
             }
 
             fn into_parts(self) -> (Option<u32>, Option<$value>) {
@@ -150,18 +159,23 @@ macro_rules! entries {
 
 pub(super) use entries;
 
-/// A missing part of an entry is its default, and of several entries with a key the last one counts.
+/// The entries of a map by their keys. A missing part of an entry is its default, and of several entries
+/// with a key the last one counts.
+fn by_key<E: Entry>(entries: Vec<E>) -> BTreeMap<u32, E::Value> {
+    let parts = entries.into_iter().map(E::into_parts);
+    parts.map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default())).collect()
+}
+
+/// Brings a map into the form that [`Field::write`] gives it.
+pub(super) fn sort_map<E: Entry>(entries: &mut Vec<E>) {
+    let sorted = by_key(std::mem::take(entries));
+    *entries = sorted.into_iter().map(|(key, value)| E::new(key, value)).collect();
+}
+
 impl<E: Entry, T: Field<E::Value>> Field<Vec<E>> for Aliases<T> {
     fn read(wire: Vec<E>, name: &str) -> Result<Self, DecodeError> {
         // The last entry is chosen before any is checked: those it replaces do not count.
-        let entries: BTreeMap<_, _> = wire
-            .into_iter()
-            .map(|entry| {
-                let (key, value) = entry.into_parts();
-                (key.unwrap_or_default(), value.unwrap_or_default())
-            })
-            .collect();
-        entries.into_iter().map(|(key, value)| Ok((key, T::read(value, name)?))).collect()
+        by_key(wire).into_iter().map(|(key, value)| Ok((key, T::read(value, name)?))).collect()
     }
 
     fn write(&self) -> Vec<E> {

@@ -1,8 +1,8 @@
 //! Types that several messages share.
 
 use super::field::{Field, mirror, not_set};
-use super::generated as pb;
 use crate::encoding::DecodeError;
+use crate::encoding::protobuf::generated as pb;
 use crate::message::{
     DataFilter, DataId, DataPointGroup, DownstreamFilter, FilterReference, OrAlias, Points, StreamChunk,
     UpstreamInfo,
