@@ -746,7 +746,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_UPSTREAM_NORMAL_CLOSE 5
 
 /**
- * The node opened a downstream: stream and QoS.
+ * The node opened a downstream: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_OPEN 6
 
@@ -756,7 +756,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE 7
 
 /**
- * A downstream of the node was resumed: stream and QoS.
+ * A downstream of the node was resumed: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_RESUME 8
 
@@ -2625,6 +2625,29 @@ iscp_status_t iscp_chunk_group(const struct iscp_chunk_t *chunk,
                                size_t *out_point_count);
 
 /**
+ * Filters that one group of a chunk matched.
+ *
+ * A filter is told by its number: 0 for the first that was added to the options of the downstream with
+ * `iscp_downstream_options_add_filter`, 1 for the next, and so on. Servers below protocol version 3.0.0
+ * do not say which filters matched.
+ *
+ * @param chunk            the chunk
+ * @param group            number of the group, from 0
+ * @param out_filters      receives an array of numbers, or NULL when there are none; NULL on failure
+ * @param out_filter_count receives how many there are; 0 when the server does not say, and on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such group;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the array is valid as long as the chunk.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_chunk_group_filters(const struct iscp_chunk_t *chunk,
+                                       size_t group,
+                                       const uint32_t **out_filters,
+                                       size_t *out_filter_count);
+
+/**
  * Adds an owner to a chunk: it then takes one more `iscp_chunk_free`. Keeps a chunk beyond the
  * callback that received it.
  *
@@ -2756,6 +2779,37 @@ ISCP_API uint64_t iscp_metadata_total_points(const struct iscp_metadata_t *metad
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API uint32_t iscp_metadata_final_sequence_number(const struct iscp_metadata_t *metadata);
+
+/**
+ * Number of filters of an opened or resumed downstream: patterns for the data of a node.
+ *
+ * @param metadata the metadata
+ * @return the number; 0 for other kinds too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_metadata_filter_count(const struct iscp_metadata_t *metadata);
+
+/**
+ * One filter of an opened or resumed downstream.
+ *
+ * @param metadata           the metadata
+ * @param filter             number of the filter, from 0
+ * @param out_source_node_id receives the node whose data the downstream receives; NULL on failure
+ * @param out_name           receives the pattern for the name; NULL on failure
+ * @param out_type           receives the pattern for the type; NULL on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such filter;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the texts are valid as long as the metadata.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_metadata_filter(const struct iscp_metadata_t *metadata,
+                                   size_t filter,
+                                   const char **out_source_node_id,
+                                   const char **out_name,
+                                   const char **out_type);
 
 /**
  * Name of a kind of metadata, such as "upstream_open".

@@ -84,7 +84,9 @@ pub enum Schema {
 impl Schema {
     /// Fields that a peer knows which speaks `protocol_version`.
     pub fn of(protocol_version: &str) -> Self {
-        if protocol_version.starts_with("2.") || protocol_version == "2" { Self::V2 } else { Self::V3 }
+        // A pre-release sorts below its version (docs/protocol/messages.md §13).
+        let below_3 = ["2.", "3.0.0-"].iter().any(|start| protocol_version.starts_with(start));
+        if below_3 || protocol_version == "2" { Self::V2 } else { Self::V3 }
     }
 }
 
