@@ -74,6 +74,8 @@ statuses! {
     ConnectionLost = -203, "the connection was lost";
     /// The peer stopped answering keep-alive messages.
     KeepAliveTimeout = -204, "the peer stopped answering keep-alive messages";
+    /// TLS failed: a certificate is not trusted, or not usable.
+    Tls = -205, "TLS failed";
 
     /// The peer sent something that is not a valid message.
     MalformedMessage = -300, "the peer sent something that is not a valid message";

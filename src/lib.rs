@@ -10,6 +10,7 @@ pub mod client;
 pub mod core;
 pub mod encoding;
 pub mod error;
+pub mod features;
 mod ffi;
 pub mod message;
 pub mod transport;

@@ -12,19 +12,23 @@ use iscp::client::{
 use iscp::core::{FlushLevel, FlushPolicy};
 use iscp::error::{Result, Status};
 use iscp::message::{BaseTime, DataFilter, DataId, DownstreamFilter, Metadata, Qos};
-use iscp_broker::{Server, ServerConfig, ServerHandle};
+use iscp::transport::Scheme;
+use iscp_broker::{Listener, Server, ServerConfig, ServerHandle};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use socket2::SockRef;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn broker() -> ServerHandle {
-    Server::start(ServerConfig { ws: Some("127.0.0.1:0".parse().unwrap()), ..ServerConfig::default() })
-        .unwrap()
+    Server::start(ServerConfig {
+        listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
+        ..ServerConfig::default()
+    })
+    .unwrap()
 }
 
 fn connect(broker: &ServerHandle, node: &str) -> Connection {
-    let mut options = ConnectOptions { url: broker.ws_url(), ..ConnectOptions::default() };
+    let mut options = ConnectOptions { url: broker.url(Scheme::Ws), ..ConnectOptions::default() };
     options.config.node_id = node.to_owned();
     Connection::connect_wait(options, Some(LIMIT)).unwrap()
 }
@@ -268,7 +272,7 @@ fn slow_uplink(target: SocketAddr, rate: usize) -> SocketAddr {
 #[test]
 fn a_saturated_uplink_is_not_taken_for_a_dead_connection() {
     let broker = broker();
-    let link = slow_uplink(broker.ws_addr(), 300_000);
+    let link = slow_uplink(broker.address(Scheme::Ws).unwrap(), 300_000);
     let mut options = ConnectOptions { url: format!("ws://{link}"), ..ConnectOptions::default() };
     options.config.node_id = "source".to_owned();
     options.config.ping_interval = Duration::from_secs(1);

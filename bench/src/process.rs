@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use iscp::client::{Completion, ConnectOptions, Connection};
 use iscp::error::Result;
-use iscp_broker::{Server, ServerConfig};
+use iscp::transport::Scheme;
+use iscp_broker::{Listener, Server, ServerConfig};
 
 /// How long anything may take before the run is given up.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -50,9 +51,12 @@ pub(crate) fn announce(url: &str) {
 
 /// Runs the broker.
 pub(crate) fn serve() {
-    let config = ServerConfig { ws: "127.0.0.1:0".parse().ok(), ..ServerConfig::default() };
+    let config = ServerConfig {
+        listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
+        ..ServerConfig::default()
+    };
     let server = Server::start(config).expect("the broker");
-    announce(&server.ws_url());
+    announce(&server.url(Scheme::Ws));
 }
 
 /// CPU seconds this process has used.

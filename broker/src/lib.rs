@@ -1,18 +1,19 @@
 //! Open iSCP broker.
 //!
 //! [`core`] is the broker itself: a state machine without sockets, clocks or threads. [`server`]
-//! drives it over WebSockets, on one thread of its own:
+//! drives it over its transports, on one thread of its own:
 //!
 //! ```no_run
-//! use iscp_broker::{Server, ServerConfig};
+//! use iscp::transport::Scheme;
+//! use iscp_broker::{Listener, Server, ServerConfig};
 //! use std::time::Duration;
 //!
 //! # fn main() -> Result<(), iscp_broker::StartError> {
 //! let handle = Server::start(ServerConfig {
-//!     ws: Some(([127, 0, 0, 1], 0).into()),
+//!     listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
 //!     ..ServerConfig::default()
 //! })?;
-//! println!("{}", handle.ws_url());
+//! println!("{}", handle.url(Scheme::Ws));
 //! handle.shutdown(Duration::from_secs(5));
 //! # Ok(())
 //! # }
@@ -21,4 +22,4 @@
 pub mod core;
 pub mod server;
 
-pub use server::{Server, ServerConfig, ServerHandle, StartError};
+pub use server::{Endpoint, Listener, Server, ServerConfig, ServerHandle, StartError, TlsIdentity};

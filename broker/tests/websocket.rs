@@ -1,5 +1,6 @@
 //! The server over real WebSockets, spoken to by a client that knows nothing but bytes.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use iscp::message::{
     ConnectRequest, DataFilter, DataId, DataPointGroup, DownstreamFilter, DownstreamOpenRequest, Message,
     OrAlias, Points, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamCloseRequest, UpstreamOpenRequest,
 };
-use iscp_broker::{Server, ServerConfig, ServerHandle};
+use iscp::transport::Scheme;
+use iscp_broker::{Listener, Server, ServerConfig, ServerHandle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -20,8 +22,15 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 /// Nothing here takes nearly as long; only a failure waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn address(server: &ServerHandle) -> SocketAddr {
+    server.address(Scheme::Ws).unwrap()
+}
+
 fn start(adjust: impl FnOnce(&mut ServerConfig)) -> ServerHandle {
-    let mut config = ServerConfig { ws: Some(([127, 0, 0, 1], 0).into()), ..ServerConfig::default() };
+    let mut config = ServerConfig {
+        listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
+        ..ServerConfig::default()
+    };
     adjust(&mut config);
     Server::start(config).unwrap()
 }
@@ -34,8 +43,8 @@ struct Client(WebSocketStream<TcpStream>);
 
 impl Client {
     async fn dial(server: &ServerHandle, path: &str) -> Result<Self, WsError> {
-        let request = format!("{}{path}", server.ws_url()).into_client_request()?;
-        let stream = TcpStream::connect(server.ws_addr()).await?;
+        let request = format!("{}{path}", server.url(Scheme::Ws)).into_client_request()?;
+        let stream = TcpStream::connect(address(server)).await?;
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Self(socket))
     }
@@ -298,7 +307,7 @@ fn a_socket_that_takes_nothing_is_given_up() {
 #[test]
 fn shutdown_closes_connections_in_an_orderly_way_and_ends_in_time() {
     let server = start(|_| {});
-    let address = server.ws_addr();
+    let address = address(&server);
     run(async {
         let mut client = Client::connect(&server, "node").await;
         // One that is in the middle of its handshake does not hold up anything.
@@ -319,7 +328,7 @@ fn shutdown_closes_connections_in_an_orderly_way_and_ends_in_time() {
 #[test]
 fn dropping_the_handle_stops_the_server() {
     let server = start(|_| {});
-    let address = server.ws_addr();
+    let address = address(&server);
     drop(server);
     run(async move {
         assert!(TcpStream::connect(address).await.is_err());
@@ -329,16 +338,19 @@ fn dropping_the_handle_stops_the_server() {
 #[test]
 fn an_address_in_use_is_named() {
     let server = start(|_| {});
-    let config = ServerConfig { ws: Some(server.ws_addr()), ..ServerConfig::default() };
+    let config = ServerConfig {
+        listeners: vec![Listener::new(Scheme::Ws, address(&server))],
+        ..ServerConfig::default()
+    };
     let error = Server::start(config).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot listen on {}: ", server.ws_addr())), "{error}");
+    assert!(error.starts_with(&format!("cannot listen on {}: ", address(&server))), "{error}");
 }
 
 #[test]
 fn a_peer_that_never_finishes_its_handshake_is_dropped() {
     let server = start(|config| config.handshake_timeout = Duration::from_millis(50));
     run(async {
-        let mut stream = TcpStream::connect(server.ws_addr()).await.unwrap();
+        let mut stream = TcpStream::connect(address(&server)).await.unwrap();
         stream.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let mut rest = Vec::new();
         let end = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();

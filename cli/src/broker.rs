@@ -7,7 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
-use iscp_broker::{Server, ServerConfig, ServerHandle};
+use iscp::transport::Scheme;
+use iscp_broker::{Endpoint, Listener, Server, ServerConfig, ServerHandle};
 use tracing::info;
 
 use crate::args::BrokerArgs;
@@ -20,8 +21,8 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 /// Runs a broker until a signal.
 pub(crate) fn run(args: &BrokerArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     let server = Arc::new(start(args)?);
-    announce(&server.ws_url())?;
-    info!("listening on {}", server.ws_url());
+    announce(server.endpoints())?;
+    info!("ready");
 
     let (ended, end) = bounded::<()>(0);
     let watched = server.clone();
@@ -41,32 +42,32 @@ pub(crate) fn run(args: &BrokerArgs, interrupt: &Interrupt) -> Result<(), Failur
     Ok(())
 }
 
-/// Listens on the first address of the host that can be had.
+/// Listens at every address of the command line.
 fn start(args: &BrokerArgs) -> Result<ServerHandle, Failure> {
-    let cannot = |why: &dyn std::fmt::Display| Failure::new(format!("cannot listen on {}: {why}", args.ws));
-    let addresses: Vec<SocketAddr> = args
-        .ws
+    let listeners = vec![Listener { scheme: Scheme::Ws, addresses: resolve(&args.ws)? }];
+    let config = ServerConfig { listeners, tokens: args.token.clone(), ..ServerConfig::default() };
+    Server::start(config).map_err(Failure::new)
+}
+
+fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
+    let cannot = |why: &dyn std::fmt::Display| Failure::new(format!("cannot listen on {address}: {why}"));
+    let addresses: Vec<SocketAddr> = address
         .to_socket_addrs()
         .map_err(|error| match error.kind() {
             ErrorKind::InvalidInput => cannot(&"not of the form HOST:PORT"),
             _ => cannot(&error),
         })?
         .collect();
-    let mut failure = cannot(&"the host has no address");
-    for address in addresses {
-        let config =
-            ServerConfig { ws: Some(address), tokens: args.token.clone(), ..ServerConfig::default() };
-        match Server::start(config) {
-            Ok(server) => return Ok(server),
-            Err(error) => failure = Failure::new(error),
-        }
+    if addresses.is_empty() {
+        return Err(cannot(&"the host has no address"));
     }
-    Err(failure)
+    Ok(addresses)
 }
 
-fn announce(url: &str) -> Result<(), Failure> {
+fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "listening {url}").and_then(|()| stdout.flush()) {
+    let written = endpoints.iter().try_for_each(|endpoint| writeln!(stdout, "listening {endpoint}"));
+    match written.and_then(|()| stdout.flush()) {
         // Whoever started the broker need not want to know.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("cannot write to standard output: {error}")))

@@ -473,6 +473,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_ERR_KEEP_ALIVE_TIMEOUT -204
 
 /**
+ * TLS failed: a certificate is not trusted, or not usable.
+ */
+#define ISCP_ERR_TLS -205
+
+/**
  * The peer sent something that is not a valid message.
  */
 #define ISCP_ERR_MALFORMED_MESSAGE -300
@@ -586,6 +591,11 @@ typedef int32_t iscp_downstream_stat_t;
  * Nanoseconds the last keep-alive question and answer took; 0 before the first.
  */
 #define ISCP_CONN_STAT_ROUND_TRIP_NS 5
+
+/**
+ * Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
+ */
+#define ISCP_CONN_STAT_MESSAGES_DROPPED 6
 
 /**
  * Points may be lost; datagrams where the transport has them.
@@ -1045,6 +1055,30 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_token(struct iscp_conn_options_t *options,
                                           const char *token,
                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets the compression of the messages, in both directions. Default: off.
+ *
+ * With `per-message` each message is compressed on its own; with `context-takeover` what was sent before
+ * is the dictionary of the next message, which pays for many small messages that resemble each other.
+ * A higher LEVEL takes more time and gives less bytes, 6 unless it is given; WINDOW_BITS is the
+ * dictionary's size as an exponent of two, 15 unless it is given. QUIC and WebTransport compress each
+ * message on its own in either mode.
+ *
+ * @param options     the options
+ * @param compression "none", "per-message", "per-message:LEVEL", "context-takeover",
+ *                    "context-takeover:LEVEL" or "context-takeover:LEVEL:WINDOW_BITS"
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+ *         lacks the feature "compression"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_compression(struct iscp_conn_options_t *options,
+                                                const char *compression,
+                                                struct iscp_error_t **out_error);
 
 /**
  * Sets how often both sides ask whether the other is still there. Default: 10000.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::Uri;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::completion::Completion;
@@ -18,6 +17,7 @@ use super::upstream::Upstream;
 use crate::core::{FlushLevel, StreamKey};
 use crate::error::{Error, Result, Status};
 use crate::message::BaseTime;
+use crate::transport::Target;
 
 /// What the application asks of the connection's task.
 pub(super) enum Command {
@@ -89,6 +89,8 @@ pub struct ConnectionCounters {
     pub bytes_sent: AtomicU64,
     /// Bytes of the messages received, without the transport's framing.
     pub bytes_received: AtomicU64,
+    /// Messages of UNRELIABLE streams that were dropped because datagrams left too slowly.
+    pub messages_dropped: AtomicU64,
     /// Time the last ping took, in nanoseconds; 0 before the first.
     pub round_trip_ns: AtomicU64,
 }
@@ -157,7 +159,7 @@ impl Connection {
     /// At once when the options are unusable or the runtime thread cannot be started; `done` is then
     /// dropped. Everything later is the outcome of `done`.
     pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
-        let url = parse_url(&options.url)?;
+        let target = Target::parse(&options.url)?;
         check_options(&options)?;
         let (commands, receiver) = unbounded_channel();
         let shared = Arc::new(Shared {
@@ -171,7 +173,7 @@ impl Connection {
         let closable: Arc<dyn Closable> = shared.clone();
         let registration = runtime::register(Arc::downgrade(&closable))?;
         let runtime = registration.handle.clone();
-        runtime.spawn(driver::run(shared, url, options, done, receiver, registration));
+        runtime.spawn(driver::run(shared, target, options, done, receiver, registration));
         Ok(())
     }
 
@@ -242,42 +244,6 @@ impl Connection {
     }
 }
 
-/// Checks an address.
-///
-/// # Errors
-/// `InvalidOption` naming the part that is wrong, `Unsupported` for a transport this build lacks.
-pub fn parse_url(url: &str) -> Result<Uri> {
-    let invalid = |why: String| Error::new(Status::InvalidOption, format!("url {url:?}: {why}"));
-    let parsed: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
-    match parsed.scheme_str() {
-        Some("ws") => {}
-        Some(scheme @ ("wss" | "quic" | "webtransport")) => {
-            return Err(Error::new(
-                Status::Unsupported,
-                format!("url {url:?}: this build has no transport for {scheme}://; use ws://"),
-            ));
-        }
-        Some(other) => return Err(invalid(format!("unknown scheme {other:?}; use ws://"))),
-        None => return Err(invalid("no scheme; use ws://host:port/path".to_owned())),
-    }
-    if parsed.host().is_none_or(str::is_empty) {
-        return Err(invalid("no host".to_owned()));
-    }
-    let authority = parsed.authority().map_or("", |authority| authority.as_str());
-    if authority.contains('@') {
-        return Err(invalid("user and password have no meaning here; use a token".to_owned()));
-    }
-    if authority.rsplit_once(']').map_or(authority, |(_, rest)| rest).contains(':')
-        && parsed.port_u16().is_none()
-    {
-        return Err(invalid("the port is not a number from 1 to 65535".to_owned()));
-    }
-    if parsed.query().is_some() {
-        return Err(invalid("the query belongs to the protocol's negotiation; leave it out".to_owned()));
-    }
-    Ok(parsed)
-}
-
 fn check_options(options: &ConnectOptions) -> Result<()> {
     let config = &options.config;
     for (name, value) in [("ping interval", config.ping_interval), ("ping timeout", config.ping_timeout)] {
@@ -287,30 +253,4 @@ fn check_options(options: &ConnectOptions) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_checked_part_by_part() {
-        for url in ["ws://127.0.0.1:8080", "ws://host", "ws://[::1]:1/api/iscp/connect", "ws://h:1/"] {
-            assert!(parse_url(url).is_ok(), "{url}");
-        }
-        for (url, status, culprit) in [
-            ("", Status::InvalidOption, "url"),
-            ("host:1", Status::InvalidOption, "scheme"),
-            ("http://host", Status::InvalidOption, "http"),
-            ("wss://host", Status::Unsupported, "wss"),
-            ("ws://", Status::InvalidOption, "url"),
-            ("ws://host:99999", Status::InvalidOption, "port"),
-            ("ws://u:p@host", Status::InvalidOption, "password"),
-            ("ws://host/?enc=json", Status::InvalidOption, "query"),
-        ] {
-            let error = parse_url(url).unwrap_err();
-            assert_eq!(error.status(), status, "{url}: {error}");
-            assert!(error.message().contains(culprit), "{url}: {error}");
-        }
-    }
 }

@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::Uri;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Sleep, sleep_until, timeout};
 use uuid::Uuid;
@@ -30,7 +29,8 @@ use crate::core::{
 use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
 use crate::message::{Message, Qos};
-use crate::transport::{Negotiation, Transport, TransportError, websocket};
+use crate::transport::dial::dial;
+use crate::transport::{Channel, Received, Target, Transport, TransportError};
 
 /// Messages read, commands taken and messages sent in one turn before other connections get theirs.
 const TURN: usize = 64;
@@ -73,7 +73,7 @@ struct DownstreamSide {
 /// Connects, then drives the connection until it ended.
 pub(super) async fn run(
     shared: Arc<Shared>,
-    url: Uri,
+    target: Target,
     mut options: ConnectOptions,
     done: Completion<Connection>,
     mut commands: UnboundedReceiver<Command>,
@@ -83,7 +83,7 @@ pub(super) async fn run(
     let on_closed = options.on_closed.take();
     let token_source = std::mem::take(&mut options.token);
     let established = tokio::select! {
-        established = establish(&url, &options, &token_source, &dispatcher) => established,
+        established = establish(&target, &options, &token_source, &dispatcher) => established,
         closing = close_requested(&mut commands) => {
             closing.complete(Ok(()), &dispatcher);
             Err(Error::new(Status::Cancelled, "connect: the connection was closed meanwhile"))
@@ -140,7 +140,7 @@ async fn close_requested(commands: &mut UnboundedReceiver<Command>) -> Completio
 }
 
 async fn establish(
-    url: &Uri,
+    target: &Target,
     options: &ConnectOptions,
     token_source: &TokenSource,
     dispatcher: &Dispatcher,
@@ -162,13 +162,11 @@ async fn establish(
             }
         }
     };
-    let negotiation = Negotiation { encoding: Encoding::default() };
-    let dialled = websocket::connect(url, &negotiation, options.max_message_size);
-    let socket = timeout(options.connect_timeout, dialled)
+    let transport = timeout(options.connect_timeout, dial(target, &options.dial))
         .await
-        .map_err(|_| late(&format!("{url}")))?
+        .map_err(|_| late(&target.to_string()))?
         .map_err(|error| transport_error(&error).context("connect"))?;
-    Ok((Box::new(socket), token))
+    Ok((transport, token))
 }
 
 fn transport_error(error: &TransportError) -> Error {
@@ -176,6 +174,8 @@ fn transport_error(error: &TransportError) -> Error {
         TransportError::Resolve(_) => Status::Resolve,
         TransportError::Connect(_) => Status::ConnectFailed,
         TransportError::Handshake(_) => Status::Handshake,
+        TransportError::Tls(_) => Status::Tls,
+        TransportError::Setting(_) => Status::InvalidOption,
         TransportError::Lost(_) => Status::ConnectionLost,
         TransportError::Malformed(_) => Status::MalformedMessage,
     };
@@ -216,12 +216,13 @@ impl<'a> Driver<'a> {
         dispatcher: Dispatcher,
     ) -> Self {
         let op = OpId(0);
+        let encoding = options.dial.negotiation.encoding;
         Self {
             shared,
             core: core::Connection::new(options.config, token, op, Instant::now()),
             transport,
             transport_alive: true,
-            encoding: Encoding::default(),
+            encoding,
             schema: Schema::default(),
             commands,
             ops: HashMap::from([(op, Op::Connect(done))]),
@@ -322,22 +323,7 @@ impl<'a> Driver<'a> {
             }
             match self.transport.poll_recv(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Some(Ok(bytes))) => {
-                    let counters = &self.shared.counters;
-                    counters.messages_received.fetch_add(1, Relaxed);
-                    counters.bytes_received.fetch_add(bytes.len() as u64, Relaxed);
-                    match self.encoding.decode(bytes) {
-                        Ok(message) => {
-                            let pong = matches!(message, Message::Pong(_));
-                            self.core.handle_message(message, now);
-                            if let (true, Some(took)) = (pong, self.core.round_trip()) {
-                                let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-                                counters.round_trip_ns.store(nanos, Relaxed);
-                            }
-                        }
-                        Err(error) => self.core.handle_malformed(&error.to_string()),
-                    }
-                }
+                Poll::Ready(Some(Ok(received))) => self.handle_received(received, now),
                 Poll::Ready(Some(Err(error))) => {
                     self.lose(&transport_error(&error).context("connection"));
                     return false;
@@ -349,6 +335,31 @@ impl<'a> Driver<'a> {
             }
         }
         true
+    }
+
+    fn handle_received(&mut self, received: Received, now: Instant) {
+        let counters = &self.shared.counters;
+        counters.messages_received.fetch_add(1, Relaxed);
+        counters.bytes_received.fetch_add(received.bytes.len() as u64, Relaxed);
+        match (self.encoding.decode(received.bytes), received.channel) {
+            // Only chunks come by datagram; whatever else does, or cannot be read, is dropped alone
+            // (docs/protocol/transport.md §5.5, §5.6).
+            (Ok(message), Channel::Unreliable) if !matches!(message, Message::DownstreamChunk(_)) => {
+                tracing::debug!("dropped a {} that came by datagram", message.name());
+            }
+            (Err(error), Channel::Unreliable) => {
+                tracing::debug!("dropped a malformed message that came by datagram: {error}");
+            }
+            (Err(error), Channel::Reliable) => self.core.handle_malformed(&error.to_string()),
+            (Ok(message), _) => {
+                let pong = matches!(message, Message::Pong(_));
+                self.core.handle_message(message, now);
+                if let (true, Some(took)) = (pong, self.core.round_trip()) {
+                    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                    counters.round_trip_ns.store(nanos, Relaxed);
+                }
+            }
+        }
     }
 
     fn lose(&mut self, error: &Error) {
@@ -384,7 +395,11 @@ impl<'a> Driver<'a> {
             let counters = &self.shared.counters;
             counters.messages_sent.fetch_add(1, Relaxed);
             counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
-            self.transport.send(bytes)?;
+            if !self.core.is_unreliable(&message) {
+                self.transport.send(bytes)?;
+            } else if !self.transport.send_unreliable(bytes)? {
+                counters.messages_dropped.fetch_add(1, Relaxed);
+            }
             sent += 1;
         }
         // Pending or not: what could not be written now is written when the socket says so.

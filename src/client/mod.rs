@@ -18,7 +18,7 @@ mod token;
 mod upstream;
 
 pub use completion::{Completion, Waiter};
-pub use connection::{Connection, ConnectionCounters, ConnectionState, parse_url};
+pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub use downstream::Downstream;
 pub use options::{ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
 pub use read_queue::DownstreamCounters;

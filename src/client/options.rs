@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::token::TokenSource;
 use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
 use crate::error::Error;
+use crate::transport::dial::DialOptions;
 
 /// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
 /// there after the last event.
@@ -15,7 +16,7 @@ pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
 /// Settings of a connection.
 #[derive(Clone)]
 pub struct ConnectOptions {
-    /// Address, `ws://host:port/path`.
+    /// Address, see [`Target::parse`](crate::transport::Target::parse).
     pub url: String,
     /// Settings of the protocol.
     pub config: ConnectionConfig,
@@ -25,8 +26,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long closing may take.
     pub close_timeout: Duration,
-    /// Largest message accepted from the server.
-    pub max_message_size: usize,
+    /// Settings of the transport.
+    pub dial: DialOptions,
     /// Told when the connection ended, and why unless the application closed it.
     pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
 }
@@ -39,7 +40,7 @@ impl Default for ConnectOptions {
             token: TokenSource::None,
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
-            max_message_size: 64 << 20,
+            dial: DialOptions::default(),
             on_closed: None,
         }
     }

@@ -466,6 +466,10 @@ impl Upstream {
         events.push(Event::UpstreamClosed(self.key, end));
     }
 
+    pub(super) fn is_unreliable(&self) -> bool {
+        self.config.qos == Qos::Unreliable
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.state != State::Open
     }

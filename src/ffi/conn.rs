@@ -53,6 +53,8 @@ pub const ISCP_CONN_STAT_BYTES_SENT: iscp_conn_stat_t = 3;
 pub const ISCP_CONN_STAT_BYTES_RECEIVED: iscp_conn_stat_t = 4;
 /// Nanoseconds the last keep-alive question and answer took; 0 before the first.
 pub const ISCP_CONN_STAT_ROUND_TRIP_NS: iscp_conn_stat_t = 5;
+/// Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
+pub const ISCP_CONN_STAT_MESSAGES_DROPPED: iscp_conn_stat_t = 6;
 
 /// Told how an attempt to connect ended.
 ///
@@ -361,6 +363,7 @@ pub unsafe extern "C" fn iscp_conn_stat(
                 ISCP_CONN_STAT_BYTES_SENT => &counters.bytes_sent,
                 ISCP_CONN_STAT_BYTES_RECEIVED => &counters.bytes_received,
                 ISCP_CONN_STAT_ROUND_TRIP_NS => &counters.round_trip_ns,
+                ISCP_CONN_STAT_MESSAGES_DROPPED => &counters.messages_dropped,
                 _ => return Err(Status::InvalidArgument),
             }
             .load(Relaxed),

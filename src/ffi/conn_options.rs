@@ -11,14 +11,15 @@ use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Refusal, Settings, Spec, bounded, milliseconds, number, set_by_key, set_text, set_typed,
-    whole_seconds,
+    Collected, Refusal, Settings, Spec, bounded, built_in, milliseconds, number, set_by_key, set_text,
+    set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
-use crate::client::{ConnectOptions, TokenSource, parse_url};
+use crate::client::{ConnectOptions, TokenSource};
 use crate::error::Error;
+use crate::transport::{Compression, Target};
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
 #[allow(non_camel_case_types)]
@@ -42,9 +43,9 @@ impl Settings for ConnectOptions {
 pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "url",
-        range: "ws://host:port/path",
+        range: "ws, wss, quic or webtransport://host:port/path",
         set: |options, value| {
-            parse_url(value)
+            Target::parse(value)
                 .map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
             value.clone_into(&mut options.url);
             Ok(())
@@ -74,6 +75,19 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
                 "" => TokenSource::None,
                 token => TokenSource::Static(token.to_owned()),
             };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "compression",
+        range: "none, per-message[:LEVEL] or context-takeover[:LEVEL[:WINDOW_BITS]]; LEVEL 1 to 9, \
+                WINDOW_BITS 9 to 15",
+        set: |options, value| {
+            let compression: Compression = value.parse().map_err(Refusal::from)?;
+            if compression != Compression::Off {
+                built_in("compression")?;
+            }
+            options.dial.negotiation.compression = compression;
             Ok(())
         },
     },
@@ -111,7 +125,7 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "max_message_size",
         range: "1024 to 1073741824",
-        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.max_message_size = value),
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
     },
 ];
 
@@ -240,6 +254,33 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "token", token) } })
+}
+
+/// Sets the compression of the messages, in both directions. Default: off.
+///
+/// With `per-message` each message is compressed on its own; with `context-takeover` what was sent before
+/// is the dictionary of the next message, which pays for many small messages that resemble each other.
+/// A higher LEVEL takes more time and gives less bytes, 6 unless it is given; WINDOW_BITS is the
+/// dictionary's size as an exponent of two, 15 unless it is given. QUIC and WebTransport compress each
+/// message on its own in either mode.
+///
+/// @param options     the options
+/// @param compression "none", "per-message", "per-message:LEVEL", "context-takeover",
+///                    "context-takeover:LEVEL" or "context-takeover:LEVEL:WINDOW_BITS"
+/// @param out_error   receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+///         lacks the feature "compression"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_compression(
+    options: *mut iscp_conn_options_t,
+    compression: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "compression", compression) } })
 }
 
 /// Sets how often both sides ask whether the other is still there. Default: 10000.

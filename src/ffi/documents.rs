@@ -92,13 +92,12 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions { url, config, token, connect_timeout, close_timeout, max_message_size, on_closed: _ } =
-        settings;
+    let ConnectOptions { url, config, token, connect_timeout, close_timeout, dial, on_closed: _ } = settings;
     let token = match token {
         TokenSource::Static(token) => token,
         _ => "",
     };
-    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {max_message_size}")
+    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {dial:?}")
 }
 
 fn show_upstream(settings: &UpstreamSettings) -> String {
@@ -160,6 +159,7 @@ fn default_value(documented: &str) -> &str {
     match word {
         "none" | "empty" => "",
         "ISCP_QOS_UNRELIABLE" => "unreliable",
+        "off" => "none",
         other => other,
     }
 }
@@ -252,6 +252,7 @@ fn every_option_shows_in_the_snapshot() {
         "a:b",
         "node a:b",
         "ws://host",
+        "per-message",
         "11111111-2222-3333-4444-555555555555",
     ];
     for kind in kinds() {

@@ -7,7 +7,7 @@ use super::convert;
 use super::error::iscp_error_t;
 use super::status::iscp_status_t;
 use super::{fork, log};
-use crate::client;
+use crate::{client, features};
 
 /// Major version of the header.
 pub const ISCP_VERSION_MAJOR: u32 = 0;
@@ -64,7 +64,7 @@ pub unsafe extern "C" fn iscp_has_feature(name: *const c_char) -> bool {
     ffi!(false; {
         // SAFETY: the caller passes a string.
         let name = unsafe { convert::text(name, "name") }.map_err(|error| error.status())?;
-        Ok(matches!(name, "websocket" | "protobuf"))
+        Ok(features::has(name))
     })
 }
 

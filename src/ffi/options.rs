@@ -10,6 +10,7 @@ use super::convert;
 use super::handle::Handle;
 use super::upstream_options::{ISCP_QOS_PARTIAL, ISCP_QOS_RELIABLE, ISCP_QOS_UNRELIABLE};
 use crate::error::{Error, Result, Status};
+use crate::features;
 use crate::message::{DataFilter, DataId, Qos};
 
 /// One option of a kind of object.
@@ -169,6 +170,15 @@ pub(super) fn whole_seconds(value: &str, least: u32, most: u32) -> Result<Durati
 }
 
 /// true or false.
+/// Refuses a value that a feature is needed for which this build lacks.
+pub(super) fn built_in(feature: &str) -> Result<(), Refusal> {
+    if features::has(feature) {
+        return Ok(());
+    }
+    let why = format!("this build lacks the feature {feature:?}");
+    Err(Refusal { status: Status::Unsupported, why })
+}
+
 pub(super) fn boolean(value: &str) -> Result<bool, Refusal> {
     match value {
         "true" | "1" => Ok(true),

@@ -60,6 +60,8 @@ pub const ISCP_ERR_HANDSHAKE: iscp_status_t = -202;
 pub const ISCP_ERR_CONNECTION_LOST: iscp_status_t = -203;
 /// The peer stopped answering keep-alive messages.
 pub const ISCP_ERR_KEEP_ALIVE_TIMEOUT: iscp_status_t = -204;
+/// TLS failed: a certificate is not trusted, or not usable.
+pub const ISCP_ERR_TLS: iscp_status_t = -205;
 /// The peer sent something that is not a valid message.
 pub const ISCP_ERR_MALFORMED_MESSAGE: iscp_status_t = -300;
 /// The peer broke the rules of the protocol.
@@ -122,6 +124,7 @@ const TABLE: &[(iscp_status_t, &CStr, &CStr)] = &[
         c"ISCP_ERR_KEEP_ALIVE_TIMEOUT",
         c"the peer stopped answering keep-alive messages",
     ),
+    (ISCP_ERR_TLS, c"ISCP_ERR_TLS", c"TLS failed"),
     (
         ISCP_ERR_MALFORMED_MESSAGE,
         c"ISCP_ERR_MALFORMED_MESSAGE",

@@ -3,21 +3,49 @@
 //! A transport carries whole messages, both ways, in order. It is polled by the task that owns the
 //! connection; nothing in it runs on its own.
 
+mod compression;
+#[cfg(feature = "compression")]
+pub mod deflate;
+pub mod dial;
 mod metered;
 mod negotiation;
+mod target;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(feature = "websocket")]
 pub mod websocket;
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+pub use compression::Compression;
 pub use metered::Metered;
 pub use negotiation::{Negotiation, NegotiationError};
+pub use target::{DEFAULT_PATH, Scheme, Target};
+
+/// How a message travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// In order, whatever it takes.
+    Reliable,
+    /// By datagrams where the transport has them: it may be lost, come twice or out of order.
+    Unreliable,
+}
+
+/// A message of the peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// The message.
+    pub bytes: Bytes,
+    /// How it came. One that is broken and came unreliably is dropped; otherwise the connection is.
+    pub channel: Channel,
+}
 
 /// A connected message transport.
 pub trait Transport: Send {
     /// Next message of the peer; `None` when the peer closed in an orderly way.
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>>;
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received, TransportError>>>;
 
     /// Ready when the transport can take a message. Writes out what it holds to become so.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
@@ -25,6 +53,13 @@ pub trait Transport: Send {
     /// Takes a message; only after [`Transport::poll_ready`] said so. It is on its way at the
     /// latest when [`Transport::poll_flush`] is done, so that several messages share one write.
     fn send(&mut self, message: Bytes) -> Result<(), TransportError>;
+
+    /// Takes a message that may be lost, as [`Transport::send`] does; `false` when it was dropped at once
+    /// because datagrams leave too slowly. It goes the reliable way where there are no datagrams, and when
+    /// it is too large for them.
+    fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
+        self.send(message).map(|()| true)
+    }
 
     /// Writes out everything taken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
@@ -35,6 +70,57 @@ pub trait Transport: Send {
 
     /// Writes out everything taken, says goodbye in the transport's own way and closes.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
+}
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received, TransportError>>> {
+        (**self).poll_recv(cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        (**self).poll_ready(cx)
+    }
+
+    fn send(&mut self, message: Bytes) -> Result<(), TransportError> {
+        (**self).send(message)
+    }
+
+    fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
+        (**self).send_unreliable(message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn bytes_written(&self) -> u64 {
+        (**self).bytes_written()
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        (**self).poll_close(cx)
+    }
+}
+
+/// Compresses the messages of `transport` as agreed; `limit` is the largest inflated message.
+pub fn compressed(
+    transport: Box<dyn Transport>,
+    negotiation: &Negotiation,
+    limit: usize,
+) -> Box<dyn Transport> {
+    #[cfg(feature = "compression")]
+    {
+        use deflate::{Codec, Compressed};
+        if let Some(codec) = Codec::new(negotiation.compression, limit) {
+            return Box::new(Compressed::new(transport, codec));
+        }
+        if let Some(codec) = Codec::new(negotiation.ambiguous, limit) {
+            return Box::new(Compressed::undecided(transport, codec));
+        }
+    }
+    #[cfg(not(feature = "compression"))]
+    let _ = (negotiation, limit);
+    transport
 }
 
 /// Why a transport broke, or could not be made.
@@ -49,6 +135,12 @@ pub enum TransportError {
     /// The peer does not speak the transport's protocol, or refused.
     #[error("{0}")]
     Handshake(String),
+    /// TLS failed: a certificate is not trusted or not usable.
+    #[error("{0}")]
+    Tls(String),
+    /// A setting cannot be used.
+    #[error("{0}")]
+    Setting(String),
     /// The connection broke.
     #[error("{0}")]
     Lost(String),

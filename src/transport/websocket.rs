@@ -2,28 +2,27 @@
 
 use std::io;
 use std::pin::Pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use http::Uri;
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, handshake};
 
-use super::{Metered, Negotiation, Transport, TransportError};
+use super::dial::{self, DialOptions};
+use super::{Channel, Metered, Received, Target, Transport, TransportError};
+#[cfg(feature = "tls")]
+use super::{Scheme, tls};
 
 /// Size of the read buffer a connection holds for its whole life. Larger ones save system calls
 /// under load but count against the memory of every idle connection.
 const READ_BUFFER: usize = 16 * 1024;
-
-/// Bytes the system may hold that it has not begun to send.
-const UNSENT_LIMIT: u32 = 128 * 1024;
 
 /// Settings of a WebSocket for messages of at most `max_message_size` bytes, in either direction's
 /// framing (clients cut messages into frames of every size).
@@ -34,60 +33,50 @@ pub fn config(max_message_size: usize) -> WebSocketConfig {
         .max_frame_size(Some(max_message_size))
 }
 
-/// Connects to `url` (`ws://host:port/path`), announcing `negotiation`.
+/// Connects to `target`, over TLS when its scheme says so.
 ///
 /// # Errors
 /// Says which address failed and how.
-pub async fn connect(
-    url: &Uri,
-    negotiation: &Negotiation,
-    max_message_size: usize,
-) -> Result<WebSocket<TcpStream>, TransportError> {
-    let host = url.host().unwrap_or_default();
-    let stream =
-        dial(host.trim_start_matches('[').trim_end_matches(']'), url.port_u16().unwrap_or(80)).await?;
-    let authority = url.authority().map_or("", |authority| authority.as_str());
-    let target = format!("ws://{authority}{}?{}", url.path(), negotiation.to_query());
-    let request = target
+pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
+    let stream = dial::tcp(target).await?;
+    #[cfg(feature = "tls")]
+    if target.scheme == Scheme::Wss {
+        let name = tls::server_name(&options.tls, &target.host)?;
+        let config = Arc::new(tls::client_config(&options.tls, &[b"http/1.1"])?);
+        let stream = tokio_rustls::TlsConnector::from(config)
+            .connect(name, stream)
+            .await
+            .map_err(|error| TransportError::Tls(format!("{target}: {error}")))?;
+        return upgrade(target, options, stream).await;
+    }
+    upgrade(target, options, stream).await
+}
+
+/// Makes a WebSocket of a connected stream.
+async fn upgrade<S>(
+    target: &Target,
+    options: &DialOptions,
+    stream: S,
+) -> Result<Box<dyn Transport>, TransportError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let url = format!("{target}?{}", options.negotiation.to_query());
+    let request = url
         .as_str()
         .into_client_request()
-        .map_err(|error| TransportError::Handshake(format!("{url}: {error}")))?;
+        .map_err(|error| TransportError::Handshake(format!("{target}: {error}")))?;
     let (socket, _) = tokio_tungstenite::client_async_with_config(
         request,
         Metered::new(stream),
-        Some(config(max_message_size)),
+        Some(config(options.max_message_size)),
     )
     .await
-    .map_err(|error| TransportError::Handshake(describe_handshake(url, &error)))?;
-    Ok(WebSocket::new(socket))
+    .map_err(|error| TransportError::Handshake(describe_handshake(target, &error)))?;
+    Ok(Box::new(WebSocket::new(socket)))
 }
 
-/// Opens a TCP connection, trying every address of the host in turn.
-async fn dial(host: &str, port: u16) -> Result<TcpStream, TransportError> {
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(|error| TransportError::Resolve(format!("{host}: {error}")))?
-        .collect();
-    let mut failures = Vec::new();
-    for address in &addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Chunks are batched above; a delay here would only add to their latency.
-                let _ = stream.set_nodelay(true);
-                // What the system holds unsent can no longer be overtaken by a pong.
-                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LIMIT);
-                return Ok(stream);
-            }
-            Err(error) => failures.push(format!("{address}: {error}")),
-        }
-    }
-    if failures.is_empty() {
-        return Err(TransportError::Resolve(format!("{host}: the name has no address")));
-    }
-    Err(TransportError::Connect(failures.join("; ")))
-}
-
-fn describe_handshake(url: &Uri, error: &WsError) -> String {
+fn describe_handshake(url: &Target, error: &WsError) -> String {
     match error {
         WsError::Http(response) => {
             let status = response.status();
@@ -118,13 +107,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, TransportError>>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received, TransportError>>> {
         loop {
             return Poll::Ready(match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-                Some(Ok(WsMessage::Binary(bytes))) => Some(Ok(bytes)),
+                Some(Ok(WsMessage::Binary(bytes))) => Some(Ok(reliable(bytes))),
                 // Only binary messages are legal; a text message is read as its bytes
                 // (docs/protocol/transport.md §2.4).
-                Some(Ok(WsMessage::Text(text))) => Some(Ok(text.into())),
+                Some(Ok(WsMessage::Text(text))) => Some(Ok(reliable(text.into()))),
                 Some(Ok(WsMessage::Close(frame))) => match frame {
                     Some(frame) if !is_orderly(frame.code) => Some(Err(TransportError::Lost(format!(
                         "the peer closed the WebSocket with code {}{}{}",
@@ -170,6 +159,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
             Err(error) => Poll::Ready(Err(describe(error))),
         }
     }
+}
+
+fn reliable(bytes: Bytes) -> Received {
+    Received { bytes, channel: Channel::Reliable }
 }
 
 fn is_orderly(code: CloseCode) -> bool {

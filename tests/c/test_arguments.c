@@ -144,6 +144,9 @@ TEST(options_out_of_range) {
     FAILS(iscp_conn_options_set_ping_timeout_ms(options, 999, &error), ISCP_ERR_INVALID_OPTION,
           "ping_timeout_ms");
     FAILS(iscp_conn_options_set_max_message_size(options, 1, &error), ISCP_ERR_INVALID_OPTION, "1024");
+    FAILS(iscp_conn_options_set_compression(options, "zip", &error), ISCP_ERR_INVALID_OPTION, "zip");
+    FAILS(iscp_conn_options_set_compression(options, "per-message:10", &error), ISCP_ERR_INVALID_OPTION,
+          "10");
     FAILS(iscp_conn_options_set_project_uuid(options, "not-a-uuid", &error), ISCP_ERR_INVALID_OPTION,
           "project_uuid");
     FAILS(iscp_upstream_options_set_qos(up_options, 3, &error), ISCP_ERR_INVALID_OPTION, "qos");

@@ -211,6 +211,10 @@ impl Downstream {
         Some(Message::DownstreamChunk(self.build(&queued)))
     }
 
+    pub(super) fn is_unreliable(&self) -> bool {
+        self.qos == Qos::Unreliable
+    }
+
     fn window_is_full(&self) -> bool {
         self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
     }

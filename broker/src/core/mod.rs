@@ -264,6 +264,14 @@ impl Broker {
         out.goodbye.take()
     }
 
+    /// Whether a message from [`Broker::poll_transmit`] may be lost on the way: chunks of UNRELIABLE
+    /// downstreams (docs/protocol/transport.md §5.6).
+    pub fn is_unreliable(&self, conn: ConnId, message: &Message) -> bool {
+        let Message::DownstreamChunk(chunk) = message else { return false };
+        let key = self.session(conn).and_then(|session| session.downstreams.get(&chunk.stream_id_alias));
+        key.and_then(|key| self.downstreams.get(*key)).is_some_and(Downstream::is_unreliable)
+    }
+
     /// Whether the connection is to be closed once [`Broker::poll_transmit`] gives nothing more.
     pub fn is_closing(&self, conn: ConnId) -> bool {
         self.connections.get(&conn).is_none_or(|connection| matches!(connection.phase, Phase::Closing))

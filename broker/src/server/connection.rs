@@ -1,4 +1,4 @@
-//! The task of one connection: WebSocket handshake, then messages between the socket and the core.
+//! The task of one connection: handshake, then messages between the transport and the core.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -7,17 +7,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use iscp::encoding::Schema;
+use iscp::encoding::{Encoding, Schema};
 use iscp::message::Message;
-use iscp::transport::websocket::{self, Refusal, WebSocket};
-use iscp::transport::{Metered, Negotiation, Transport, TransportError};
-use tokio::net::TcpStream;
+use iscp::transport::{Channel, Negotiation, Received, Transport, TransportError, compressed};
 use tokio::sync::watch;
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode, header};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::driver::Shared;
 use crate::core::{ConnId, PeerInfo};
@@ -31,18 +26,22 @@ const WRITE_BURST: usize = 64 * 1024;
 /// response, so a refusal has that long at most.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Serves one TCP connection.
+/// A connection after its handshake.
+pub(super) struct Accepted {
+    pub(super) transport: Box<dyn Transport>,
+    pub(super) negotiation: Negotiation,
+    pub(super) peer: PeerInfo,
+}
+
+/// Completes the handshake of one connection, in bounded time, and serves it.
 pub(super) async fn run(
     shared: Rc<Shared>,
-    socket: TcpStream,
     address: SocketAddr,
+    handshake: impl Future<Output = Option<Accepted>>,
     mut stop: watch::Receiver<Option<Instant>>,
 ) {
-    // Messages are batched here; a delay below would only add to their latency.
-    let _ = socket.set_nodelay(true);
     // Boxed: its state, larger than all that follows, is not kept for the life of the connection.
-    let handshake =
-        Box::pin(tokio::time::timeout(shared.config.handshake_timeout, accept(&shared, socket, address)));
+    let handshake = Box::pin(tokio::time::timeout(shared.config.handshake_timeout, handshake));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         _ = stop.changed() => return,
@@ -52,12 +51,12 @@ pub(super) async fn run(
         Ok(Some(accepted)) => accepted,
         Ok(None) => return,
         Err(_) => {
-            debug!(%address, "WebSocket handshake took too long");
+            debug!(%address, "the handshake took too long");
             return;
         }
     };
     let conn = shared.next_conn();
-    debug!(conn = conn.0, %address, "WebSocket open");
+    debug!(conn = conn.0, %address, "transport open");
     shared.core.borrow_mut().connected(conn, accepted.peer, Instant::now());
     // Also when the task is cancelled or panics, the core hears of the end.
     let registered = Registered { shared: &shared, conn };
@@ -65,21 +64,25 @@ pub(super) async fn run(
     let mut link = Link {
         shared: &shared,
         conn,
-        negotiation: accepted.negotiation,
-        socket: accepted.socket,
+        encoding: accepted.negotiation.encoding,
         schema: Schema::default(),
+        transport: compressed(
+            accepted.transport,
+            &accepted.negotiation,
+            shared.config.core.limits.message_bytes,
+        ),
         unflushed: false,
         stall: None,
     };
     let end = poll_fn(|cx| link.poll(cx)).await;
     debug!(conn = conn.0, ?end, "connection ends");
-    let Link { mut socket, .. } = link;
+    let Link { mut transport, .. } = link;
     drop(registered);
     match end {
-        End::Finished => finish(&mut socket).await,
+        End::Finished => finish(&mut *transport).await,
         // The library has the answer to the peer's close ready.
         End::Closed => {
-            let _ = tokio::time::timeout(CLOSE_LIMIT, poll_fn(|cx| socket.poll_flush(cx))).await;
+            let _ = tokio::time::timeout(CLOSE_LIMIT, poll_fn(|cx| transport.poll_flush(cx))).await;
         }
         End::Lost(_) | End::Stalled => {}
     }
@@ -103,63 +106,12 @@ impl Drop for Registered<'_> {
     }
 }
 
-type Socket = WebSocket<TcpStream>;
-
-/// A connection after its handshake.
-struct Accepted {
-    socket: Socket,
-    negotiation: Negotiation,
-    peer: PeerInfo,
-}
-
-/// Makes a WebSocket, at whatever path, with parameters that this server can serve.
-async fn accept(shared: &Shared, socket: TcpStream, address: SocketAddr) -> Option<Accepted> {
-    let mut negotiation = Negotiation::default();
-    let mut peer = PeerInfo { address: Some(address.ip()), authorization: None };
-    let limits = &shared.config.core.limits;
-    let full = shared.core.borrow().stats().connections >= limits.connections;
-    #[allow(clippy::result_large_err, reason = "the library's own type")]
-    let examine = |request: &Request, response: Response| {
-        if full {
-            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
-        }
-        negotiation = Negotiation::from_query(request.uri().query().unwrap_or_default())
-            .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
-        peer.authorization = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
-        Ok(response)
-    };
-    let accepted = tokio_tungstenite::accept_hdr_async_with_config(
-        Metered::new(socket),
-        examine,
-        Some(websocket::config(limits.message_bytes)),
-    )
-    .await;
-    match accepted {
-        Ok(socket) => Some(Accepted { socket: WebSocket::new(socket), negotiation, peer }),
-        Err(error) => {
-            info!(%address, %error, "WebSocket handshake refused");
-            None
-        }
-    }
-}
-
-fn refuse(status: StatusCode, reason: &str) -> Refusal {
-    let mut refusal = Refusal::new(Some(format!("{reason}\n")));
-    *refusal.status_mut() = status;
-    refusal.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    refusal
-}
-
 /// Says goodbye and waits for the peer to do so: closing a socket with unread data would discard what
 /// the peer has not read yet, such as the reason it is being refused.
-async fn finish(socket: &mut Socket) {
+async fn finish(transport: &mut dyn Transport) {
     let goodbye = poll_fn(|cx| {
-        let closed = socket.poll_close(cx);
-        while let Poll::Ready(message) = socket.poll_recv(cx) {
+        let closed = transport.poll_close(cx);
+        while let Poll::Ready(message) = transport.poll_recv(cx) {
             if !matches!(message, Some(Ok(_))) {
                 return Poll::Ready(());
             }
@@ -188,8 +140,8 @@ enum End {
 struct Link<'a> {
     shared: &'a Shared,
     conn: ConnId,
-    negotiation: Negotiation,
-    socket: Socket,
+    encoding: Encoding,
+    transport: Box<dyn Transport>,
     /// What the client can read, known once it is answered.
     schema: Schema,
     /// Handed to the socket, not yet with the system.
@@ -225,9 +177,9 @@ impl Link<'_> {
                 cx.waker().wake_by_ref();
                 break;
             }
-            match self.socket.poll_recv(cx) {
+            match self.transport.poll_recv(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(bytes))) => self.receive(bytes),
+                Poll::Ready(Some(Ok(received))) => self.receive(received),
                 Poll::Ready(Some(Err(TransportError::Malformed(reason))))
                     if !self.shared.core.borrow().is_closing(self.conn) =>
                 {
@@ -253,9 +205,15 @@ impl Link<'_> {
         end
     }
 
-    fn receive(&self, bytes: Bytes) {
-        let message = self.negotiation.encoding.decode(bytes);
+    fn receive(&self, received: Received) {
+        let message = self.encoding.decode(received.bytes);
         let mut core = self.shared.core.borrow_mut();
+        // Only chunks come by datagram; whatever else does, or cannot be read, is dropped alone
+        // (docs/protocol/transport.md §5.5, §5.6).
+        if received.channel == Channel::Unreliable && !matches!(message, Ok(Message::UpstreamChunk(_))) {
+            debug!(conn = self.conn.0, "dropped a datagram message that is no chunk");
+            return;
+        }
         match message {
             Ok(message) => core.handle_message(self.conn, message, Instant::now()),
             Err(error) => core.malformed(self.conn, &error.to_string(), Instant::now()),
@@ -266,7 +224,7 @@ impl Link<'_> {
     /// most urgent message goes first when it does again.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.unflushed {
-            match self.socket.poll_flush(cx) {
+            match self.transport.poll_flush(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
                 Poll::Ready(Ok(())) => self.unflushed = false,
@@ -275,7 +233,7 @@ impl Link<'_> {
         let mut burst = 0;
         let mut done = false;
         while burst < WRITE_BURST {
-            match self.socket.poll_ready(cx) {
+            match self.transport.poll_ready(cx) {
                 Poll::Pending => {
                     self.unflushed = true;
                     return Poll::Pending;
@@ -290,15 +248,22 @@ impl Link<'_> {
             if let Message::ConnectResponse(response) = &message {
                 self.schema = Schema::of(&response.protocol_version);
             }
-            let bytes = self.negotiation.encoding.encode(&message, self.schema);
+            let bytes = self.encoding.encode(&message, self.schema);
             burst += bytes.len();
             self.unflushed = true;
-            if let Err(error) = self.socket.send(bytes) {
+            let unreliable = self.shared.core.borrow().is_unreliable(self.conn, &message);
+            let sent = if unreliable {
+                // One that is dropped here is what the network could have dropped too.
+                self.transport.send_unreliable(bytes).map(drop)
+            } else {
+                self.transport.send(bytes)
+            };
+            if let Err(error) = sent {
                 return Poll::Ready(End::Lost(error));
             }
         }
         // Also with nothing to send: the library may have to answer the peer's WebSocket ping.
-        match self.socket.poll_flush(cx) {
+        match self.transport.poll_flush(cx) {
             Poll::Pending => {
                 self.unflushed = true;
                 return Poll::Pending;
@@ -320,7 +285,7 @@ impl Link<'_> {
             self.stall = None;
             return Poll::Pending;
         }
-        let written = self.socket.bytes_written();
+        let written = self.transport.bytes_written();
         let limit = || self.shared.core.borrow().stall_limit(self.conn);
         let stall =
             self.stall.get_or_insert_with(|| Stall { written, limit: Box::pin(tokio::time::sleep(limit())) });

@@ -7,17 +7,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
+use iscp::transport::Scheme;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, LocalSet};
+use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
-use super::connection;
-use super::{ServerConfig, StartError};
+use super::connection::{self, Accepted};
+use super::{Endpoint, Listener, ServerConfig, StartError, websocket};
 use crate::core::{Broker, ConnId, SystemEnvironment};
 
 /// Connections the system may hold ready for us: many clients reconnect in the same moment.
@@ -52,6 +54,11 @@ impl Shared {
             ready: RefCell::default(),
             last_conn: Cell::new(0),
         }
+    }
+
+    /// Whether there is no room for another client.
+    pub(super) fn is_full(&self) -> bool {
+        self.core.borrow().stats().connections >= self.config.core.limits.connections
     }
 
     pub(super) fn next_conn(&self) -> ConnId {
@@ -119,7 +126,7 @@ impl Shared {
 pub(super) fn run(
     config: ServerConfig,
     commands: watch::Receiver<Option<Instant>>,
-    report: &mpsc::Sender<Result<SocketAddr, StartError>>,
+    report: &mpsc::Sender<Result<Vec<Endpoint>, StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -130,56 +137,182 @@ pub(super) fn run(
     };
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        let Some(address) = config.ws else { return };
-        let listener = match listen(address) {
-            Ok(listener) => listener,
-            Err(source) => {
-                let _ = report.send(Err(StartError::Listen { address, source }));
+        let opened: Result<Vec<_>, _> =
+            config.listeners.iter().map(|at| Acceptor::open(at, &config)).collect();
+        let acceptors = match opened {
+            Ok(acceptors) => acceptors,
+            Err(error) => {
+                let _ = report.send(Err(error));
                 return;
             }
         };
-        let address = listener.local_addr().unwrap_or(address);
-        info!(%address, "listening for WebSockets");
-        let _ = report.send(Ok(address));
-        serve(Rc::new(Shared::new(config)), listener, commands).await;
-        info!(%address, "stopped");
+        let endpoints: Vec<_> = acceptors.iter().map(|(endpoint, _)| *endpoint).collect();
+        for endpoint in &endpoints {
+            info!("listening on {endpoint}");
+        }
+        let _ = report.send(Ok(endpoints));
+        serve(Rc::new(Shared::new(config)), acceptors, commands).await;
+        info!("stopped");
     });
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// What takes new connections of one listener.
+enum Acceptor {
+    Ws(TcpListener),
+    Wss(TcpListener, TlsAcceptor),
+}
+
+impl Acceptor {
+    /// Listens at the first address that can be had.
+    fn open(listener: &Listener, config: &ServerConfig) -> Result<(Endpoint, Self), StartError> {
+        let scheme = listener.scheme;
+        let tls = |alpn: &[&[u8]]| {
+            let identity = config.tls.as_ref().ok_or(StartError::NoCertificate(scheme))?;
+            identity.server_config(alpn).map(Arc::new)
+        };
+        let (address, acceptor) = match scheme {
+            Scheme::Ws => first(listener, listen).map(|(address, socket)| (address, Self::Ws(socket)))?,
+            Scheme::Wss => {
+                let tls = TlsAcceptor::from(tls(&[b"http/1.1"])?);
+                first(listener, listen).map(|(address, socket)| (address, Self::Wss(socket, tls)))?
+            }
+            Scheme::Quic | Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
+        };
+        Ok((Endpoint { scheme, address }, acceptor))
+    }
+
+    /// Takes connections for ever, each in a task of its own.
+    async fn run(self, shared: Rc<Shared>, spawner: Spawner) {
+        match self {
+            Self::Ws(listener) => loop {
+                let (stream, address) = accept(&listener).await;
+                let handshake = {
+                    let shared = Rc::clone(&shared);
+                    async move { websocket::accept(&shared, stream, address).await }
+                };
+                spawner.spawn(address, handshake);
+            },
+            Self::Wss(listener, tls) => loop {
+                let (stream, address) = accept(&listener).await;
+                let handshake = {
+                    let (shared, tls) = (Rc::clone(&shared), tls.clone());
+                    async move {
+                        match tls.accept(stream).await {
+                            Ok(stream) => websocket::accept(&shared, stream, address).await,
+                            Err(error) => {
+                                info!(%address, %error, "TLS handshake failed");
+                                None
+                            }
+                        }
+                    }
+                };
+                spawner.spawn(address, handshake);
+            },
+        }
+    }
+}
+
+/// The first address of a listener that can be had.
+fn first<T>(
+    listener: &Listener,
+    open: impl Fn(SocketAddr) -> io::Result<(SocketAddr, T)>,
+) -> Result<(SocketAddr, T), StartError> {
+    let mut failure = StartError::NoAddress;
+    for &address in &listener.addresses {
+        match open(address) {
+            Ok(opened) => return Ok(opened),
+            Err(source) => failure = StartError::Listen { address, source },
+        }
+    }
+    Err(failure)
+}
+
+fn listen(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     // Accepted sockets inherit it. Failing to set it is no reason not to serve.
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    let listener = socket.listen(BACKLOG)?;
+    Ok((listener.local_addr()?, listener))
 }
 
-async fn serve(shared: Rc<Shared>, listener: TcpListener, mut commands: watch::Receiver<Option<Instant>>) {
+/// Next TCP connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // Messages are batched above; a delay here would only add to their latency.
+                let _ = stream.set_nodelay(true);
+                return (stream, address);
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Starts the tasks of connections.
+struct Spawner {
+    shared: Rc<Shared>,
+    connections: Rc<RefCell<JoinSet<()>>>,
+    spawned: Rc<Notify>,
+    stop: watch::Receiver<Option<Instant>>,
+    max: usize,
+}
+
+impl Spawner {
+    fn spawn(&self, address: SocketAddr, handshake: impl Future<Output = Option<Accepted>> + 'static) {
+        let mut connections = self.connections.borrow_mut();
+        if connections.len() >= self.max {
+            warn!(%address, "too many connections");
+            return;
+        }
+        let (shared, stop) = (Rc::clone(&self.shared), self.stop.clone());
+        connections.spawn_local(connection::run(shared, address, handshake, stop));
+        self.spawned.notify_one();
+    }
+}
+
+async fn serve(
+    shared: Rc<Shared>,
+    acceptors: Vec<(Endpoint, Acceptor)>,
+    mut commands: watch::Receiver<Option<Instant>>,
+) {
     let timers = tokio::task::spawn_local({
         let shared = Rc::clone(&shared);
         async move { shared.run_timers().await }
     });
-    let max_sockets = shared.config.core.limits.connections.saturating_add(SPARE_SOCKETS);
-    let mut connections = JoinSet::new();
+    let connections = Rc::new(RefCell::new(JoinSet::new()));
+    let spawned = Rc::new(Notify::new());
+    let mut accepting = JoinSet::new();
+    for (_, acceptor) in acceptors {
+        let spawner = Spawner {
+            shared: Rc::clone(&shared),
+            connections: Rc::clone(&connections),
+            spawned: Rc::clone(&spawned),
+            stop: commands.clone(),
+            max: shared.config.core.limits.connections.saturating_add(SPARE_SOCKETS),
+        };
+        accepting.spawn_local(acceptor.run(Rc::clone(&shared), spawner));
+    }
     loop {
+        let ended = poll_fn(|cx| match connections.borrow_mut().poll_join_next(cx) {
+            Poll::Ready(Some(ended)) => Poll::Ready(ended),
+            // Asked again once there is one.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        });
         tokio::select! {
             _ = commands.changed() => break,
-            Some(ended) = connections.join_next() => report_panic(ended),
-            accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) if connections.len() < max_sockets => {
-                    let stop = commands.clone();
-                    connections.spawn_local(connection::run(Rc::clone(&shared), socket, peer, stop));
-                }
-                Ok((_, peer)) => warn!(%peer, "too many connections"),
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+            () = spawned.notified() => {}
+            ended = ended => report_panic(ended),
         }
     }
-    drop(listener);
+    // Closes the listeners, and with them the last other owners of the connections.
+    accepting.shutdown().await;
+    let mut connections = connections.take();
     shared.core.borrow_mut().shutdown(Instant::now());
     shared.wake_others(None);
     // Without a handle there is nobody left to wait.

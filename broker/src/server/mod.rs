@@ -2,25 +2,33 @@
 
 mod connection;
 mod driver;
+mod tls;
+mod websocket;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use iscp::transport::Scheme;
 use tokio::sync::watch;
+
+pub use tls::TlsIdentity;
 
 use crate::core;
 
 /// Settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Address for WebSockets; port 0 takes a free one.
-    pub ws: Option<SocketAddr>,
+    /// Where to listen.
+    pub listeners: Vec<Listener>,
+    /// Certificate and key, without which there is no `wss`, `quic` and `webtransport`.
+    pub tls: Option<TlsIdentity>,
     /// Access tokens, in addition to those of `core`. None in either: everyone may connect.
     pub tokens: Vec<String>,
-    /// From the TCP connection to the end of the WebSocket handshake. Default 10 s.
+    /// From the first sign of a client to the end of the transport's handshake. Default 10 s.
     pub handshake_timeout: Duration,
     /// Settings of the broker itself.
     pub core: core::Config,
@@ -29,11 +37,28 @@ pub struct ServerConfig {
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
-            ws: None,
+            listeners: Vec::new(),
+            tls: None,
             tokens: Vec::new(),
             handshake_timeout: Duration::from_secs(10),
             core: core::Config::default(),
         }
+    }
+}
+
+/// One place to listen at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Transport of the clients.
+    pub scheme: Scheme,
+    /// Addresses of which the first that can be had is taken; port 0 takes a free one.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Listener {
+    /// A listener at one address.
+    pub fn new(scheme: Scheme, address: impl Into<SocketAddr>) -> Self {
+        Self { scheme, addresses: vec![address.into()] }
     }
 }
 
@@ -46,6 +71,15 @@ pub enum StartError {
     /// An access token is empty, which would protect nothing.
     #[error("an access token is empty")]
     EmptyToken,
+    /// A transport needs a certificate and there is none.
+    #[error("{}:// needs a certificate and a key", .0.name())]
+    NoCertificate(Scheme),
+    /// The certificate or its key cannot be used.
+    #[error("cannot use the certificate: {0}")]
+    Certificate(String),
+    /// The broker was built without a transport.
+    #[error("this build has no transport for {}://", .0.name())]
+    Unsupported(Scheme),
     /// An address could not be taken.
     #[error("cannot listen on {address}: {}", describe(source))]
     Listen {
@@ -79,7 +113,7 @@ impl Server {
     /// # Errors
     /// The address that could not be taken and why, or what is missing in the configuration.
     pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
-        if config.ws.is_none() {
+        if config.listeners.iter().all(|listener| listener.addresses.is_empty()) {
             return Err(StartError::NoAddress);
         }
         let mut tokens = config.tokens.iter().chain(&config.core.tokens);
@@ -97,17 +131,32 @@ impl Server {
                 driver::run(config, commands, &report);
             })
             .map_err(StartError::Thread)?;
-        let ws_addr = started.recv().unwrap_or_else(|_| {
+        let endpoints = started.recv().unwrap_or_else(|_| {
             Err(StartError::Thread(io::Error::other("the broker's thread ended early")))
         })?;
-        Ok(ServerHandle { ws_addr, command, stopped })
+        Ok(ServerHandle { endpoints, command, stopped })
+    }
+}
+
+/// Where a running server listens. Printed as a URL for clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Transport of the clients.
+    pub scheme: Scheme,
+    /// The address, with the port that was taken.
+    pub address: SocketAddr,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme.name(), self.address)
     }
 }
 
 /// A running server. Dropping the handle stops it.
 #[derive(Debug)]
 pub struct ServerHandle {
-    ws_addr: SocketAddr,
+    endpoints: Vec<Endpoint>,
     command: watch::Sender<Option<Instant>>,
     stopped: Arc<Stopped>,
 }
@@ -116,14 +165,21 @@ impl ServerHandle {
     /// Time a dropped handle grants the connections to close.
     const DROP_LIMIT: Duration = Duration::from_secs(1);
 
-    /// Address on which the server takes WebSockets.
-    pub fn ws_addr(&self) -> SocketAddr {
-        self.ws_addr
+    /// Where the server listens, in the order of [`ServerConfig::listeners`].
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
-    /// URL for clients, `ws://HOST:PORT`. Any path does.
-    pub fn ws_url(&self) -> String {
-        format!("ws://{}", self.ws_addr)
+    /// First address at which the server takes clients with `scheme`.
+    pub fn address(&self, scheme: Scheme) -> Option<SocketAddr> {
+        self.endpoints.iter().find(|endpoint| endpoint.scheme == scheme).map(|endpoint| endpoint.address)
+    }
+
+    /// URL for clients, `SCHEME://HOST:PORT`, of the first address for `scheme`; empty when there is
+    /// none. Any path does.
+    pub fn url(&self, scheme: Scheme) -> String {
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.scheme == scheme);
+        endpoint.map(Endpoint::to_string).unwrap_or_default()
     }
 
     /// Stops taking connections, closes those there are, and returns when the server has ended, at
@@ -213,7 +269,7 @@ mod tests {
     fn a_server_without_address_or_with_an_empty_token_does_not_start() {
         let mut config = ServerConfig::default();
         assert!(matches!(Server::start(config.clone()), Err(StartError::NoAddress)));
-        config.ws = Some(([127, 0, 0, 1], 0).into());
+        config.listeners = vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))];
         config.tokens = vec![String::new()];
         assert!(matches!(Server::start(config), Err(StartError::EmptyToken)));
     }

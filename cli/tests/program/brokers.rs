@@ -34,8 +34,8 @@ fn a_broker_runs_on_when_nobody_reads_its_output() {
         command.stdout(writer);
     });
     // The line behind the one with the address shows that that one is complete.
-    let log = String::from_utf8(broker.wait_for_log("listening on ws://")).unwrap();
-    let (_, rest) = log.split_once("address=").unwrap();
+    let log = String::from_utf8(broker.wait_for_log("ready")).unwrap();
+    let (_, rest) = log.split_once("listening on ws://").unwrap();
     let address = rest.lines().next().unwrap();
     let url = format!("ws://{address}");
     run(&["pub", "--url", &url, "--node", "n"], b"x\n").quiet_success();

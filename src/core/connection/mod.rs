@@ -208,6 +208,15 @@ impl Connection {
         None
     }
 
+    /// Whether a message from [`poll_transmit`](Self::poll_transmit) may be lost on the way: chunks of
+    /// UNRELIABLE upstreams (docs/protocol/transport.md §5.6).
+    pub fn is_unreliable(&self, message: &Message) -> bool {
+        let Message::UpstreamChunk(chunk) = message else { return false };
+        let upstream =
+            self.upstream_aliases.get(&chunk.stream_id_alias).and_then(|key| self.upstreams.get(key));
+        upstream.is_some_and(Upstream::is_unreliable)
+    }
+
     fn poll_chunk(&mut self, now: Instant) -> Option<Message> {
         let after = (Excluded(self.last_served), Unbounded);
         let until = (Unbounded, Included(self.last_served));

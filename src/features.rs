@@ -1,0 +1,15 @@
+//! What this build can do.
+
+/// Every cargo feature of the library that a user can miss, and whether it is built in.
+pub const FEATURES: &[(&str, bool)] = &[
+    ("protobuf", true),
+    ("websocket", cfg!(feature = "websocket")),
+    ("tls", cfg!(feature = "tls")),
+    ("compression", cfg!(feature = "compression")),
+    ("json", cfg!(feature = "json")),
+];
+
+/// Whether `feature` is built in; false for names of no feature.
+pub fn has(feature: &str) -> bool {
+    FEATURES.iter().any(|&(name, built)| name == feature && built)
+}
