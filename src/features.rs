@@ -5,8 +5,8 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("protobuf", true),
     ("websocket", cfg!(feature = "websocket")),
     ("tls", cfg!(feature = "tls")),
-    ("compression", cfg!(feature = "compression")),
     ("json", cfg!(feature = "json")),
+    ("compression", cfg!(feature = "compression")),
 ];
 
 /// Whether `feature` is built in; false for names of no feature.

@@ -1057,6 +1057,25 @@ iscp_status_t iscp_conn_options_set_token(struct iscp_conn_options_t *options,
                                           struct iscp_error_t **out_error);
 
 /**
+ * Sets the encoding of the messages, in both directions. Default: protobuf.
+ *
+ * JSON takes several times the time and bytes; it is there for servers and captures that want text.
+ *
+ * @param options   the options
+ * @param encoding  "protobuf" or "json"
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+ *         lacks the feature "json"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_encoding(struct iscp_conn_options_t *options,
+                                             const char *encoding,
+                                             struct iscp_error_t **out_error);
+
+/**
  * Sets the compression of the messages, in both directions. Default: off.
  *
  * With `per-message` each message is compressed on its own; with `context-takeover` what was sent before

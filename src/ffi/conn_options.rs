@@ -18,6 +18,7 @@ use super::status::iscp_status_t;
 use super::token::{self, iscp_token_cb};
 use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource};
+use crate::encoding::Encoding;
 use crate::error::Error;
 use crate::transport::{Compression, Target};
 
@@ -75,6 +76,21 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
                 "" => TokenSource::None,
                 token => TokenSource::Static(token.to_owned()),
             };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "encoding",
+        range: "protobuf or json",
+        set: |options, value| {
+            // The negotiation has a name of its own for the first.
+            let name = match value {
+                "protobuf" => "proto",
+                "json" => "json",
+                _ => return Err(format!("{value:?} is no encoding").into()),
+            };
+            let Some(encoding) = Encoding::from_name(name) else { return built_in(value) };
+            options.dial.negotiation.encoding = encoding;
             Ok(())
         },
     },
@@ -254,6 +270,28 @@ pub unsafe extern "C" fn iscp_conn_options_set_token(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "token", token) } })
+}
+
+/// Sets the encoding of the messages, in both directions. Default: protobuf.
+///
+/// JSON takes several times the time and bytes; it is there for servers and captures that want text.
+///
+/// @param options   the options
+/// @param encoding  "protobuf" or "json"
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` when the build
+///         lacks the feature "json"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_encoding(
+    options: *mut iscp_conn_options_t,
+    encoding: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "encoding", encoding) } })
 }
 
 /// Sets the compression of the messages, in both directions. Default: off.

@@ -253,6 +253,7 @@ fn every_option_shows_in_the_snapshot() {
         "node a:b",
         "ws://host",
         "per-message",
+        "json",
         "11111111-2222-3333-4444-555555555555",
     ];
     for kind in kinds() {

@@ -45,9 +45,9 @@ fn a_reliable_downstream_has_a_bounded_number_of_chunks_under_way_and_loses_none
         world.send(reader, Message::DownstreamChunkAck(ack_of(1, 0, results)));
         numbers(&world.receive(reader))
     };
-    assert_eq!(ack(&[(Uuid::nil(), 1), (id, 9)]), [0; 0], "nothing that is under way");
+    assert!(ack(&[(Uuid::nil(), 1), (id, 9)]).is_empty(), "nothing that is under way");
     assert_eq!(ack(&[(id, 2)]), [5]);
-    assert_eq!(ack(&[(id, 2)]), [0; 0], "twice");
+    assert!(ack(&[(id, 2)]).is_empty(), "twice");
     assert_eq!(ack(&[(id, 5), (id, 4), (id, 3), (id, 1)]), [6, 7, 8, 9]);
     assert_eq!(ack(&[(id, 6)]), [10]);
 }

@@ -244,7 +244,7 @@ fn a_gap_is_given_up_when_too_much_waits_for_it() {
     for number in [2, 3, 5] {
         world.chunk(sender, alias, number, vec![full("a")]);
     }
-    assert_eq!(numbers(&world.receive(reader)), [0; 0]);
+    assert!(numbers(&world.receive(reader)).is_empty());
     world.chunk(sender, alias, 6, vec![full("a")]);
     assert_eq!(numbers(&world.receive(reader)), [2, 3]);
 }
