@@ -296,7 +296,7 @@ impl QuicTransport {
             reader: None,
             writer: MessageWriter::new(parts.outgoing),
             max_message_size: parts.max_message_size,
-            datagrams: datagrams.boxed(),
+            datagrams: datagrams.fuse().boxed(),
             datagram_prefix: parts.datagram_prefix,
             datagram_size: parts.datagram_size,
             segmenter: Segmenter::default(),
