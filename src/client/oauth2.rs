@@ -118,6 +118,14 @@ impl OAuth2 {
         check_url(token_url).map_err(|why| format!("option oauth2_token_url: {why}"))
     }
 
+    /// Whether a text is the address of a token endpoint.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn check_url(text: &str) -> Result<(), String> {
+        check_url(text)
+    }
+
     /// A token that is still good for a while. `target` is the server it is for.
     pub(super) async fn token(&self, target: &Target, dial: &DialOptions) -> Result<String> {
         let mut cached = self.cached.lock().await;
@@ -194,8 +202,7 @@ fn unreachable(cause: &TransportError, error: Error) -> Error {
     }
 }
 
-/// Whether a text is the address of a token endpoint.
-pub(super) fn check_url(text: &str) -> Result<(), String> {
+fn check_url(text: &str) -> Result<(), String> {
     let uri: Uri = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(format!("{text:?} does not begin with https:// or http://"));

@@ -6,12 +6,14 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
+#[cfg(feature = "websocket")]
+use super::Scheme;
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
 use super::socket::SocketOptions;
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
-use super::{Negotiation, Scheme, Target, Transport, TransportError, compressed};
+use super::{Negotiation, Target, Transport, TransportError, compressed};
 
 /// How a QUIC connection finds out what the path carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,7 +89,7 @@ impl DialOptions {
     /// Says what does not fit.
     pub fn check(&self, target: &Target) -> Result<(), TransportError> {
         #[cfg(feature = "proxy")]
-        if self.proxy.is_some() && !matches!(target.scheme, Scheme::Ws | Scheme::Wss) {
+        if self.proxy.is_some() && !target.scheme.is_websocket() {
             return Err(TransportError::Setting(format!(
                 "{target}: HTTP proxies carry WebSockets only, not {}://",
                 target.scheme.name()
@@ -103,7 +105,7 @@ impl DialOptions {
     pub fn way(&self, target: &Target) -> String {
         #[cfg(feature = "proxy")]
         if let Some(proxy) = &self.proxy
-            && let Ok(Some(proxy)) = proxy.find(target.scheme == Scheme::Wss, &target.host, target.port)
+            && let Ok(Some(proxy)) = proxy.find(target.scheme.is_secure(), &target.host, target.port)
         {
             return format!(" through the proxy {proxy}");
         }
@@ -126,6 +128,7 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Tran
     Ok(compressed(transport, &options.negotiation, options.max_message_size))
 }
 
+#[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "no transport is built in"))]
 async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     match target.scheme {
         #[cfg(feature = "websocket")]
@@ -190,4 +193,27 @@ pub(super) async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Tra
         return Err(TransportError::Resolve(format!("{host}: the name has no address")));
     }
     Ok(addresses)
+}
+
+#[cfg(all(test, feature = "proxy"))]
+mod tests {
+    use super::*;
+    use crate::transport::{DEFAULT_PATH, Scheme};
+
+    #[test]
+    fn only_websockets_go_through_a_proxy() {
+        let options =
+            DialOptions { proxy: Some(Proxy::parse("http://proxy:1").unwrap()), ..DialOptions::default() };
+        for scheme in Scheme::ALL {
+            let target = Target { scheme, host: "host".to_owned(), port: 1, path: DEFAULT_PATH.to_owned() };
+            match options.check(&target) {
+                Ok(()) => assert!(matches!(scheme, Scheme::Ws | Scheme::Wss)),
+                Err(error) => {
+                    assert!(matches!(scheme, Scheme::Quic | Scheme::WebTransport));
+                    assert!(matches!(error, TransportError::Setting(_)));
+                    assert!(error.to_string().contains("prox") && error.to_string().contains(scheme.name()));
+                }
+            }
+        }
+    }
 }
