@@ -92,8 +92,7 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions { url, config, token, connect_timeout, close_timeout, calls, dial, on_closed: _ } =
-        settings;
+    let ConnectOptions { url, config, token, connect_timeout, close_timeout, calls, dial, .. } = settings;
     let token = match token {
         TokenSource::Static(token) => token,
         _ => "",

@@ -2,6 +2,7 @@
 
 mod connection;
 mod driver;
+mod quic;
 mod tls;
 mod websocket;
 
