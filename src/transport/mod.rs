@@ -159,3 +159,18 @@ pub enum TransportError {
     #[error("{0}")]
     Malformed(String),
 }
+
+#[cfg(feature = "quic")]
+impl TransportError {
+    /// Names the server, unless the text does already.
+    fn at(self, target: &Target) -> Self {
+        let named = |why: String| format!("{target}: {why}");
+        match self {
+            Self::Connect(why) => Self::Connect(named(why)),
+            Self::Handshake(why) => Self::Handshake(named(why)),
+            Self::Tls(why) => Self::Tls(named(why)),
+            Self::Lost(why) => Self::Lost(named(why)),
+            other @ (Self::Resolve(_) | Self::Setting(_) | Self::Malformed(_)) => other,
+        }
+    }
+}

@@ -27,8 +27,7 @@ use super::dial::{self, Congestion, DialOptions};
 use super::framing::{MessageReader, MessageWriter, ReadError};
 use super::negotiation::MAX_NEGOTIATION;
 use super::segments::{Cut, HEADER, Limits, Reassembler, Segmenter};
-use super::socket::race;
-use super::{Channel, Negotiation, Received, Target, Transport, TransportError, tls};
+use super::{Channel, Negotiation, Received, Target, Transport, TransportError, socket, tls};
 
 /// Protocol of the TLS handshake (docs/protocol/transport.md §3.1).
 pub const ALPN: &[u8] = b"iscp";
@@ -88,12 +87,10 @@ const CLOSE_SENT: (Duration, Duration) = (Duration::from_millis(200), Duration::
 /// Says which address failed and how.
 pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     let connection = open(target, options, ALPN, SERVER_STREAMS).await?;
-    let lost = |error: ConnectionError| describe_lost(target, &error);
+    let lost = |error: ConnectionError| describe_end(error).unwrap_or_else(closed).at(target);
     let mut announced = connection.open_uni().await.map_err(lost)?;
-    let mut negotiation = options.negotiation.clone();
-    negotiation.compression = negotiation.compression.without_context();
     announced
-        .write_all(&negotiation.to_bytes())
+        .write_all(&options.negotiation.to_bytes())
         .await
         .map_err(|error| TransportError::Handshake(format!("{target}: {error}")))?;
     // Fails only for a stream that ended already.
@@ -129,32 +126,22 @@ pub(super) async fn open(
     };
     config.transport_config(Arc::new(transport));
     let name = tls::server_name(&options.tls, &target.host)?.to_str().into_owned();
-
     let attempt = async |address: SocketAddr| {
-        let failed = |why: String| TransportError::Connect(format!("{address}: {why}"));
-        let socket = options.socket.udp(address)?;
+        let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let socket = options.socket.udp(address).map_err(|error| failed(&error))?;
         let endpoint = Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
-            .map_err(|error| failed(error.to_string()))?;
-        let connecting = endpoint
-            .connect_with(config.clone(), address, &name)
-            .map_err(|error| failed(error.to_string()))?;
-        connecting.await.map_err(|error| describe_handshake(target, address, alpn, &error))
+            .map_err(|error| failed(&error))?;
+        let connecting =
+            endpoint.connect_with(config.clone(), address, &name).map_err(|error| failed(&error))?;
+        match connecting.await {
+            Ok(connection) => Ok(Ok(connection)),
+            // A server that answered but cannot be had, by whatever address.
+            Err(error) => refusal(options, alpn, &error).map(Err),
+        }
     };
-    let addresses = options.socket.usable(dial::lookup(&target.host, target.port).await?)?;
-    race(addresses, attempt).await.map_err(most_telling)
-}
-
-/// All that went wrong as one error: that of a server that answered rather than of one that did not.
-fn most_telling(failures: Vec<(SocketAddr, TransportError)>) -> TransportError {
-    let failures: Vec<_> = failures.into_iter().map(|(_, error)| error).collect();
-    let text = failures.iter().map(TransportError::to_string).collect::<Vec<_>>().join("; ");
-    if failures.iter().any(|error| matches!(error, TransportError::Tls(_))) {
-        TransportError::Tls(text)
-    } else if failures.iter().any(|error| matches!(error, TransportError::Handshake(_))) {
-        TransportError::Handshake(text)
-    } else {
-        TransportError::Connect(text)
-    }
+    let addresses = dial::lookup(&target.host, target.port).await?;
+    let connected = socket::race(options.socket.usable(addresses)?, attempt).await;
+    connected.flatten().map_err(|error| error.at(target))
 }
 
 /// What both sides agree to do with a connection.
@@ -225,7 +212,7 @@ pub async fn accept(
         max_message_size,
         connection,
     });
-    Ok((transport, negotiation))
+    Ok((transport, negotiation.without_context()))
 }
 
 /// The unidirectional streams that the peer opens.
@@ -569,36 +556,37 @@ fn reason(text: &[u8]) -> String {
     if text.is_empty() { String::new() } else { format!(": {:.200}", text.escape_debug()) }
 }
 
-fn describe_lost(target: &Target, error: &ConnectionError) -> TransportError {
-    TransportError::Handshake(format!("{target}: {error}"))
-}
-
-/// Why no connection came about.
-fn describe_handshake(
-    target: &Target,
-    address: SocketAddr,
-    alpn: &[u8],
-    error: &ConnectionError,
-) -> TransportError {
+/// What a server said that answered a handshake, or else in a text why there was no answer.
+fn refusal(options: &DialOptions, alpn: &[u8], error: &ConnectionError) -> Result<TransportError, String> {
     const NO_APPLICATION_PROTOCOL: u8 = 120;
     const CONNECTION_REFUSED: u64 = 2;
-    let at = format!("{target} at {address}");
-    match error {
+    Ok(match error {
         ConnectionError::ConnectionClosed(close) => match alert(close.error_code) {
             Some(NO_APPLICATION_PROTOCOL) => TransportError::Handshake(format!(
-                "{at}: the server does not speak {:?} over QUIC",
+                "the server does not speak {:?} over QUIC",
                 String::from_utf8_lossy(alpn)
             )),
-            Some(_) => TransportError::Tls(format!("{at}: the server refused{}", reason(&close.reason))),
-            None if u64::from(close.error_code) == CONNECTION_REFUSED => {
-                TransportError::Connect(format!("{at}: the server refused the connection"))
+            Some(alert) => {
+                let alert = rustls::Error::AlertReceived(alert.into());
+                TransportError::Tls(format!("TLS: {}", tls::describe(&options.tls, &alert)))
             }
-            None => TransportError::Handshake(format!("{at}: {error}")),
+            None if u64::from(close.error_code) == CONNECTION_REFUSED => {
+                TransportError::Handshake("the server refuses the connection".to_owned())
+            }
+            None => TransportError::Handshake(error.to_string()),
         },
         ConnectionError::TransportError(failure) if alert(failure.code).is_some() => {
-            TransportError::Tls(format!("{at}: {}", failure.reason))
+            // What the library has left of the error that TLS found.
+            let why = failure.reason.strip_prefix("invalid peer certificate: ");
+            TransportError::Tls(match why {
+                Some(why) => format!("TLS: the server's certificate is refused: {why}"),
+                None => format!("TLS: {}", failure.reason),
+            })
         }
-        ConnectionError::TimedOut => TransportError::Connect(format!("{at}: no answer")),
-        other => TransportError::Handshake(format!("{at}: {other}")),
-    }
+        ConnectionError::TimedOut => return Err("no answer".to_owned()),
+        ConnectionError::VersionMismatch => {
+            TransportError::Handshake("the server does not speak version 1 of QUIC".to_owned())
+        }
+        other => return Err(other.to_string()),
+    })
 }
