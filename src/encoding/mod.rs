@@ -108,3 +108,24 @@ impl DecodeError {
         Self(reason)
     }
 }
+
+#[cfg(test)]
+mod version_tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_knows_the_fields_of_its_version() {
+        for (version, schema) in [
+            ("2", Schema::V2),
+            ("2.0.0", Schema::V2),
+            ("2.9.9", Schema::V2),
+            ("3.0.0-rc.1", Schema::V2),
+            ("3", Schema::V3),
+            ("3.0", Schema::V3),
+            ("3.0.0", Schema::V3),
+            ("3.0.1-rc.1", Schema::V3),
+        ] {
+            assert_eq!(Schema::of(version), schema, "{version}");
+        }
+    }
+}
