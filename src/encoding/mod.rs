@@ -98,15 +98,18 @@ pub struct DecodeError(String);
 impl DecodeError {
     /// An error with a reason, which is cut off where it quotes too much of what is wrong.
     pub fn new(reason: impl Into<String>) -> Self {
-        const MOST: usize = 500;
-        let mut reason = reason.into();
-        if reason.len() > MOST {
-            let end = (0..=MOST).rev().find(|at| reason.is_char_boundary(*at));
-            reason.truncate(end.unwrap_or_default());
-            reason.push_str(" …");
-        }
-        Self(reason)
+        Self(shortened(reason.into(), 500))
     }
+}
+
+/// A text of about `most` bytes at most.
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(" …");
+    }
+    text
 }
 
 #[cfg(test)]
