@@ -7,6 +7,8 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("quic", cfg!(feature = "quic")),
     ("tls", cfg!(feature = "tls")),
     ("json", cfg!(feature = "json")),
+    ("oauth2", cfg!(feature = "oauth2")),
+    ("proxy", cfg!(feature = "proxy")),
     ("compression", cfg!(feature = "compression")),
 ];
 

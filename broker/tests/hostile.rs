@@ -1,12 +1,10 @@
 //! Peers that mean harm: memory stays bounded, the answer is clear, others do not notice.
 
+#[path = "../../tests/support/memory.rs"]
+mod memory;
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::rc::Rc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,50 +17,12 @@ use iscp::message::{
 use iscp::transport::Compression;
 use iscp::transport::deflate::Codec;
 use iscp_broker::ServerHandle;
+use memory::{alone, memory_of};
 use support::{Client, chunk, connect_request, open_downstream, open_upstream, run, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message as WsMessage;
 use uuid::Uuid;
-
-/// Counts what is allocated, and the most there was.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Relaxed) + layout.size();
-        MOST.fetch_max(held, Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// One test at a time, or the memory would not be its own.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Megabytes allocated at most during `attack`, beyond what was before.
-async fn memory_of(attack: impl Future<Output = ()>) -> usize {
-    let before = HELD.load(Relaxed);
-    MOST.store(before, Relaxed);
-    attack.await;
-    MOST.load(Relaxed).saturating_sub(before) >> 20
-}
 
 /// Two clients that go on talking during an attack.
 struct Witness {

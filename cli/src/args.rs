@@ -54,15 +54,6 @@ pub(crate) enum Command {
     /// end of --count, or until standard output is closed. With -v, a log line on standard error that contains
     /// `subscribed` tells that nothing published from now on is missed.
     Sub(SubArgs),
-    /// Convert iSCP messages between protobuf in hexadecimal and JSON.
-    ///
-    /// Reads one message a line from standard input and writes each in the other form, in one line. Nothing is
-    /// lost except for fields that the schema of protocol 3.0.0 does not know; the output is canonical, so that
-    /// converting a form to itself normalises it.
-    ///
-    /// Blank lines are skipped. A line that is no valid message is reported as `error: line N: ...` on standard
-    /// error; the others are still converted, and the exit status is 1 in the end.
-    Codec(CodecArgs),
     /// Call another node and print its reply, or answer calls.
     ///
     /// With --to: the payload of the reply goes to standard output as it is; on a terminal a newline follows unless
@@ -77,6 +68,15 @@ pub(crate) enum Command {
     /// and the caller gets a reply of the type `error` whose payload is the reason as text. With -v, a log line on
     /// standard error that contains `serving` tells that calls are received from now on.
     Call(CallArgs),
+    /// Convert iSCP messages between protobuf in hexadecimal and JSON.
+    ///
+    /// Reads one message a line from standard input and writes each in the other form, in one line. Nothing is
+    /// lost except for fields that the schema of protocol 3.0.0 does not know; the output is canonical, so that
+    /// converting a form to itself normalises it.
+    ///
+    /// Blank lines are skipped. A line that is no valid message is reported as `error: line N: ...` on standard
+    /// error; the others are still converted, and the exit status is 1 in the end.
+    Codec(CodecArgs),
 }
 
 /// Options of `iscp broker`.

@@ -43,10 +43,10 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Broker(broker) => broker::run(broker, &interrupt),
         Command::Pub(publish) => publish::run(publish, &interrupt, args.quiet_progress()),
         Command::Sub(subscribe) => subscribe::run(subscribe, &interrupt, args.quiet_progress()),
-        Command::Codec(codec) => codec::run(codec, &interrupt),
         Command::Call(call) => match &call.to {
             Some(to) => call::run(call, to, &interrupt),
             None => serve::run(call, call.serve.as_ref().and_then(Option::as_deref), &interrupt),
         },
+        Command::Codec(codec) => codec::run(codec, &interrupt),
     }
 }

@@ -746,7 +746,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_UPSTREAM_NORMAL_CLOSE 5
 
 /**
- * The node opened a downstream: stream and QoS.
+ * The node opened a downstream: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_OPEN 6
 
@@ -756,7 +756,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE 7
 
 /**
- * A downstream of the node was resumed: stream and QoS.
+ * A downstream of the node was resumed: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_RESUME 8
 
@@ -1194,7 +1194,8 @@ iscp_status_t iscp_conn_options_set_ping_timeout_ms(struct iscp_conn_options_t *
                                                     struct iscp_error_t **out_error);
 
 /**
- * Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
+ * Sets how long the transport may take when connecting: the name service, the proxy, TLS and the
+ * handshake together. Default: 10000.
  *
  * @param options            the options
  * @param connect_timeout_ms milliseconds, 1 to 3600000
@@ -1366,6 +1367,396 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_call_send_limit(struct iscp_conn_options_t *options,
                                                     size_t call_send_limit,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a source of tokens may take: a callback, or an OAuth2 server. Default: 10000.
+ *
+ * Connecting fails with `ISCP_ERR_TOKEN_FAILED` when it takes longer.
+ *
+ * @param options          the options
+ * @param token_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_token_timeout_ms(struct iscp_conn_options_t *options,
+                                                     uint32_t token_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the value of an HTTP header that WebSocket and WebTransport begin with. Default: none. Replaces a
+ * header token callback.
+ *
+ * For gateways in front of the server; the server itself looks at the access token. It is sent as it is:
+ * write the scheme word, such as "Bearer", yourself. With QUIC, which has no headers, connecting fails with
+ * `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options      the options
+ * @param header_token the value, printable ASCII; "" for none
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_header_token(struct iscp_conn_options_t *options,
+                                                 const char *header_token,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets the name of the header that carries the header token. Default: authorization.
+ *
+ * @param options           the options
+ * @param header_token_name name of an HTTP header, in whatever case, that the handshake itself does not
+ *                          use
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_header_token_name(struct iscp_conn_options_t *options,
+                                                      const char *header_token_name,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that provides the header token, before every attempt to connect. Replaces a fixed
+ * header token.
+ *
+ * @param options   the options
+ * @param callback  asked for a token on the connection's dispatcher thread, before the access token is
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_header_token_callback(struct iscp_conn_options_t *options,
+                                                          iscp_token_cb callback,
+                                                          void *user_data,
+                                                          iscp_release_cb release,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets the token endpoint of an OAuth2 server that gives the access token. Default: none.
+ *
+ * With endpoint, id and secret the library asks for a token by client credentials (RFC 6749 section 4.4)
+ * before it connects. It uses the token again, also for other connections with the same options, until 60
+ * seconds before it ends, or a quarter of its life if that is less; one that the server did not take is not
+ * used again. The TLS options hold for the endpoint too, `tls_server_name` only if it is on the host of the
+ * server. Excludes a token and a token callback. intdash servers use the path `/api/auth/oauth2/token`.
+ *
+ * @param options          the options
+ * @param oauth2_token_url `https://host:port/path`, or `http://` where everybody on the way may read
+ *                         the secret; "" for none
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_token_url(struct iscp_conn_options_t *options,
+                                                     const char *oauth2_token_url,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the id of the client for the OAuth2 server. Default: none.
+ *
+ * @param options          the options
+ * @param oauth2_client_id the id
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_client_id(struct iscp_conn_options_t *options,
+                                                     const char *oauth2_client_id,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the secret of the client for the OAuth2 server. Default: none.
+ *
+ * It goes into the header `Authorization` of the request, is never logged and stands in no error message.
+ *
+ * @param options              the options
+ * @param oauth2_client_secret the secret
+ * @param out_error            receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_client_secret(struct iscp_conn_options_t *options,
+                                                         const char *oauth2_client_secret,
+                                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the scopes to ask the OAuth2 server for. Default: none, the server chooses.
+ *
+ * @param options      the options
+ * @param oauth2_scope scopes separated by spaces
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_scope(struct iscp_conn_options_t *options,
+                                                 const char *oauth2_scope,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets a file of certificates to trust when the server shows its own. Default: none, the system's are.
+ *
+ * They replace those that the system trusts, and those set before, by file or by text. The server's
+ * certificate, or one of the chain it shows, must be issued by one of them, or be one of them.
+ *
+ * @param options     the options
+ * @param tls_ca_file path of a PEM file with one or more certificates; "" for those of the
+ *                    system
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a file that cannot be read or holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: reads a file. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_ca_file(struct iscp_conn_options_t *options,
+                                                const char *tls_ca_file,
+                                                struct iscp_error_t **out_error);
+
+/**
+ * Sets certificates to trust when the server shows its own, as text. Default: none, the system's are.
+ *
+ * They replace those that the system trusts, and those set before, by file or by text. The server's
+ * certificate, or one of the chain it shows, must be issued by one of them, or be one of them.
+ *
+ * @param options    the options
+ * @param tls_ca_pem PEM text with one or more certificates; "" for those of the system
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a text that holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_ca_pem(struct iscp_conn_options_t *options,
+                                               const char *tls_ca_pem,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Sets a file with the certificate to show a server that demands one. Default: none.
+ *
+ * Its key is needed too. Without a certificate such a server refuses the connection with `ISCP_ERR_TLS`.
+ *
+ * @param options              the options
+ * @param tls_client_cert_file path of a PEM file: the certificate first, then those between it and one
+ *                             that the server knows; "" for none
+ * @param out_error            receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a file that cannot be read or holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: reads a file. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_cert_file(struct iscp_conn_options_t *options,
+                                                         const char *tls_client_cert_file,
+                                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the certificate to show a server that demands one, as text. Default: none.
+ *
+ * As `iscp_conn_options_set_tls_client_cert_file`, whose value it replaces.
+ *
+ * @param options             the options
+ * @param tls_client_cert_pem PEM text, "" for none
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a text that holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_cert_pem(struct iscp_conn_options_t *options,
+                                                        const char *tls_client_cert_pem,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets a file with the key of the client's certificate. Default: none.
+ *
+ * Connecting fails with `ISCP_ERR_INVALID_OPTION` when it is not the key of the certificate. The key is
+ * never logged.
+ *
+ * @param options             the options
+ * @param tls_client_key_file path of a PEM file with a private key, PKCS #8, PKCS #1 or SEC 1, without
+ *                            a password; "" for none
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a file that cannot be read or holds no such key;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: reads a file. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_key_file(struct iscp_conn_options_t *options,
+                                                        const char *tls_client_key_file,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets the key of the client's certificate, as text. Default: none.
+ *
+ * As `iscp_conn_options_set_tls_client_key_file`, whose value it replaces.
+ *
+ * @param options            the options
+ * @param tls_client_key_pem PEM text, "" for none
+ * @param out_error          receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a text that holds no such key; `ISCP_ERR_UNSUPPORTED`
+ *         when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_key_pem(struct iscp_conn_options_t *options,
+                                                       const char *tls_client_key_pem,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets the name that the server's certificate must be for. Default: empty, the host of the address.
+ *
+ * For servers that are reached by an address that their certificate does not name. It is also the name
+ * that the server is told (SNI).
+ *
+ * @param options         the options
+ * @param tls_server_name a DNS name or IP address, "" for the host of the address
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_server_name(struct iscp_conn_options_t *options,
+                                                    const char *tls_server_name,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets whether to take any certificate of the server: whoever answers is believed. Default: false.
+ *
+ * For tests only. Every connect logs a warning.
+ *
+ * @param options                  the options
+ * @param tls_insecure_skip_verify true to take any certificate
+ * @param out_error                receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls";
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_insecure_skip_verify(struct iscp_conn_options_t *options,
+                                                             bool tls_insecure_skip_verify,
+                                                             struct iscp_error_t **out_error);
+
+/**
+ * Sets the HTTP proxy that WebSockets go through, with the method CONNECT. Default: none.
+ *
+ * Without this option the environment is not looked at. With `env` it is, when a connection is made:
+ * `HTTPS_PROXY` for `wss`, `HTTP_PROXY` for `ws`, `ALL_PROXY` for both, in capitals or not, and `NO_PROXY`
+ * for hosts to reach directly. OAuth2 servers are asked through the proxy too. QUIC and WebTransport cannot
+ * go through a proxy: connecting then fails with `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options   the options
+ * @param proxy     `http://host:port` or `http://user:password@host:port`, user and password
+ *                  percent-encoded; "env"; "" for none
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "proxy"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_proxy(struct iscp_conn_options_t *options,
+                                          const char *proxy,
+                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets the IP address of this machine to connect from. Default: empty, the system chooses.
+ *
+ * Of the server's addresses only those of the same family are tried.
+ *
+ * @param options       the options
+ * @param local_address an IPv4 or IPv6 address without port, "" for any
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_local_address(struct iscp_conn_options_t *options,
+                                                  const char *local_address,
+                                                  struct iscp_error_t **out_error);
+
+/**
+ * Sets the network interface that the connection takes, whatever the routes say. Default: empty, as the
+ * routes say.
+ *
+ * Linux only; older kernels than 5.7 want the capability `CAP_NET_RAW` for it. Both families work.
+ *
+ * @param options   the options
+ * @param interface name of an interface, such as "eth0", at most 15 bytes; "" for any
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_interface(struct iscp_conn_options_t *options,
+                                              const char *interface,
+                                              struct iscp_error_t **out_error);
 
 /**
  * Connects to a server: asks the token source, opens the transport, and introduces itself.
@@ -2625,6 +3016,29 @@ iscp_status_t iscp_chunk_group(const struct iscp_chunk_t *chunk,
                                size_t *out_point_count);
 
 /**
+ * Filters that one group of a chunk matched.
+ *
+ * A filter is told by its number: 0 for the first that was added to the options of the downstream with
+ * `iscp_downstream_options_add_filter`, 1 for the next, and so on. Servers below protocol version 3.0.0
+ * do not say which filters matched.
+ *
+ * @param chunk            the chunk
+ * @param group            number of the group, from 0
+ * @param out_filters      receives an array of numbers, or NULL when there are none; NULL on failure
+ * @param out_filter_count receives how many there are; 0 when the server does not say, and on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such group;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the array is valid as long as the chunk.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_chunk_group_filters(const struct iscp_chunk_t *chunk,
+                                       size_t group,
+                                       const uint32_t **out_filters,
+                                       size_t *out_filter_count);
+
+/**
  * Adds an owner to a chunk: it then takes one more `iscp_chunk_free`. Keeps a chunk beyond the
  * callback that received it.
  *
@@ -2756,6 +3170,37 @@ ISCP_API uint64_t iscp_metadata_total_points(const struct iscp_metadata_t *metad
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API uint32_t iscp_metadata_final_sequence_number(const struct iscp_metadata_t *metadata);
+
+/**
+ * Number of filters of an opened or resumed downstream: patterns for the data of a node.
+ *
+ * @param metadata the metadata
+ * @return the number; 0 for other kinds too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_metadata_filter_count(const struct iscp_metadata_t *metadata);
+
+/**
+ * One filter of an opened or resumed downstream.
+ *
+ * @param metadata           the metadata
+ * @param filter             number of the filter, from 0
+ * @param out_source_node_id receives the node whose data the downstream receives; NULL on failure
+ * @param out_name           receives the pattern for the name; NULL on failure
+ * @param out_type           receives the pattern for the type; NULL on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such filter;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the texts are valid as long as the metadata.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_metadata_filter(const struct iscp_metadata_t *metadata,
+                                   size_t filter,
+                                   const char **out_source_node_id,
+                                   const char **out_name,
+                                   const char **out_type);
 
 /**
  * Name of a kind of metadata, such as "upstream_open".

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::calls::{Admission, Outgoing};
 use super::completion::Completion;
+use super::credentials;
 use super::downstream::Downstream;
 use super::driver;
 use super::inbox::Inbox;
@@ -176,7 +177,7 @@ impl Connection {
     /// dropped. Everything later is the outcome of `done`.
     pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
         let target = Target::parse(&options.url)?;
-        check_options(&options)?;
+        check_options(&options, &target)?;
         let (commands, receiver) = unbounded_channel();
         let shared = Arc::new(Shared {
             commands,
@@ -264,7 +265,9 @@ impl Connection {
     }
 }
 
-fn check_options(options: &ConnectOptions) -> Result<()> {
+fn check_options(options: &ConnectOptions, target: &Target) -> Result<()> {
+    options.dial.check(target).map_err(|error| driver::transport_error(&error).context("connect"))?;
+    credentials::check(options, target)?;
     let config = &options.config;
     for (name, value) in [("ping interval", config.ping_interval), ("ping timeout", config.ping_timeout)] {
         // Both are announced in whole seconds (docs/protocol/behaviour.md §0.3).

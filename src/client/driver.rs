@@ -16,13 +16,13 @@ use uuid::Uuid;
 use super::calls::Admission;
 use super::completion::Completion;
 use super::connection::{Command, Connection, ConnectionState, Shared};
+use super::credentials::Credentials;
 use super::dispatcher::Dispatcher;
 use super::downstream::Downstream;
 use super::inbox::Inbox;
 use super::options::{ConnectOptions, FullPolicy, Handler};
 use super::read_queue::ReadQueue;
 use super::runtime::Registration;
-use super::token::{TokenRequest, TokenSource};
 use super::upstream::Upstream;
 use crate::core::{
     self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, Output, ReceivedChunk, SharedBuffer, StreamKey,
@@ -91,9 +91,9 @@ pub(super) async fn run(
 ) {
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
-    let token_source = std::mem::take(&mut options.token);
+    let credentials = Credentials::take(&mut options);
     let established = tokio::select! {
-        established = establish(&target, &options, &token_source, &dispatcher) => established,
+        established = establish(&target, &mut options, &credentials, &dispatcher) => established,
         closing = close_requested(&mut commands) => {
             closing.complete(Ok(()), &dispatcher);
             Err(Error::new(Status::Cancelled, "connect: the connection was closed meanwhile"))
@@ -104,7 +104,11 @@ pub(super) async fn run(
             let mut driver =
                 Driver::new(&shared, options, transport, token, done, commands, dispatcher.clone());
             poll_fn(|cx| driver.poll_guarded(cx)).await;
-            driver.finish().await
+            let ended = driver.finish().await;
+            if ended.as_ref().is_some_and(|error| error.status() == Status::Unauthorized) {
+                credentials.refused().await;
+            }
+            ended
         }
         Err(error) => {
             tracing::info!("not connected to {}: {error}", shared.url);
@@ -115,7 +119,7 @@ pub(super) async fn run(
             Some(error)
         }
     };
-    if on_closed.is_some() || matches!(token_source, TokenSource::Callback(_)) {
+    if on_closed.is_some() || credentials.are_asked_for() {
         let accepted = shared.protocol_version.get().is_some();
         dispatcher.post(move || {
             // A connection that never was did not end either; whoever asked for it was told.
@@ -123,7 +127,7 @@ pub(super) async fn run(
                 on_closed(ended);
             }
             // Dropped here, so that the application is not called on the runtime thread.
-            drop((on_closed, token_source));
+            drop((on_closed, credentials));
         });
     }
     drop(registration);
@@ -151,35 +155,23 @@ async fn close_requested(commands: &mut UnboundedReceiver<Command>) -> Completio
 
 async fn establish(
     target: &Target,
-    options: &ConnectOptions,
-    token_source: &TokenSource,
+    options: &mut ConnectOptions,
+    credentials: &Credentials,
     dispatcher: &Dispatcher,
 ) -> Result<(Box<dyn Transport>, String)> {
-    let late = |what: &str| {
-        Error::new(Status::Timeout, format!("connect: {what} took longer than {:?}", options.connect_timeout))
-    };
-    let token = match token_source {
-        TokenSource::None => String::new(),
-        TokenSource::Static(token) => token.clone(),
-        TokenSource::Callback(source) => {
-            let (request, answer) = TokenRequest::new();
-            let source = source.clone();
-            dispatcher.post(move || source(request));
-            match timeout(options.connect_timeout, answer).await {
-                Err(_) => return Err(late("the token source")),
-                Ok(Ok(token)) => token?,
-                Ok(Err(_)) => return Err(Error::new(Status::TokenFailed, "token source: it panicked")),
-            }
-        }
-    };
+    let token = credentials.gather(target, options, dispatcher).await?;
     let transport = timeout(options.connect_timeout, dial(target, &options.dial))
         .await
-        .map_err(|_| late(&target.to_string()))?
+        .map_err(|_| {
+            let limit = options.connect_timeout;
+            let way = options.dial.way(target);
+            Error::new(Status::Timeout, format!("connect: {target} took longer than {limit:?}{way}"))
+        })?
         .map_err(|error| transport_error(&error).context("connect"))?;
     Ok((transport, token))
 }
 
-fn transport_error(error: &TransportError) -> Error {
+pub(super) fn transport_error(error: &TransportError) -> Error {
     let status = match error {
         TransportError::Resolve(_) => Status::Resolve,
         TransportError::Connect(_) => Status::ConnectFailed,

@@ -9,10 +9,13 @@
 mod calls;
 mod completion;
 mod connection;
+mod credentials;
 mod dispatcher;
 mod downstream;
 mod driver;
 mod inbox;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod options;
 mod pull;
 mod read_queue;
@@ -25,6 +28,8 @@ pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub use downstream::Downstream;
 pub use inbox::InboxCounters;
+#[cfg(feature = "oauth2")]
+pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{CallOptions, ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};

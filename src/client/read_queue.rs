@@ -19,6 +19,9 @@ const URGENT_ACKS: usize = 128;
 /// Metadata that may wait for the application. Older ones are dropped and counted.
 const METADATA_LIMIT: usize = 4096;
 
+/// The same in bytes: names are as long as the server lets them be.
+const METADATA_BYTES: usize = 8 << 20;
+
 /// Bytes that a chunk, and each of its groups, occupies beside its points.
 const CHUNK_OVERHEAD: usize = 256;
 const GROUP_OVERHEAD: usize = 128;
@@ -32,6 +35,7 @@ pub(super) struct ReadQueue {
 struct State {
     chunks: VecDeque<(u64, ReceivedChunk)>,
     metadata: VecDeque<(u64, ReceivedMetadata)>,
+    metadata_bytes: usize,
     /// Arrivals so far: keeps chunks and metadata in order for handlers.
     arrivals: u64,
     bytes: usize,
@@ -86,6 +90,7 @@ impl ReadQueue {
             state: Mutex::new(State {
                 chunks: VecDeque::new(),
                 metadata: VecDeque::new(),
+                metadata_bytes: 0,
                 arrivals: 0,
                 bytes: 0,
                 limit,
@@ -141,8 +146,10 @@ impl ReadQueue {
     /// Queues metadata. Says whether a dispatch job is needed.
     pub(super) fn push_metadata(&self, metadata: ReceivedMetadata) -> bool {
         let mut state = self.lock();
-        if state.metadata.len() >= METADATA_LIMIT {
-            state.metadata.pop_front();
+        state.metadata_bytes += metadata_size(&metadata);
+        while state.metadata.len() >= METADATA_LIMIT || state.metadata_bytes > METADATA_BYTES {
+            let Some((_, dropped)) = state.metadata.pop_front() else { break };
+            state.metadata_bytes -= metadata_size(&dropped);
             state.counters.dropped_metadata += 1;
         }
         let at = state.next_arrival();
@@ -345,6 +352,7 @@ impl State {
 
     fn take_metadata(&mut self) -> Option<(ReceivedMetadata, Notice)> {
         let (_, metadata) = self.metadata.pop_front()?;
+        self.metadata_bytes -= metadata_size(&metadata);
         self.taken_metadata.push(metadata.clone());
         Some((metadata, Notice::Taken))
     }
@@ -362,6 +370,10 @@ impl State {
 
 fn handler_exists(what: &str) -> Error {
     Error::new(Status::InvalidState, format!("downstream: {what} already go to a handler"))
+}
+
+fn metadata_size(metadata: &ReceivedMetadata) -> usize {
+    metadata.source_node_id.len() + metadata.metadata.size()
 }
 
 fn chunk_size(chunk: &ReceivedChunk) -> usize {

@@ -109,6 +109,14 @@ pub struct ReceivedMetadata {
     pub(super) request_id: u32,
 }
 
+#[cfg(test)]
+impl ReceivedMetadata {
+    /// Metadata that did not arrive.
+    pub(crate) fn for_test(source_node_id: &str, metadata: Metadata) -> Self {
+        Self { source_node_id: source_node_id.to_owned(), metadata, request_id: 0 }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {

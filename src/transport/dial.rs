@@ -6,12 +6,14 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
+#[cfg(feature = "websocket")]
+use super::Scheme;
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
 use super::socket::SocketOptions;
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
-use super::{Negotiation, Scheme, Target, Transport, TransportError, compressed};
+use super::{Negotiation, Target, Transport, TransportError, compressed};
 
 /// How a QUIC connection finds out what the path carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +48,6 @@ pub struct DialOptions {
     pub negotiation: Negotiation,
     /// Largest message accepted from the server, before and after inflating.
     pub max_message_size: usize,
-    /// Congestion control of QUIC and WebTransport.
-    pub quic_congestion: Congestion,
-    /// Bytes of a datagram of QUIC and WebTransport at most, 0 for what the path carries.
-    pub quic_datagram_size: usize,
     /// Further headers of the HTTP request that WebSocket and WebTransport begin with. A secret is marked
     /// as such, so that it is not printed.
     pub headers: HeaderMap,
@@ -58,6 +56,10 @@ pub struct DialOptions {
     /// The proxy to go through, for WebSockets.
     #[cfg(feature = "proxy")]
     pub proxy: Option<Proxy>,
+    /// Congestion control of QUIC and WebTransport.
+    pub quic_congestion: Congestion,
+    /// Bytes of a datagram of QUIC and WebTransport at most, 0 for what the path carries.
+    pub quic_datagram_size: usize,
     /// Settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: TlsOptions,
@@ -68,12 +70,12 @@ impl Default for DialOptions {
         Self {
             negotiation: Negotiation::default(),
             max_message_size: 64 << 20,
-            quic_congestion: Congestion::default(),
-            quic_datagram_size: 0,
             headers: HeaderMap::new(),
             socket: SocketOptions::default(),
             #[cfg(feature = "proxy")]
             proxy: None,
+            quic_congestion: Congestion::default(),
+            quic_datagram_size: 0,
             #[cfg(feature = "tls")]
             tls: TlsOptions::default(),
         }
@@ -87,7 +89,7 @@ impl DialOptions {
     /// Says what does not fit.
     pub fn check(&self, target: &Target) -> Result<(), TransportError> {
         #[cfg(feature = "proxy")]
-        if self.proxy.is_some() && !matches!(target.scheme, Scheme::Ws | Scheme::Wss) {
+        if self.proxy.is_some() && !target.scheme.is_websocket() {
             return Err(TransportError::Setting(format!(
                 "{target}: HTTP proxies carry WebSockets only, not {}://",
                 target.scheme.name()
@@ -97,6 +99,18 @@ impl DialOptions {
         self.tls.check()?;
         let _ = target;
         Ok(())
+    }
+
+    /// What to say of the way to `target` besides its address, for errors.
+    pub fn way(&self, target: &Target) -> String {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy
+            && let Ok(Some(proxy)) = proxy.find(target.scheme.is_secure(), &target.host, target.port)
+        {
+            return format!(" through the proxy {proxy}");
+        }
+        let _ = target;
+        String::new()
     }
 }
 
@@ -114,6 +128,7 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Tran
     Ok(compressed(transport, &options.negotiation, options.max_message_size))
 }
 
+#[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "no transport is built in"))]
 async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     match target.scheme {
         #[cfg(feature = "websocket")]
@@ -178,4 +193,27 @@ pub(super) async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, Tra
         return Err(TransportError::Resolve(format!("{host}: the name has no address")));
     }
     Ok(addresses)
+}
+
+#[cfg(all(test, feature = "proxy"))]
+mod tests {
+    use super::*;
+    use crate::transport::{DEFAULT_PATH, Scheme};
+
+    #[test]
+    fn only_websockets_go_through_a_proxy() {
+        let options =
+            DialOptions { proxy: Some(Proxy::parse("http://proxy:1").unwrap()), ..DialOptions::default() };
+        for scheme in Scheme::ALL {
+            let target = Target { scheme, host: "host".to_owned(), port: 1, path: DEFAULT_PATH.to_owned() };
+            match options.check(&target) {
+                Ok(()) => assert!(matches!(scheme, Scheme::Ws | Scheme::Wss)),
+                Err(error) => {
+                    assert!(matches!(scheme, Scheme::Quic | Scheme::WebTransport));
+                    assert!(matches!(error, TransportError::Setting(_)));
+                    assert!(error.to_string().contains("prox") && error.to_string().contains(scheme.name()));
+                }
+            }
+        }
+    }
 }

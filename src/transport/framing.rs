@@ -48,7 +48,7 @@ impl Decoder {
     ///
     /// # Errors
     /// The message is longer than allowed. Nothing can be read behind it.
-    pub fn next(&mut self) -> Result<Option<Bytes>, TransportError> {
+    pub fn take(&mut self) -> Result<Option<Bytes>, TransportError> {
         let Some(len) = self.message_len() else { return Ok(None) };
         if len > self.max_message_size {
             return Err(TransportError::Malformed(format!(
@@ -113,7 +113,7 @@ impl<R: AsyncRead + Unpin> MessageReader<R> {
     /// the stream said.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReadError>>> {
         loop {
-            match self.decoder.next() {
+            match self.decoder.take() {
                 Ok(None) => {}
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
                 Err(error) => return Poll::Ready(Some(Err(ReadError::Message(error)))),
@@ -256,7 +256,7 @@ mod tests {
                 let fits = piece.len().min(room.capacity() - room.len());
                 room.put_slice(&piece[..fits]);
                 piece = &piece[fits..];
-                while let Some(message) = decoder.next().unwrap() {
+                while let Some(message) = decoder.take().unwrap() {
                     messages.push(message);
                 }
             }
@@ -295,19 +295,19 @@ mod tests {
     fn a_length_alone_costs_no_memory() {
         let mut decoder = Decoder::new(MAX);
         decoder.room().put_slice(&[0xff; PREFIX]);
-        let error = decoder.next().unwrap_err();
+        let error = decoder.take().unwrap_err();
         assert!(matches!(&error, TransportError::Malformed(why) if why.contains("4294967295")), "{error}");
         assert!(decoder.memory() <= READ_STEP);
 
         // Allowed, but nothing of it arrives.
         let mut decoder = Decoder::new(usize::MAX);
         decoder.room().put_slice(&[0xff; PREFIX]);
-        assert_eq!(decoder.next().unwrap(), None);
+        assert_eq!(decoder.take().unwrap(), None);
         decoder.room();
         assert!(decoder.memory() <= 2 * READ_STEP, "{}", decoder.memory());
         for arrived in 1..100 {
             decoder.room().put_slice(&[0; 1024]);
-            assert_eq!(decoder.next().unwrap(), None);
+            assert_eq!(decoder.take().unwrap(), None);
             assert!(decoder.memory() <= 4 * arrived * 1024 + 2 * READ_STEP, "{}", decoder.memory());
         }
     }
@@ -316,8 +316,8 @@ mod tests {
     fn a_message_at_the_limit_is_taken_and_one_byte_more_is_not() {
         let mut decoder = Decoder::new(3);
         decoder.room().put_slice(&framed(&[b"abc", b"abcd"]));
-        assert_eq!(decoder.next().unwrap(), Some(Bytes::from("abc")));
-        assert!(decoder.next().is_err());
+        assert_eq!(decoder.take().unwrap(), Some(Bytes::from("abc")));
+        assert!(decoder.take().is_err());
     }
 
     #[test]
@@ -325,7 +325,7 @@ mod tests {
         let mut decoder = Decoder::new(MAX);
         decoder.room().put_slice(&framed(&[b"small", &[0; 3000]]));
         let before = decoder.buffer.as_ptr_range();
-        let message = decoder.next().unwrap().unwrap();
+        let message = decoder.take().unwrap().unwrap();
         assert!(!before.contains(&message.as_ptr()));
     }
 

@@ -9,6 +9,8 @@ pub mod deflate;
 pub mod dial;
 #[cfg(feature = "quic")]
 pub mod framing;
+#[cfg(any(feature = "oauth2", feature = "proxy"))]
+pub(crate) mod http1;
 mod metered;
 mod negotiation;
 #[cfg(feature = "proxy")]

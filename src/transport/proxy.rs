@@ -1,8 +1,6 @@
 //! The way through an HTTP proxy: the method CONNECT, then bytes as if there were no proxy.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Method, Request, StatusCode, Uri};
@@ -13,6 +11,7 @@ use tokio::net::TcpStream;
 
 use super::TransportError;
 use super::dial::Stream;
+use super::http1::{describe, drive};
 
 /// Bytes of the headers of an answer that are read at most.
 const MAX_HEADERS: usize = 16 * 1024;
@@ -170,29 +169,6 @@ impl HttpProxy {
         // A gateway that cannot reach the server now may later.
         if status.is_server_error() { TransportError::Connect(text) } else { TransportError::Handshake(text) }
     }
-}
-
-/// Runs an exchange over a connection that must be driven meanwhile.
-pub(crate) async fn drive<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
-    let (mut connection, mut exchange) = (pin!(connection), pin!(exchange));
-    let mut driving = true;
-    poll_fn(|cx| {
-        // How it ended, the exchange hears.
-        driving = driving && connection.as_mut().poll(cx).is_pending();
-        exchange.as_mut().poll(cx)
-    })
-    .await
-}
-
-/// What went wrong, with the cause, which hyper keeps apart.
-pub(crate) fn describe(error: &hyper::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    text
 }
 
 fn authority(host: &str, port: u16) -> String {

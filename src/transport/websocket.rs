@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, han
 use super::dial::{self, DialOptions};
 #[cfg(feature = "tls")]
 use super::tls;
-use super::{Channel, Metered, Received, Scheme, Target, Transport, TransportError};
+use super::{Channel, Metered, Received, Target, Transport, TransportError};
 
 /// Size of the read buffer a connection holds for its whole life. Larger ones save system calls
 /// under load but count against the memory of every idle connection.
@@ -36,7 +36,7 @@ pub fn config(max_message_size: usize) -> WebSocketConfig {
 /// # Errors
 /// Says which address failed and how.
 pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
-    let secure = target.scheme == Scheme::Wss;
+    let secure = target.scheme.is_secure();
     let stream = dial::stream(&target.host, target.port, secure, options).await?;
     #[cfg(feature = "tls")]
     if secure {

@@ -1,12 +1,22 @@
 //! What an operator can choose: who may connect, how long things may take, how much a peer may use.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Knows access tokens that come and go.
+pub trait TokenCheck: fmt::Debug + Send + Sync {
+    /// Whether a client with this token may connect now.
+    fn accepts(&self, token: &str, now: Instant) -> bool;
+}
 
 /// Settings of a broker.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Access tokens, any of which lets a client in. Empty: everyone may connect.
+    /// Access tokens, any of which lets a client in. None, and no `token_check`: everyone may connect.
     pub tokens: Vec<String>,
+    /// Lets clients in with other tokens.
+    pub token_check: Option<Arc<dyn TokenCheck>>,
     /// Whether a new downstream is told of the upstreams that already run, and of their newest base
     /// times. Without it a late reader cannot place elapsed times on a clock
     /// (docs/protocol/behaviour.md §7.3).
@@ -21,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             tokens: Vec::new(),
+            token_check: None,
             replay_metadata: true,
             timing: Timing::default(),
             limits: Limits::default(),

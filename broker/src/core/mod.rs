@@ -42,7 +42,8 @@ use std::time::{Duration, Instant};
 use iscp::message::{Message, ResultCode};
 use uuid::Uuid;
 
-pub use config::{Config, Limits, Timing};
+pub use config::{Config, Limits, Timing, TokenCheck};
+pub(crate) use connection::same_secret;
 pub use environment::{Environment, SeededEnvironment, SystemEnvironment};
 
 use arena::{Arena, Key};
