@@ -25,6 +25,8 @@ mod target;
 pub mod tls;
 #[cfg(feature = "websocket")]
 pub mod websocket;
+#[cfg(feature = "webtransport")]
+pub mod webtransport;
 
 use std::task::{Context, Poll};
 

@@ -21,7 +21,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The transports under test.
-pub(crate) const SCHEMES: [Scheme; 1] = [Scheme::Quic];
+pub(crate) const SCHEMES: [Scheme; 2] = [Scheme::Quic, Scheme::WebTransport];
 
 /// A CA, and a certificate of it for `localhost`, as PEM.
 pub(crate) struct Pki {
