@@ -101,14 +101,35 @@ void process_free(struct process *process) {
     process->text = NULL;
 }
 
+static void broker_run(struct broker *broker, const char *const *arguments) {
+    process_start(&broker->process, arguments);
+    process_expect(&broker->process, "listening ");
+    const char *line = strstr(broker->process.text, "listening ");
+    while (strchr(line, '\n') == NULL) {
+        CHECK(read_more(&broker->process));
+        line = strstr(broker->process.text, "listening ");
+    }
+    CHECK(sscanf(line, "listening %63s", broker->url) == 1);
+}
+
 void broker_start(struct broker *broker, const char *token) {
     const char *arguments[] = {ISCP_PROGRAM, "broker", "--ws", "127.0.0.1:0", token ? "--token" : NULL,
                                token,        NULL};
-    process_start(&broker->process, arguments);
-    process_expect(&broker->process, "\n");
-    const char *line = strstr(broker->process.text, "listening ");
-    CHECK(line != NULL);
-    CHECK(sscanf(line, "listening %63s", broker->url) == 1);
+    broker_run(broker, arguments);
+}
+
+void broker_start_transport(struct broker *broker, const char *transport, char ca[32]) {
+    char flag[32];
+    snprintf(flag, sizeof flag, "--%s", transport);
+    strcpy(ca, "/tmp/iscp-test-XXXXXX");
+    int file = mkstemp(ca);
+    CHECK(file >= 0);
+    close(file);
+    bool tls = strcmp(transport, "ws") != 0;
+    const char *arguments[] = {
+        ISCP_PROGRAM,        "broker", flag, "127.0.0.1:0", tls ? "--self-signed" : NULL,
+        "--self-signed-pem", ca,       NULL};
+    broker_run(broker, arguments);
 }
 
 void broker_stop(struct broker *broker) {

@@ -37,6 +37,9 @@ struct broker {
 
 /* `token` is the only one it accepts; NULL accepts everybody. */
 void broker_start(struct broker *broker, const char *token);
+/* One for a transport, "ws" to "webtransport". With TLS its certificate is written to a file whose name is
+ * put into `ca`, to be deleted by the caller. */
+void broker_start_transport(struct broker *broker, const char *transport, char ca[32]);
 void broker_stop(struct broker *broker);
 
 #endif
