@@ -3,8 +3,10 @@
 
 mod args;
 mod broker;
+mod certificate;
 mod client;
 mod codec;
+mod connect_args;
 mod failure;
 mod interrupt;
 mod lines;

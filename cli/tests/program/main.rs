@@ -3,6 +3,7 @@
 mod brokers;
 mod codec;
 mod errors;
+mod network;
 mod signals;
 mod streams;
 mod support;
