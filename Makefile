@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-simulation bench header fmt clean
+.PHONY: help demo test test-simulation fuzz bench header fmt clean
 
 SEEDS ?= 20000
 
@@ -15,6 +15,9 @@ test: ## Run every check and every test
 
 test-simulation: ## Run clients against the broker on fake time, SEEDS=N times
 	ISCP_SIMULATION_SEEDS=$(SEEDS) cargo test --release --test simulation
+
+fuzz: ## Fuzz the decoders, FUZZ_SECONDS=N (600) each
+	@scripts/fuzz.sh
 
 bench: ## Measure what a point costs, against floors of the same run
 	cargo run --release -p iscp-bench

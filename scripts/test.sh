@@ -37,6 +37,12 @@ run() {
 rust_format() {
     cargo fmt --all --check
     cargo fmt --manifest-path tests/consumer/two_rust/Cargo.toml --check
+    cargo fmt --manifest-path fuzz/Cargo.toml --check
+}
+
+fuzz_targets() {
+    # In the same directory as all else: most dependencies are there already.
+    cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings
 }
 
 c_format() {
@@ -67,6 +73,7 @@ run "Rust formatting" rust_format
 run "C formatting" c_format
 run "Documents" tests/docs/links.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+run "Fuzz targets" fuzz_targets
 run "Rust tests" cargo test --locked --workspace
 run "CMake build" cmake_build
 run "CMake build again" cmake_build_again

@@ -18,6 +18,8 @@ const SOURCES: &[&str] = &[
     "conn_tls_options",
     "conn_network_options",
     "conn",
+    "call",
+    "conn_calls",
     "upstream_options",
     "upstream",
     "chunk",

@@ -15,7 +15,7 @@ use iscp::transport::Compression;
 use iscp::transport::proxy::Proxy;
 use iscp::transport::tls::{certificates, private_key, server_name_of};
 
-use crate::args::{QosArg, parse_seconds};
+use crate::args::parse_seconds;
 use crate::failure::Failure;
 
 /// Options of every client.
@@ -30,9 +30,6 @@ pub(crate) struct ConnectArgs {
     /// How long connecting may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
-    /// Quality of service of the stream.
-    #[arg(long, value_enum, default_value_t = QosArg::Reliable)]
-    pub(crate) qos: QosArg,
     /// Encoding of the messages: proto or json.
     #[arg(long, value_name = "ENCODING", default_value = "proto", value_parser = parse_encoding)]
     encoding: Encoding,

@@ -75,9 +75,22 @@
 #define ISCP_VERSION_PATCH 0
 
 /**
+ * Bytes of the text of a call id of this library, its terminating NUL included.
+ */
+#define ISCP_CALL_ID_SIZE 37
+
+/**
  * Largest payload of one point, in bytes.
  */
 #define ISCP_MAX_PAYLOAD 15728640
+
+/**
+ * A received call, or a reply to one.
+ *
+ * It never changes and may be read from any thread. Everything read from it, the payload included, is
+ * valid until it is freed.
+ */
+typedef struct iscp_call_t iscp_call_t;
 
 /**
  * A received chunk: points of one upstream that travelled together, grouped by data id.
@@ -229,6 +242,25 @@ typedef int32_t iscp_conn_state_t;
  * A number about a connection: one of the `ISCP_CONN_STAT_…` constants.
  */
 typedef int32_t iscp_conn_stat_t;
+
+/**
+ * Told how a call ended.
+ *
+ * Called once on the connection's dispatcher thread. On success `error` is NULL and `reply` is valid
+ * until the callback returns; `iscp_call_ref` keeps it longer. On failure `reply` is NULL and `error`
+ * is valid until the callback returns.
+ */
+typedef void (*iscp_reply_cb)(const struct iscp_call_t *reply,
+                              const struct iscp_error_t *error,
+                              void *user_data);
+
+/**
+ * Receives calls, or replies.
+ *
+ * Called on the connection's dispatcher thread, one at a time and in order. `call` is valid until the
+ * callback returns; `iscp_call_ref` keeps it longer.
+ */
+typedef void (*iscp_call_cb)(const struct iscp_call_t *call, void *user_data);
 
 /**
  * QoS of a stream: one of the `ISCP_QOS_…` constants.
@@ -598,6 +630,36 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_MESSAGES_DROPPED 6
 
 /**
+ * Calls of other nodes received, those that were dropped included.
+ */
+#define ISCP_CONN_STAT_CALLS_RECEIVED 7
+
+/**
+ * Calls dropped because too many waited for the application (`call_queue_limit`, `call_queue_bytes`).
+ */
+#define ISCP_CONN_STAT_CALLS_DROPPED 8
+
+/**
+ * Calls that wait for the application.
+ */
+#define ISCP_CONN_STAT_CALLS_WAITING 9
+
+/**
+ * Replies received for which nobody waited, those that were dropped included.
+ */
+#define ISCP_CONN_STAT_REPLIES_RECEIVED 10
+
+/**
+ * Replies dropped because too many waited for the application.
+ */
+#define ISCP_CONN_STAT_REPLIES_DROPPED 11
+
+/**
+ * Replies that wait for the application.
+ */
+#define ISCP_CONN_STAT_REPLIES_WAITING 12
+
+/**
  * Points may be lost; datagrams where the transport has them.
  */
 #define ISCP_QOS_UNRELIABLE 0
@@ -684,7 +746,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_UPSTREAM_NORMAL_CLOSE 5
 
 /**
- * The node opened a downstream: stream and QoS.
+ * The node opened a downstream: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_OPEN 6
 
@@ -694,7 +756,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE 7
 
 /**
- * A downstream of the node was resumed: stream and QoS.
+ * A downstream of the node was resumed: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_RESUME 8
 
@@ -1236,6 +1298,74 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
                                                     iscp_closed_cb callback,
                                                     void *user_data,
                                                     iscp_release_cb release,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
+ *
+ * @param options          the options
+ * @param reply_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reply_timeout_ms(struct iscp_conn_options_t *options,
+                                                     uint32_t reply_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many calls of other nodes, and how many replies for which nobody waits, may wait for the
+ * application. When more come they are dropped and counted. Default: 1024.
+ *
+ * @param options          the options
+ * @param call_queue_limit calls, and replies, 1 to 1048576
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_call_queue_limit(struct iscp_conn_options_t *options,
+                                                     size_t call_queue_limit,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of calls of other nodes, and of replies for which nobody waits, may wait for the
+ * application; a single one may be larger. When more come they are dropped and counted.
+ * Default: 67108864.
+ *
+ * @param options          the options
+ * @param call_queue_bytes bytes, 1024 to 1073741824
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_call_queue_bytes(struct iscp_conn_options_t *options,
+                                                     size_t call_queue_bytes,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of calls and replies may wait to be sent; a single one may be larger. Sending
+ * more answers `ISCP_ERR_WOULD_BLOCK`. Default: 16777216.
+ *
+ * @param options         the options
+ * @param call_send_limit bytes, 1024 to 1073741824
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_call_send_limit(struct iscp_conn_options_t *options,
+                                                    size_t call_send_limit,
                                                     struct iscp_error_t **out_error);
 
 /**
@@ -1830,6 +1960,425 @@ ISCP_API struct iscp_conn_t *iscp_conn_ref(struct iscp_conn_t *conn);
  * on other threads end in order. Since: 0.1.0.
  */
 ISCP_API void iscp_conn_free(struct iscp_conn_t *conn);
+
+/**
+ * Id of a call, chosen by its sender.
+ *
+ * @param call the call
+ * @return the id, usually a UUID as text; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_id(const struct iscp_call_t *call);
+
+/**
+ * Id of the call to which this is the reply.
+ *
+ * @param call the reply
+ * @return the id that `iscp_conn_send_call` gave; "" for a call and for something that is none; never
+ *         NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the reply. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_request_call_id(const struct iscp_call_t *call);
+
+/**
+ * Node that sent a call.
+ *
+ * @param call the call
+ * @return its id; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_source_node_id(const struct iscp_call_t *call);
+
+/**
+ * Name of a call, such as that of a procedure. What it means is between the two nodes.
+ *
+ * @param call the call
+ * @return the name; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_name(const struct iscp_call_t *call);
+
+/**
+ * Type of a call, such as that of its payload. What it means is between the two nodes.
+ *
+ * @param call the call
+ * @return the type; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_type(const struct iscp_call_t *call);
+
+/**
+ * Payload of a call.
+ *
+ * @param call            the call
+ * @param out_payload     receives the bytes, which are not NULL; NULL on failure
+ * @param out_payload_len receives how many there are; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the bytes are valid as long as the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_call_payload(const struct iscp_call_t *call,
+                                const uint8_t **out_payload,
+                                size_t *out_payload_len);
+
+/**
+ * Adds an owner to a call: it then takes one more `iscp_call_free`. Keeps a call beyond the callback
+ * that received it, to reply later.
+ *
+ * @param call the call
+ * @return the same call; NULL for NULL and for something that is no call
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_call_t *iscp_call_ref(const struct iscp_call_t *call);
+
+/**
+ * Frees a call. Nothing happens for NULL.
+ *
+ * @param call a call from one of the `_wait` functions or `iscp_call_ref`, or NULL; not one that a
+ *             callback was given
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: everything read from it ends with its
+ * last owner. Since: 0.1.0.
+ */
+ISCP_API void iscp_call_free(struct iscp_call_t *call);
+
+/**
+ * Sends a call to another node and does not wait for a reply. A reply that comes is received as others
+ * are, see `iscp_conn_set_reply_handler`.
+ *
+ * Success means that the server has passed the call on. What the other node does with it, it does not
+ * say: an application that wants to know waits for a reply, most simply with `iscp_conn_call_wait`.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param out_call_id         receives the id of the call, with which the reply names it: a text of
+ *                            `ISCP_CALL_ID_SIZE` bytes with the NUL at its end; "" on failure; or NULL
+ * @param callback            told whether the server took it, or NULL
+ * @param user_data           handed to the callback
+ * @param out_error           receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_WOULD_BLOCK` when too much waits to be sent (`call_send_limit`),
+ *         `ISCP_ERR_TOO_LARGE`, `ISCP_ERR_CLOSED`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows texts and payload for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_call(struct iscp_conn_t *conn,
+                                  const char *destination_node_id,
+                                  const char *name,
+                                  const char *type,
+                                  const uint8_t *payload,
+                                  size_t payload_len,
+                                  char *out_call_id,
+                                  iscp_done_cb callback,
+                                  void *user_data,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Sends a call and waits until the server took it, as `iscp_conn_send_call` does without waiting.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms          milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_call_id         receives the id of the call, as for `iscp_conn_send_call`; or NULL
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_send_call` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED`, for example when there is no such node; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: borrows texts and payload for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_call_wait(struct iscp_conn_t *conn,
+                                       const char *destination_node_id,
+                                       const char *name,
+                                       const char *type,
+                                       const uint8_t *payload,
+                                       size_t payload_len,
+                                       int32_t timeout_ms,
+                                       char *out_call_id,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Replies to a call.
+ *
+ * @param conn        the connection, usually the one that received the call
+ * @param call        the call; its sender gets the reply
+ * @param name        name of the reply, for the other node
+ * @param type        type of the reply, for the other node
+ * @param payload     the bytes, or NULL with a length of 0
+ * @param payload_len how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param callback    told whether the server took it, or NULL
+ * @param user_data   handed to the callback
+ * @param out_error   receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_WOULD_BLOCK` when too much waits to be sent (`call_send_limit`),
+ *         `ISCP_ERR_TOO_LARGE`, `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT` for a
+ *         call without an id or a source, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the call, texts and payload for the
+ * call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_reply(struct iscp_conn_t *conn,
+                                   const struct iscp_call_t *call,
+                                   const char *name,
+                                   const char *type,
+                                   const uint8_t *payload,
+                                   size_t payload_len,
+                                   iscp_done_cb callback,
+                                   void *user_data,
+                                   struct iscp_error_t **out_error);
+
+/**
+ * Replies to a call and waits until the server took the reply, as `iscp_conn_send_reply` does without
+ * waiting.
+ *
+ * @param conn        the connection, usually the one that received the call
+ * @param call        the call; its sender gets the reply
+ * @param name        name of the reply, for the other node
+ * @param type        type of the reply, for the other node
+ * @param payload     the bytes, or NULL with a length of 0
+ * @param payload_len how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms  milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_send_reply` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED`, for example when the caller has gone; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: borrows the call, texts and payload for
+ * the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_reply_wait(struct iscp_conn_t *conn,
+                                        const struct iscp_call_t *call,
+                                        const char *name,
+                                        const char *type,
+                                        const uint8_t *payload,
+                                        size_t payload_len,
+                                        int32_t timeout_ms,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * Calls another node and waits for its reply in the background.
+ *
+ * The reply is given to the callback and to nobody else. One that comes after the time-out is received
+ * as replies are for which nobody waits, see `iscp_conn_set_reply_handler`.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms          milliseconds to wait for the reply; -1 as long as the reply time-out of the options
+ * @param callback            receives the reply, or the reason why there is none; must not be NULL
+ * @param user_data           handed to the callback
+ * @param out_error           receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_WOULD_BLOCK` when too much waits to be sent (`call_send_limit`),
+ *         `ISCP_ERR_TOO_LARGE`, `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT`,
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows texts and payload for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_call(struct iscp_conn_t *conn,
+                             const char *destination_node_id,
+                             const char *name,
+                             const char *type,
+                             const uint8_t *payload,
+                             size_t payload_len,
+                             int32_t timeout_ms,
+                             iscp_reply_cb callback,
+                             void *user_data,
+                             struct iscp_error_t **out_error);
+
+/**
+ * Calls another node and waits for its reply, as `iscp_conn_call` does without waiting.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms          milliseconds to wait for the reply; -1 as long as the reply time-out of the options
+ * @param out_reply           receives the reply, to be freed with `iscp_call_free`; NULL on failure
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_call` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT` when no
+ *         reply came; `ISCP_ERR_REFUSED`, for example when there is no such node;
+ *         `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the reply is owned by the caller.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_call_wait(struct iscp_conn_t *conn,
+                                  const char *destination_node_id,
+                                  const char *name,
+                                  const char *type,
+                                  const uint8_t *payload,
+                                  size_t payload_len,
+                                  int32_t timeout_ms,
+                                  struct iscp_call_t **out_reply,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Hands the calls of other nodes to a callback from now on, beginning with those received before. Can be
+ * set once.
+ *
+ * @param conn      the connection
+ * @param callback  receives the calls
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` after the last call, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
+ *         why the connection ended, in which case what was received before can still be pulled;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_set_call_handler(struct iscp_conn_t *conn,
+                                         iscp_call_cb callback,
+                                         void *user_data,
+                                         iscp_release_cb release,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Hands replies to a callback from now on, beginning with those received before. Can be set once.
+ *
+ * These are the replies to calls sent with `iscp_conn_send_call`, which `iscp_call_request_call_id` names,
+ * and those that came too late for `iscp_conn_call`.
+ *
+ * @param conn      the connection
+ * @param callback  receives the replies
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` after the last reply, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
+ *         why the connection ended, in which case what was received before can still be pulled;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_set_reply_handler(struct iscp_conn_t *conn,
+                                          iscp_call_cb callback,
+                                          void *user_data,
+                                          iscp_release_cb release,
+                                          struct iscp_error_t **out_error);
+
+/**
+ * Takes the next call of another node.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_call   receives the call, to be freed with `iscp_call_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the
+ *         connection ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the call is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_call_wait(struct iscp_conn_t *conn,
+                                       int32_t timeout_ms,
+                                       struct iscp_call_t **out_call,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Takes the next reply, of those for which nobody waits, see `iscp_conn_set_reply_handler`.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_reply  receives the reply, to be freed with `iscp_call_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the
+ *         connection ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the reply is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_reply_wait(struct iscp_conn_t *conn,
+                                        int32_t timeout_ms,
+                                        struct iscp_call_t **out_reply,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a call to take
+ * with `iscp_conn_next_call_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_call_pollable(struct iscp_conn_t *conn,
+                                      int32_t *out_fd,
+                                      struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a reply to take
+ * with `iscp_conn_next_reply_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_reply_pollable(struct iscp_conn_t *conn,
+                                       int32_t *out_fd,
+                                       struct iscp_error_t **out_error);
 
 /**
  * Makes upstream options with every option at its default.
@@ -2467,6 +3016,29 @@ iscp_status_t iscp_chunk_group(const struct iscp_chunk_t *chunk,
                                size_t *out_point_count);
 
 /**
+ * Filters that one group of a chunk matched.
+ *
+ * A filter is told by its number: 0 for the first that was added to the options of the downstream with
+ * `iscp_downstream_options_add_filter`, 1 for the next, and so on. Servers below protocol version 3.0.0
+ * do not say which filters matched.
+ *
+ * @param chunk            the chunk
+ * @param group            number of the group, from 0
+ * @param out_filters      receives an array of numbers, or NULL when there are none; NULL on failure
+ * @param out_filter_count receives how many there are; 0 when the server does not say, and on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such group;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the array is valid as long as the chunk.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_chunk_group_filters(const struct iscp_chunk_t *chunk,
+                                       size_t group,
+                                       const uint32_t **out_filters,
+                                       size_t *out_filter_count);
+
+/**
  * Adds an owner to a chunk: it then takes one more `iscp_chunk_free`. Keeps a chunk beyond the
  * callback that received it.
  *
@@ -2598,6 +3170,37 @@ ISCP_API uint64_t iscp_metadata_total_points(const struct iscp_metadata_t *metad
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API uint32_t iscp_metadata_final_sequence_number(const struct iscp_metadata_t *metadata);
+
+/**
+ * Number of filters of an opened or resumed downstream: patterns for the data of a node.
+ *
+ * @param metadata the metadata
+ * @return the number; 0 for other kinds too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_metadata_filter_count(const struct iscp_metadata_t *metadata);
+
+/**
+ * One filter of an opened or resumed downstream.
+ *
+ * @param metadata           the metadata
+ * @param filter             number of the filter, from 0
+ * @param out_source_node_id receives the node whose data the downstream receives; NULL on failure
+ * @param out_name           receives the pattern for the name; NULL on failure
+ * @param out_type           receives the pattern for the type; NULL on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such filter;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the texts are valid as long as the metadata.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_metadata_filter(const struct iscp_metadata_t *metadata,
+                                   size_t filter,
+                                   const char **out_source_node_id,
+                                   const char **out_name,
+                                   const char **out_type);
 
 /**
  * Name of a kind of metadata, such as "upstream_open".

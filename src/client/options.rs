@@ -41,10 +41,37 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long closing may take.
     pub close_timeout: Duration,
+    /// Settings of calls between nodes.
+    pub calls: CallOptions,
     /// Settings of the transport.
     pub dial: DialOptions,
     /// Told when the connection ended, and why unless the application closed it.
     pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
+}
+
+/// Settings of calls between nodes.
+#[derive(Clone, Debug)]
+pub struct CallOptions {
+    /// How long a call waits for its reply unless it says otherwise.
+    pub reply_timeout: Duration,
+    /// Calls, and replies that nobody waits for, that may wait for the application, of each so many.
+    /// Beyond it the newest are dropped and counted.
+    pub queue_limit: usize,
+    /// Bytes of calls, and of such replies, that may wait for the application.
+    pub queue_bytes: usize,
+    /// Bytes of calls that may wait to be sent.
+    pub send_limit: usize,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self {
+            reply_timeout: Duration::from_secs(60),
+            queue_limit: 1024,
+            queue_bytes: 64 << 20,
+            send_limit: 16 << 20,
+        }
+    }
 }
 
 impl Default for ConnectOptions {
@@ -60,6 +87,7 @@ impl Default for ConnectOptions {
             token_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
+            calls: CallOptions::default(),
             dial: DialOptions::default(),
             on_closed: None,
         }

@@ -84,7 +84,9 @@ pub enum Schema {
 impl Schema {
     /// Fields that a peer knows which speaks `protocol_version`.
     pub fn of(protocol_version: &str) -> Self {
-        if protocol_version.starts_with("2.") || protocol_version == "2" { Self::V2 } else { Self::V3 }
+        // A pre-release sorts below its version (docs/protocol/messages.md §13).
+        let below_3 = ["2.", "3.0.0-"].iter().any(|start| protocol_version.starts_with(start));
+        if below_3 || protocol_version == "2" { Self::V2 } else { Self::V3 }
     }
 }
 
@@ -96,13 +98,37 @@ pub struct DecodeError(String);
 impl DecodeError {
     /// An error with a reason, which is cut off where it quotes too much of what is wrong.
     pub fn new(reason: impl Into<String>) -> Self {
-        const MOST: usize = 500;
-        let mut reason = reason.into();
-        if reason.len() > MOST {
-            let end = (0..=MOST).rev().find(|at| reason.is_char_boundary(*at));
-            reason.truncate(end.unwrap_or_default());
-            reason.push_str(" …");
+        Self(shortened(reason.into(), 500))
+    }
+}
+
+/// A text of about `most` bytes at most.
+fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push_str(" …");
+    }
+    text
+}
+
+#[cfg(test)]
+mod version_tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_knows_the_fields_of_its_version() {
+        for (version, schema) in [
+            ("2", Schema::V2),
+            ("2.0.0", Schema::V2),
+            ("2.9.9", Schema::V2),
+            ("3.0.0-rc.1", Schema::V2),
+            ("3", Schema::V3),
+            ("3.0", Schema::V3),
+            ("3.0.0", Schema::V3),
+            ("3.0.1-rc.1", Schema::V3),
+        ] {
+            assert_eq!(Schema::of(version), schema, "{version}");
         }
-        Self(reason)
     }
 }

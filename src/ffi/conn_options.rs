@@ -150,6 +150,28 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.close_timeout = value),
     },
     Spec {
+        key: "reply_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.calls.reply_timeout = value)
+        },
+    },
+    Spec {
+        key: "call_queue_limit",
+        range: "1 to 1048576",
+        set: |options, value| number(value, 1, 1 << 20).map(|value| options.calls.queue_limit = value),
+    },
+    Spec {
+        key: "call_queue_bytes",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.queue_bytes = value),
+    },
+    Spec {
+        key: "call_send_limit",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
+    },
+    Spec {
         key: "max_message_size",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
@@ -677,4 +699,84 @@ pub unsafe extern "C" fn iscp_conn_options_set_closed_callback(
         drop(former);
         Ok(())
     })
+}
+
+/// Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
+///
+/// @param options          the options
+/// @param reply_timeout_ms milliseconds, 1 to 3600000
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_reply_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    reply_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reply_timeout_ms", reply_timeout_ms) } })
+}
+
+/// Sets how many calls of other nodes, and how many replies for which nobody waits, may wait for the
+/// application. When more come they are dropped and counted. Default: 1024.
+///
+/// @param options          the options
+/// @param call_queue_limit calls, and replies, 1 to 1048576
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_queue_limit(
+    options: *mut iscp_conn_options_t,
+    call_queue_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_queue_limit", call_queue_limit) } })
+}
+
+/// Sets how many bytes of calls of other nodes, and of replies for which nobody waits, may wait for the
+/// application; a single one may be larger. When more come they are dropped and counted.
+/// Default: 67108864.
+///
+/// @param options          the options
+/// @param call_queue_bytes bytes, 1024 to 1073741824
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_queue_bytes(
+    options: *mut iscp_conn_options_t,
+    call_queue_bytes: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_queue_bytes", call_queue_bytes) } })
+}
+
+/// Sets how many bytes of calls and replies may wait to be sent; a single one may be larger. Sending
+/// more answers `ISCP_ERR_WOULD_BLOCK`. Default: 16777216.
+///
+/// @param options         the options
+/// @param call_send_limit bytes, 1024 to 1073741824
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_send_limit(
+    options: *mut iscp_conn_options_t,
+    call_send_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_send_limit", call_send_limit) } })
 }

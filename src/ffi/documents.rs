@@ -108,6 +108,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
         token_timeout,
         connect_timeout,
         close_timeout,
+        calls,
         dial,
         on_closed: _,
     } = settings;
@@ -121,7 +122,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
     let oauth2 = "";
     format!(
         "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
-         {connect_timeout:?} {close_timeout:?} {dial:?}"
+         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}"
     )
 }
 

@@ -15,6 +15,32 @@ use super::socket::SocketOptions;
 use super::tls::TlsOptions;
 use super::{Negotiation, Target, Transport, TransportError, compressed};
 
+/// How a QUIC connection finds out what the path carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 9002 §7.
+    NewReno,
+    /// By measuring rate and delay rather than by loss.
+    Bbr,
+}
+
+impl Congestion {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Cubic, Self::NewReno, Self::Bbr];
+
+    /// Name for people and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "new-reno",
+            Self::Bbr => "bbr",
+        }
+    }
+}
+
 /// Settings of a transport.
 #[derive(Clone, Debug)]
 pub struct DialOptions {
@@ -30,6 +56,10 @@ pub struct DialOptions {
     /// The proxy to go through, for WebSockets.
     #[cfg(feature = "proxy")]
     pub proxy: Option<Proxy>,
+    /// Congestion control of QUIC and WebTransport.
+    pub quic_congestion: Congestion,
+    /// Bytes of a datagram of QUIC and WebTransport at most, 0 for what the path carries.
+    pub quic_datagram_size: usize,
     /// Settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: TlsOptions,
@@ -44,6 +74,8 @@ impl Default for DialOptions {
             socket: SocketOptions::default(),
             #[cfg(feature = "proxy")]
             proxy: None,
+            quic_congestion: Congestion::default(),
+            quic_datagram_size: 0,
             #[cfg(feature = "tls")]
             tls: TlsOptions::default(),
         }
@@ -101,6 +133,8 @@ async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Trans
     match target.scheme {
         #[cfg(feature = "websocket")]
         Scheme::Ws | Scheme::Wss => super::websocket::connect(target, options).await,
+        #[cfg(feature = "quic")]
+        Scheme::Quic => super::quic::connect(target, options).await,
         // Addresses of transports that are not built in were refused when they were parsed.
         #[allow(unreachable_patterns, reason = "depends on the features")]
         scheme => Err(TransportError::Setting(format!(

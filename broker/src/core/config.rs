@@ -152,6 +152,12 @@ pub struct Limits {
     pub metadata_queue: usize,
     /// Calls that wait for one client to read them; Python's own queue holds 256. Default 128.
     pub calls: usize,
+    /// Bytes of the payloads of calls that wait for one client to read them; a single one may be larger.
+    /// Default 16 MiB.
+    pub call_queue_bytes: usize,
+    /// Calls of one connection whose replies find back to it among several connections of its node;
+    /// the oldest are forgotten first. Default 256.
+    pub calls_asked: usize,
     /// Payload of a call in bytes; Python refuses messages above 1 MiB. Default 1 000 000.
     pub call_bytes: usize,
 }
@@ -180,6 +186,8 @@ impl Default for Limits {
             reliable_window_bytes: 16 * 1024 * 1024,
             metadata_queue: 16_384,
             calls: 128,
+            call_queue_bytes: 16 * 1024 * 1024,
+            calls_asked: 256,
             call_bytes: 1_000_000,
         }
     }

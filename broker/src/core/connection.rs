@@ -1,6 +1,6 @@
 //! Connections: handshake, keep-alive, end (docs/protocol/behaviour.md §11.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) upstreams: Vec<Key>,
     /// By the alias the client chose.
     pub(super) downstreams: BTreeMap<u32, Key>,
+    /// Ids of calls to which no reply came yet, oldest first.
+    pub(super) asked: VecDeque<String>,
 }
 
 #[derive(Debug)]
@@ -258,6 +260,7 @@ impl Broker {
                 last_heard: now,
                 upstreams: Vec::new(),
                 downstreams: BTreeMap::new(),
+                asked: VecDeque::new(),
             }));
             self.established += 1;
         }

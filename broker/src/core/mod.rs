@@ -247,7 +247,7 @@ impl Broker {
                 }
             }
         }
-        if let Some(call) = outbox::pop(&mut out.calls) {
+        if let Some(call) = out.calls.pop() {
             return Some(Message::DownstreamCall(call));
         }
         while let Some(key) = outbox::pop(&mut out.turns) {

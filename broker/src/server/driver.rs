@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use super::connection::{self, Accepted};
 use super::oauth2::TokenEndpoint;
-use super::{Endpoint, Listener, ServerConfig, StartError, Started, websocket};
+use super::{Endpoint, Listener, ServerConfig, StartError, Started, quic, websocket};
 use crate::core::{Broker, ConnId, SystemEnvironment, TokenCheck};
 
 /// Connections the system may hold ready for us: many clients reconnect in the same moment.
@@ -182,6 +182,7 @@ pub(super) fn run(
 enum Acceptor {
     Ws(TcpListener),
     Wss(TcpListener, TlsAcceptor),
+    Quic(quinn::Endpoint),
 }
 
 impl Acceptor {
@@ -190,18 +191,25 @@ impl Acceptor {
         let scheme = listener.scheme;
         let tls = |alpn: &[&[u8]]| {
             let identity = config.tls.as_ref().ok_or(StartError::NoCertificate(scheme))?;
-            identity.server_config(alpn).map(Arc::new)
+            identity.server_config(alpn)
         };
         let (address, acceptor) = match scheme {
             Scheme::Ws => {
                 first(&listener.addresses, listen).map(|(address, socket)| (address, Self::Ws(socket)))?
             }
             Scheme::Wss => {
-                let tls = TlsAcceptor::from(tls(&[b"http/1.1"])?);
+                let tls = TlsAcceptor::from(Arc::new(tls(&[b"http/1.1"])?));
                 first(&listener.addresses, listen)
                     .map(|(address, socket)| (address, Self::Wss(socket, tls)))?
             }
-            Scheme::Quic | Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
+            Scheme::Quic => {
+                let tls = tls(&[iscp::transport::quic::ALPN])?;
+                let settings = iscp::transport::quic::server_config(tls, config.core.limits.message_bytes)
+                    .map_err(|error| StartError::Certificate(error.to_string()))?;
+                let open = |address| quic::listen(address, &settings);
+                first(&listener.addresses, open).map(|(address, endpoint)| (address, Self::Quic(endpoint)))?
+            }
+            Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
         };
         Ok((Endpoint { scheme, address }, acceptor))
     }
@@ -233,6 +241,17 @@ impl Acceptor {
                 };
                 spawner.spawn(address, handshake);
             },
+            Self::Quic(endpoint) => {
+                while let Some(incoming) = endpoint.accept().await {
+                    let address = incoming.remote_address();
+                    let handshake = {
+                        let shared = Rc::clone(&shared);
+                        async move { quic::accept(&shared, incoming).await }
+                    };
+                    // The library refuses what is dropped.
+                    spawner.spawn(address, handshake);
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod driver;
 mod oauth2;
+mod quic;
 mod tls;
 mod websocket;
 

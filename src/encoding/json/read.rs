@@ -14,8 +14,8 @@ use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde_path_to_error::Track;
 
-use crate::encoding::DecodeError;
 use crate::encoding::typed::field::Entry;
+use crate::encoding::{DecodeError, shortened};
 
 /// A message: the object that its fields are the members of.
 pub(super) trait Object: Default {
@@ -54,6 +54,8 @@ pub(super) fn from_str<T: Object>(text: &str) -> Result<T, DecodeError> {
         if path.iter().next().is_none() {
             return DecodeError::new(error.to_string());
         }
+        // A path through unknown keys may be long, and the reason stands behind it.
+        let path = shortened(path.to_string(), 200);
         DecodeError::new(format!("{path}: {error}"))
     })
 }

@@ -199,7 +199,7 @@ fn unknown_keys_are_skipped() {
     let nested = |depth| format!(r#"{{"ping":{{"new":{}{}}}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert_eq!(decode(nested(100).as_bytes()), Ok(Message::Ping(0)));
     for depth in [200, 1_000_000] {
-        assert!(error(&nested(depth)).contains("recursion limit exceeded"));
+        assert!(error(&nested(depth)).contains(" …: recursion limit exceeded"));
     }
 }
 

@@ -1,0 +1,7 @@
+//! Messages in the encoding Protobuf.
+#![no_main]
+
+use iscp::encoding::Encoding;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| iscp_fuzz::message(Encoding::Protobuf, bytes));

@@ -1,0 +1,52 @@
+//! What the fuzz targets check beyond "no panic, no error of memory".
+
+use bytes::Bytes;
+use iscp::encoding::{Encoding, RawMessage, Schema};
+use iscp::transport::{Compression, Negotiation};
+
+/// Checks one transport message: both layers agree whether it is valid, and what is taken survives every
+/// encoding.
+pub fn message(encoding: Encoding, bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let typed = encoding.decode(bytes.clone());
+    let raw = RawMessage::decode(encoding, bytes);
+    let (message, raw) = match (typed, raw) {
+        (Ok(message), Ok(raw)) => (message, raw),
+        (Err(typed), Err(raw)) => {
+            assert!(!typed.to_string().is_empty() && !raw.to_string().is_empty());
+            return;
+        }
+        (typed, raw) => panic!("the layers disagree: {typed:?}, {raw:?}"),
+    };
+    for &other in Encoding::ALL {
+        let encoded = raw.encode(other, Schema::V3);
+        assert_eq!(RawMessage::decode(other, encoded.clone()).as_ref(), Ok(&raw), "{other:?}");
+        assert_eq!(other.decode(encoded).as_ref(), Ok(&message), "{other:?}");
+
+        let encoded = other.encode(&message, Schema::V3);
+        assert_eq!(other.decode(encoded.clone()).as_ref(), Ok(&message), "{other:?}");
+        // What the library writes is canonical.
+        let canonical = RawMessage::decode(other, encoded.clone()).expect("just decoded");
+        assert_eq!(canonical.encode(other, Schema::V3), encoded, "{other:?}");
+
+        // Fields that are left out for readers of protocol 2.x are all that is lost.
+        let old = other.encode(&message, Schema::V2);
+        let read = other.decode(old.clone()).expect("as good as the newest");
+        assert_eq!(other.encode(&read, Schema::V2), old, "{other:?}");
+    }
+}
+
+/// Checks a negotiation in both of its forms: what a server understood can be announced to another.
+pub fn negotiation(bytes: &[u8]) {
+    let query = std::str::from_utf8(bytes).ok().map(Negotiation::from_query);
+    for read in [Some(Negotiation::from_bytes(bytes)), query].into_iter().flatten() {
+        match read {
+            Ok(negotiation) => {
+                let announced = Negotiation { ambiguous: Compression::Off, ..negotiation };
+                assert_eq!(Negotiation::from_query(&announced.to_query()).as_ref(), Ok(&announced));
+                assert_eq!(Negotiation::from_bytes(&announced.to_bytes()).as_ref(), Ok(&announced));
+            }
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+}
