@@ -92,9 +92,9 @@ pub(crate) struct BrokerArgs {
     /// client is accepted.
     #[arg(long, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) token: Vec<String>,
-    #[command(flatten, next_help_heading = "Certificate")]
+    #[command(flatten)]
     pub(crate) certificate: CertificateArgs,
-    #[command(flatten, next_help_heading = "OAuth2 for development")]
+    #[command(flatten)]
     pub(crate) oauth2: OAuth2Args,
 }
 
@@ -121,25 +121,25 @@ pub(crate) struct ListenArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CertificateArgs {
     /// PEM file with the certificate of the broker, then those between it and one that clients trust.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(help_heading = "Certificate", long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// PEM file with the key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(help_heading = "Certificate", long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Make a certificate and a key for this run. For development: clients must be told to trust it.
     ///
     /// It is for the names localhost, 127.0.0.1, ::1 and that of the machine, and valid for a year. Its
     /// fingerprint is printed to standard output, in the line `certificate SHA-256 XX:XX:...`.
-    #[arg(long, conflicts_with = "tls_cert")]
+    #[arg(help_heading = "Certificate", long, conflicts_with = "tls_cert")]
     pub(crate) self_signed: bool,
     /// File to write the self-signed certificate to, without its key, as PEM: what clients take as their CA.
-    #[arg(long, value_name = "FILE", requires = "self_signed")]
+    #[arg(help_heading = "Certificate", long, value_name = "FILE", requires = "self_signed")]
     pub(crate) self_signed_pem: Option<PathBuf>,
     /// Another DNS name or IP address for the self-signed certificate. May be repeated.
-    #[arg(long, value_name = "NAME", requires = "self_signed")]
+    #[arg(help_heading = "Certificate", long, value_name = "NAME", requires = "self_signed")]
     pub(crate) self_signed_name: Vec<String>,
     /// Accept only clients with a certificate issued by one of this PEM file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "Certificate", long, value_name = "FILE")]
     pub(crate) tls_client_ca: Option<PathBuf>,
 }
 
@@ -150,13 +150,20 @@ pub(crate) struct OAuth2Args {
     ///
     /// Prints the line `listening URL` with the URL of the token endpoint, whose path is that of intdash servers:
     /// /api/auth/oauth2/token. It is https when the broker has a certificate, and http otherwise.
-    #[arg(long)]
+    #[arg(help_heading = "OAuth2 for development", long)]
     pub(crate) oauth2_dev: bool,
     /// Address of the token endpoint.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", requires = "oauth2_dev")]
+    #[arg(
+        help_heading = "OAuth2 for development",
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:0",
+        requires = "oauth2_dev"
+    )]
     pub(crate) oauth2_listen: String,
     /// Id and secret of a client. May be repeated.
     #[arg(
+        help_heading = "OAuth2 for development",
         long,
         value_name = "ID:SECRET",
         default_value = "iscp-dev:iscp-dev-secret",
@@ -165,7 +172,13 @@ pub(crate) struct OAuth2Args {
     #[arg(value_parser = parse_client)]
     pub(crate) oauth2_client: Vec<(String, String)>,
     /// How long an access token is valid, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "3600", requires = "oauth2_dev")]
+    #[arg(
+        help_heading = "OAuth2 for development",
+        long,
+        value_name = "SECONDS",
+        default_value = "3600",
+        requires = "oauth2_dev"
+    )]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) oauth2_token_lifetime: u32,
 }

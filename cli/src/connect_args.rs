@@ -36,11 +36,11 @@ pub(crate) struct ConnectArgs {
     /// Compression of the messages: none, per-message[:LEVEL] or context-takeover[:LEVEL[:WINDOW_BITS]].
     #[arg(long, value_name = "MODE", default_value = "none")]
     compression: Compression,
-    #[command(flatten, next_help_heading = "Credentials")]
+    #[command(flatten)]
     credentials: CredentialArgs,
-    #[command(flatten, next_help_heading = "TLS")]
+    #[command(flatten)]
     tls: TlsArgs,
-    #[command(flatten, next_help_heading = "Way to the server")]
+    #[command(flatten)]
     way: WayArgs,
 }
 
@@ -48,27 +48,45 @@ pub(crate) struct ConnectArgs {
 #[derive(Debug, clap::Args)]
 struct CredentialArgs {
     /// Access token.
-    #[arg(long, value_name = "TOKEN", env = "ISCP_TOKEN", hide_env_values = true)]
+    #[arg(
+        help_heading = "Credentials",
+        long,
+        value_name = "TOKEN",
+        env = "ISCP_TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
     /// Token endpoint of an OAuth2 server that gives the access token, by client credentials.
-    #[arg(long, value_name = "URL", requires_all = ["oauth2_client_id", "oauth2_client_secret"])]
+    #[arg(help_heading = "Credentials", long, value_name = "URL", requires_all = ["oauth2_client_id", "oauth2_client_secret"])]
     #[arg(conflicts_with = "token")]
     oauth2_url: Option<String>,
     /// Id of the client for the OAuth2 server.
-    #[arg(long, value_name = "ID", requires = "oauth2_url", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(help_heading = "Credentials", long, value_name = "ID", requires = "oauth2_url", value_parser = NonEmptyStringValueParser::new())]
     oauth2_client_id: Option<String>,
     /// Secret of the client for the OAuth2 server.
-    #[arg(long, value_name = "SECRET", env = "ISCP_OAUTH2_CLIENT_SECRET", hide_env_values = true)]
+    #[arg(
+        help_heading = "Credentials",
+        long,
+        value_name = "SECRET",
+        env = "ISCP_OAUTH2_CLIENT_SECRET",
+        hide_env_values = true
+    )]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     oauth2_client_secret: Option<String>,
     /// Scopes to ask the OAuth2 server for, separated by spaces.
-    #[arg(long, value_name = "SCOPES", requires = "oauth2_url")]
+    #[arg(help_heading = "Credentials", long, value_name = "SCOPES", requires = "oauth2_url")]
     oauth2_scope: Option<String>,
     /// Value of a header of the HTTP request that WebSocket and WebTransport begin with, scheme word included.
-    #[arg(long, value_name = "TOKEN", env = "ISCP_HEADER_TOKEN", hide_env_values = true)]
+    #[arg(
+        help_heading = "Credentials",
+        long,
+        value_name = "TOKEN",
+        env = "ISCP_HEADER_TOKEN",
+        hide_env_values = true
+    )]
     header_token: Option<String>,
     /// Name of that header.
-    #[arg(long, value_name = "NAME", default_value = "Authorization")]
+    #[arg(help_heading = "Credentials", long, value_name = "NAME", default_value = "Authorization")]
     header_token_name: http::HeaderName,
 }
 
@@ -76,19 +94,19 @@ struct CredentialArgs {
 #[derive(Debug, clap::Args)]
 struct TlsArgs {
     /// PEM file of certificates to trust instead of those of the system.
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = "TLS", long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// PEM file with the certificate for servers that demand one from their clients.
-    #[arg(long, value_name = "FILE", requires = "client_key")]
+    #[arg(help_heading = "TLS", long, value_name = "FILE", requires = "client_key")]
     client_cert: Option<PathBuf>,
     /// PEM file with the key of that certificate.
-    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    #[arg(help_heading = "TLS", long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
     /// Name that the server's certificate must be for, instead of the host of --url.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = "TLS", long, value_name = "NAME")]
     server_name: Option<String>,
     /// Take any certificate: whoever answers is believed.
-    #[arg(long, action = ArgAction::SetTrue, conflicts_with_all = ["ca", "server_name"])]
+    #[arg(help_heading = "TLS", long, action = ArgAction::SetTrue, conflicts_with_all = ["ca", "server_name"])]
     insecure: bool,
 }
 
@@ -96,13 +114,13 @@ struct TlsArgs {
 #[derive(Debug, clap::Args)]
 struct WayArgs {
     /// HTTP proxy for WebSockets, http://USER:PASSWORD@HOST:PORT, or `env` for that of the environment.
-    #[arg(long, value_name = "URL")]
+    #[arg(help_heading = "Way to the server", long, value_name = "URL")]
     proxy: Option<String>,
     /// Address of this machine to connect from.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(help_heading = "Way to the server", long, value_name = "ADDRESS")]
     local_address: Option<IpAddr>,
     /// Network interface to take, whatever the routes say.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = "Way to the server", long, value_name = "NAME")]
     interface: Option<String>,
 }
 

@@ -146,6 +146,22 @@ fn a_broker_listens_at_every_address() {
 }
 
 #[test]
+fn quic_is_served_and_takes_no_proxy() {
+    let pem = file("quic.pem", "");
+    let quic = ["--quic", "127.0.0.1:0", "--self-signed", "--self-signed-pem", &pem];
+    let (broker, _) = Broker::start_printing(&quic, 2);
+    assert!(broker.url.starts_with("quic://127.0.0.1:"), "{}", broker.url);
+    let subscriber = broker.subscribe(&["--ca", &pem, "--local-address", "127.0.0.1", "--interface", "lo"]);
+    broker.publish(&["--ca", &pem], b"by QUIC\n");
+    subscriber.wait_for_output("by QUIC\n");
+    run(&broker.publisher(&[]), b"x\n").failed(&[&broker.url, "server's certificate", "unknown issuer"]);
+    run(&broker.publisher(&["--ca", &pem, "--proxy", "http://proxy:1"]), b"x\n")
+        .failed(&[&broker.url, "prox"]);
+    run(&broker.publisher(&["--ca", &pem, "--header-token", "a"]), b"x\n").failed(&[&broker.url, "header"]);
+    run(&["broker", "--quic", "127.0.0.1:0"], b"").failed(&["--quic", "--tls-cert", "--self-signed"]);
+}
+
+#[test]
 fn a_client_gets_its_token_from_the_brokers_own_endpoint() {
     let dev = ["--oauth2-dev", "--oauth2-client", "me:my secret"];
     let (broker, pem, printed) = self_signed("oauth2.pem", &dev);
