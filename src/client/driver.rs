@@ -219,9 +219,13 @@ impl<'a> Driver<'a> {
     ) -> Self {
         let op = OpId(0);
         let encoding = options.dial.negotiation.encoding;
+        let mut core = core::Connection::new(options.config, token, op, Instant::now());
+        if transport.has_datagrams() {
+            core.use_datagrams();
+        }
         Self {
             shared,
-            core: core::Connection::new(options.config, token, op, Instant::now()),
+            core,
             transport,
             transport_alive: true,
             encoding,

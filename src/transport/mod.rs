@@ -25,6 +25,8 @@ mod target;
 pub mod tls;
 #[cfg(feature = "websocket")]
 pub mod websocket;
+#[cfg(feature = "webtransport")]
+pub mod webtransport;
 
 use std::task::{Context, Poll};
 
@@ -72,6 +74,11 @@ pub trait Transport: Send {
         self.send(message).map(|()| true)
     }
 
+    /// Whether [`Transport::send_unreliable`] uses datagrams.
+    fn has_datagrams(&self) -> bool {
+        false
+    }
+
     /// Writes out everything taken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
@@ -98,6 +105,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
         (**self).send_unreliable(message)
+    }
+
+    fn has_datagrams(&self) -> bool {
+        (**self).has_datagrams()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use iscp::transport::Scheme;
+use iscp::transport::{self, Scheme, TransportError};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, LocalSet};
@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use super::connection::{self, Accepted};
 use super::oauth2::TokenEndpoint;
-use super::{Endpoint, Listener, ServerConfig, StartError, Started, quic, websocket};
+use super::{Endpoint, Listener, ServerConfig, StartError, Started, quic, websocket, webtransport};
 use crate::core::{Broker, ConnId, SystemEnvironment, TokenCheck};
 
 /// Connections the system may hold ready for us: many clients reconnect in the same moment.
@@ -183,6 +183,7 @@ enum Acceptor {
     Ws(TcpListener),
     Wss(TcpListener, TlsAcceptor),
     Quic(quinn::Endpoint),
+    WebTransport(quinn::Endpoint),
 }
 
 impl Acceptor {
@@ -192,6 +193,11 @@ impl Acceptor {
         let tls = |alpn: &[&[u8]]| {
             let identity = config.tls.as_ref().ok_or(StartError::NoCertificate(scheme))?;
             identity.server_config(alpn)
+        };
+        let max = config.core.limits.message_bytes;
+        let udp = |settings: Result<quinn::ServerConfig, TransportError>| {
+            let settings = settings.map_err(|error| StartError::Certificate(error.to_string()))?;
+            first(&listener.addresses, |address| quic::listen(address, &settings))
         };
         let (address, acceptor) = match scheme {
             Scheme::Ws => {
@@ -203,13 +209,14 @@ impl Acceptor {
                     .map(|(address, socket)| (address, Self::Wss(socket, tls)))?
             }
             Scheme::Quic => {
-                let tls = tls(&[iscp::transport::quic::ALPN])?;
-                let settings = iscp::transport::quic::server_config(tls, config.core.limits.message_bytes)
-                    .map_err(|error| StartError::Certificate(error.to_string()))?;
-                let open = |address| quic::listen(address, &settings);
-                first(&listener.addresses, open).map(|(address, endpoint)| (address, Self::Quic(endpoint)))?
+                let settings = transport::quic::server_config(tls(&[transport::quic::ALPN])?, max);
+                udp(settings).map(|(address, endpoint)| (address, Self::Quic(endpoint)))?
             }
-            Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
+            Scheme::WebTransport => {
+                let settings =
+                    transport::webtransport::server_config(tls(&[transport::webtransport::ALPN])?, max);
+                udp(settings).map(|(address, endpoint)| (address, Self::WebTransport(endpoint)))?
+            }
         };
         Ok((Endpoint { scheme, address }, acceptor))
     }
@@ -243,13 +250,17 @@ impl Acceptor {
             },
             Self::Quic(endpoint) => {
                 while let Some(incoming) = endpoint.accept().await {
+                    let shared = Rc::clone(&shared);
                     let address = incoming.remote_address();
-                    let handshake = {
-                        let shared = Rc::clone(&shared);
-                        async move { quic::accept(&shared, incoming).await }
-                    };
                     // The library refuses what is dropped.
-                    spawner.spawn(address, handshake);
+                    spawner.spawn(address, async move { quic::accept(&shared, incoming).await });
+                }
+            }
+            Self::WebTransport(endpoint) => {
+                while let Some(incoming) = endpoint.accept().await {
+                    let shared = Rc::clone(&shared);
+                    let address = incoming.remote_address();
+                    spawner.spawn(address, async move { webtransport::accept(&shared, incoming).await });
                 }
             }
         }

@@ -6,6 +6,7 @@ mod oauth2;
 mod quic;
 mod tls;
 mod websocket;
+mod webtransport;
 
 use std::fmt;
 use std::io;
@@ -87,9 +88,6 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("cannot use the certificate: {0}")]
     Certificate(String),
-    /// The broker was built without a transport.
-    #[error("this build has no transport for {}://", .0.name())]
-    Unsupported(Scheme),
     /// An address could not be taken.
     #[error("cannot listen on {address}: {}", describe(source))]
     Listen {

@@ -86,6 +86,8 @@ pub struct Connection {
     last_served: StreamKey,
     control: VecDeque<Message>,
     events: Vec<Event>,
+    /// Whether chunks of UNRELIABLE upstreams go by datagram.
+    datagrams: bool,
 }
 
 impl Connection {
@@ -107,6 +109,7 @@ impl Connection {
             last_served: StreamKey(0),
             control: VecDeque::new(),
             events: Vec::new(),
+            datagrams: false,
         };
         let request_id = connection.request(Request::Connect(op), now);
         let request = ConnectRequest {
@@ -121,6 +124,12 @@ impl Connection {
         };
         connection.control.push_back(Message::ConnectRequest(request));
         connection
+    }
+
+    /// The transport has datagrams: chunks of UNRELIABLE upstreams may be lost on the way, which ends with
+    /// nobody's operation failing for it.
+    pub fn use_datagrams(&mut self) {
+        self.datagrams = true;
     }
 
     // The clock.
