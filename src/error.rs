@@ -165,6 +165,12 @@ impl Error {
         self
     }
 
+    /// Says that the same call may succeed later, whatever its kind.
+    pub fn retriable(mut self) -> Self {
+        self.retriable = true;
+        self
+    }
+
     /// Puts where it happened in front of the message.
     pub fn context(mut self, place: impl fmt::Display) -> Self {
         self.message = format!("{place}: {}", self.message);

@@ -4,8 +4,11 @@
 pub const FEATURES: &[(&str, bool)] = &[
     ("protobuf", true),
     ("websocket", cfg!(feature = "websocket")),
+    ("quic", cfg!(feature = "quic")),
     ("tls", cfg!(feature = "tls")),
     ("json", cfg!(feature = "json")),
+    ("oauth2", cfg!(feature = "oauth2")),
+    ("proxy", cfg!(feature = "proxy")),
     ("compression", cfg!(feature = "compression")),
 ];
 

@@ -22,4 +22,6 @@
 pub mod core;
 pub mod server;
 
-pub use server::{Endpoint, Listener, Server, ServerConfig, ServerHandle, StartError, TlsIdentity};
+pub use server::{
+    Endpoint, Listener, OAuth2Config, Server, ServerConfig, ServerHandle, StartError, TlsIdentity,
+};

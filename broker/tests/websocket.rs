@@ -1,152 +1,19 @@
 //! The server over real WebSockets, spoken to by a client that knows nothing but bytes.
 
-use std::net::SocketAddr;
+mod support;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use iscp::encoding::{Encoding, Schema};
-use iscp::message::{
-    ConnectRequest, DataFilter, DataId, DataPointGroup, DownstreamFilter, DownstreamOpenRequest, Message,
-    OrAlias, Points, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamCloseRequest, UpstreamOpenRequest,
-};
+use iscp::message::{Message, OrAlias, Qos, ResultCode, UpstreamCloseRequest};
 use iscp::transport::Scheme;
-use iscp_broker::{Listener, Server, ServerConfig, ServerHandle};
+use iscp_broker::{Listener, Server, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
+use tokio_tungstenite::tungstenite::Error as WsError;
 
-/// Nothing here takes nearly as long; only a failure waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn address(server: &ServerHandle) -> SocketAddr {
-    server.address(Scheme::Ws).unwrap()
-}
-
-fn start(adjust: impl FnOnce(&mut ServerConfig)) -> ServerHandle {
-    let mut config = ServerConfig {
-        listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
-        ..ServerConfig::default()
-    };
-    adjust(&mut config);
-    Server::start(config).unwrap()
-}
-
-fn run(test: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-}
-
-struct Client(WebSocketStream<TcpStream>);
-
-impl Client {
-    async fn dial(server: &ServerHandle, path: &str) -> Result<Self, WsError> {
-        let request = format!("{}{path}", server.url(Scheme::Ws)).into_client_request()?;
-        let stream = TcpStream::connect(address(server)).await?;
-        let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
-        Ok(Self(socket))
-    }
-
-    async fn connect(server: &ServerHandle, node: &str) -> Self {
-        let mut client = Self::dial(server, "/api/iscp/connect?enc=proto").await.unwrap();
-        match client.ask(connect_request(node, "")).await {
-            Message::ConnectResponse(response) => {
-                assert_eq!(response.result_code, ResultCode::SUCCEEDED);
-            }
-            other => panic!("{other:?}"),
-        }
-        client
-    }
-
-    async fn send_bytes(&mut self, bytes: Bytes) {
-        self.0.send(WsMessage::Binary(bytes)).await.unwrap();
-    }
-
-    async fn send(&mut self, message: Message) {
-        self.send_bytes(Encoding::Protobuf.encode(&message, Schema::V3)).await;
-    }
-
-    /// Next message, or how the connection ended.
-    async fn next(&mut self) -> Result<Message, String> {
-        loop {
-            let frame = timeout(PATIENCE, self.0.next()).await.expect("no message came");
-            match frame {
-                Some(Ok(WsMessage::Binary(bytes))) => return Ok(Encoding::Protobuf.decode(bytes).unwrap()),
-                Some(Ok(WsMessage::Close(frame))) => {
-                    return Err(format!("close {:?}", frame.map(|frame| u16::from(frame.code))));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.to_string()),
-                None => return Err("end".to_owned()),
-            }
-        }
-    }
-
-    async fn ask(&mut self, message: Message) -> Message {
-        self.send(message).await;
-        self.next().await.unwrap()
-    }
-}
-
-fn connect_request(node: &str, token: &str) -> Message {
-    Message::ConnectRequest(ConnectRequest {
-        request_id: 0,
-        protocol_version: "3.0.0".to_owned(),
-        node_id: node.to_owned(),
-        ping_interval_s: 10,
-        ping_timeout_s: 1,
-        access_token: token.to_owned(),
-        ..ConnectRequest::default()
-    })
-}
-
-fn chunk(alias: u32, number: u32, payload: &[u8]) -> Message {
-    Message::UpstreamChunk(UpstreamChunk {
-        stream_id_alias: alias,
-        chunk: StreamChunk {
-            sequence_number: number,
-            groups: vec![DataPointGroup {
-                data_id: OrAlias::Full(DataId::new("speed", "float")),
-                points: [(1, payload), (2, b"")].into_iter().collect::<Points>(),
-            }],
-        },
-        data_ids: vec![],
-    })
-}
-
-async fn open_upstream(client: &mut Client, qos: Qos) -> iscp::message::UpstreamOpenResponse {
-    let request = UpstreamOpenRequest {
-        request_id: 2,
-        session_id: "session".to_owned(),
-        qos,
-        ..UpstreamOpenRequest::default()
-    };
-    match client.ask(Message::UpstreamOpenRequest(request)).await {
-        Message::UpstreamOpenResponse(response) => response,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn open_downstream(client: &mut Client, node: &str, qos: Qos) {
-    let request = DownstreamOpenRequest {
-        request_id: 2,
-        desired_stream_id_alias: 1,
-        filters: vec![DownstreamFilter {
-            source_node_id: node.to_owned(),
-            data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
-        }],
-        qos,
-        ..DownstreamOpenRequest::default()
-    };
-    match client.ask(Message::DownstreamOpenRequest(request)).await {
-        Message::DownstreamOpenResponse(response) => {
-            assert_eq!(response.result_code, ResultCode::SUCCEEDED);
-        }
-        other => panic!("{other:?}"),
-    }
-}
+use support::*;
 
 #[test]
 fn a_chunk_travels_from_an_upstream_to_a_downstream() {

@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
 
-/// Open broker, publisher, subscriber and message converter for iSCP (intdash Stream Control Protocol).
+/// Open broker, publisher, subscriber, caller and message converter for iSCP (intdash Stream Control Protocol).
 #[derive(Debug, Parser)]
 #[command(
     name = "iscp",
@@ -54,6 +54,20 @@ pub(crate) enum Command {
     /// end of --count, or until standard output is closed. With -v, a log line on standard error that contains
     /// `subscribed` tells that nothing published from now on is missed.
     Sub(SubArgs),
+    /// Call another node and print its reply, or answer calls.
+    ///
+    /// With --to: the payload of the reply goes to standard output as it is; on a terminal a newline follows unless
+    /// it ends with one. A reply of the type `error` is printed as an error instead, and the exit status is 1, as it
+    /// is when no reply comes.
+    ///
+    /// With --serve: answers every call, one at a time and in order, until SIGINT or SIGTERM. The shell command CMD is
+    /// run by `sh -c` with the payload of the call on its standard input; what it prints is the payload of the reply,
+    /// which has the name and the type of the call. The environment tells it of the call: ISCP_CALL_NAME,
+    /// ISCP_CALL_TYPE and ISCP_CALL_SOURCE, the calling node. Without CMD the reply is the payload of the call. When
+    /// CMD fails, takes longer than --timeout or prints more than a reply can hold, a line on standard error says so,
+    /// and the caller gets a reply of the type `error` whose payload is the reason as text. With -v, a log line on
+    /// standard error that contains `serving` tells that calls are received from now on.
+    Call(CallArgs),
     /// Convert iSCP messages between protobuf in hexadecimal and JSON.
     ///
     /// Reads one message a line from standard input and writes each in the other form, in one line. Nothing is
@@ -91,9 +105,52 @@ pub(crate) struct ConnectArgs {
     /// How long connecting may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
+}
+
+/// Options of every client with a stream.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StreamArgs {
     /// Quality of service of the stream.
     #[arg(long, value_enum, default_value_t = QosArg::Reliable)]
     pub(crate) qos: QosArg,
+}
+
+/// Options of `iscp call`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("mode").required(true).args(["to", "serve"]))]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+    /// Id of the node to call.
+    #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) to: Option<String>,
+    /// Name of the call.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "serve"
+    )]
+    pub(crate) name: String,
+    /// Type of the call.
+    #[arg(long = "type", value_name = "TYPE", default_value = "string", conflicts_with = "serve")]
+    pub(crate) kind: String,
+    /// Payload of the call.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        conflicts_with = "serve"
+    )]
+    pub(crate) payload: String,
+    /// Answer calls with what the shell command prints, or with their own payload.
+    #[arg(long, value_name = "CMD", num_args = 0..=1, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) serve: Option<Option<String>>,
+    /// How long the reply, or with --serve the command, may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
 }
 
 /// Options of `iscp pub`.
@@ -101,6 +158,8 @@ pub(crate) struct ConnectArgs {
 pub(crate) struct PubArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
     /// Id of the session to publish in [default: a new random UUID]
     #[arg(long, value_name = "SESSION", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) session: Option<String>,
@@ -120,6 +179,8 @@ pub(crate) struct PubArgs {
 pub(crate) struct SubArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
+    #[command(flatten)]
+    pub(crate) stream: StreamArgs,
     /// Id of the node whose points to receive.
     #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) source: String,

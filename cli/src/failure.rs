@@ -27,6 +27,12 @@ impl Failure {
     }
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(self.0.as_deref().unwrap_or_default()))
+    }
+}
+
 /// Servers have a part in messages: no line ends and nothing that moves a terminal's cursor.
 fn one_line(text: &str) -> String {
     let text: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

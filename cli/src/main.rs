@@ -1,8 +1,9 @@
-//! The program `iscp`: a broker, a publisher, a subscriber and a converter of messages for iSCP on the
-//! command line.
+//! The program `iscp`: a broker, a publisher, a subscriber, a caller and a converter of messages for iSCP on
+//! the command line.
 
 mod args;
 mod broker;
+mod call;
 mod client;
 mod codec;
 mod failure;
@@ -12,6 +13,8 @@ mod logging;
 mod output;
 mod progress;
 mod publish;
+mod serve;
+mod shell;
 mod subscribe;
 
 use std::process::ExitCode;
@@ -40,6 +43,10 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Broker(broker) => broker::run(broker, &interrupt),
         Command::Pub(publish) => publish::run(publish, &interrupt, args.quiet_progress()),
         Command::Sub(subscribe) => subscribe::run(subscribe, &interrupt, args.quiet_progress()),
+        Command::Call(call) => match &call.to {
+            Some(to) => call::run(call, to, &interrupt),
+            None => serve::run(call, call.serve.as_ref().and_then(Option::as_deref), &interrupt),
+        },
         Command::Codec(codec) => codec::run(codec, &interrupt),
     }
 }

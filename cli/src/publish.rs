@@ -116,7 +116,7 @@ impl<'a> Publisher<'a> {
         let options = UpstreamOptions {
             config: UpstreamConfig {
                 session_id: session.to_owned(),
-                qos: args.connect.qos.into(),
+                qos: args.stream.qos.into(),
                 data_ids: vec![data_id.clone()],
                 close_timeout: STALL_LIMIT,
                 buffer_limit: BUFFER_LIMIT,

@@ -101,7 +101,7 @@ fn open(client: &Client<'_>, args: &SubArgs, items: Sender<Item>) -> Result<Opti
                 source_node_id: args.source.clone(),
                 data_filters: args.filter.clone(),
             }],
-            qos: args.connect.qos.into(),
+            qos: args.stream.qos.into(),
             // Chunks in which nothing matches would only be thrown away here.
             omit_empty_chunk: true,
             ..DownstreamConfig::default()

@@ -75,9 +75,22 @@
 #define ISCP_VERSION_PATCH 0
 
 /**
+ * Bytes of the text of a call id of this library, its terminating NUL included.
+ */
+#define ISCP_CALL_ID_SIZE 37
+
+/**
  * Largest payload of one point, in bytes.
  */
 #define ISCP_MAX_PAYLOAD 15728640
+
+/**
+ * A received call, or a reply to one.
+ *
+ * It never changes and may be read from any thread. Everything read from it, the payload included, is
+ * valid until it is freed.
+ */
+typedef struct iscp_call_t iscp_call_t;
 
 /**
  * A received chunk: points of one upstream that travelled together, grouped by data id.
@@ -229,6 +242,25 @@ typedef int32_t iscp_conn_state_t;
  * A number about a connection: one of the `ISCP_CONN_STAT_…` constants.
  */
 typedef int32_t iscp_conn_stat_t;
+
+/**
+ * Told how a call ended.
+ *
+ * Called once on the connection's dispatcher thread. On success `error` is NULL and `reply` is valid
+ * until the callback returns; `iscp_call_ref` keeps it longer. On failure `reply` is NULL and `error`
+ * is valid until the callback returns.
+ */
+typedef void (*iscp_reply_cb)(const struct iscp_call_t *reply,
+                              const struct iscp_error_t *error,
+                              void *user_data);
+
+/**
+ * Receives calls, or replies.
+ *
+ * Called on the connection's dispatcher thread, one at a time and in order. `call` is valid until the
+ * callback returns; `iscp_call_ref` keeps it longer.
+ */
+typedef void (*iscp_call_cb)(const struct iscp_call_t *call, void *user_data);
 
 /**
  * QoS of a stream: one of the `ISCP_QOS_…` constants.
@@ -598,6 +630,36 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_MESSAGES_DROPPED 6
 
 /**
+ * Calls of other nodes received, those that were dropped included.
+ */
+#define ISCP_CONN_STAT_CALLS_RECEIVED 7
+
+/**
+ * Calls dropped because too many waited for the application (`call_queue_limit`, `call_queue_bytes`).
+ */
+#define ISCP_CONN_STAT_CALLS_DROPPED 8
+
+/**
+ * Calls that wait for the application.
+ */
+#define ISCP_CONN_STAT_CALLS_WAITING 9
+
+/**
+ * Replies received for which nobody waited, those that were dropped included.
+ */
+#define ISCP_CONN_STAT_REPLIES_RECEIVED 10
+
+/**
+ * Replies dropped because too many waited for the application.
+ */
+#define ISCP_CONN_STAT_REPLIES_DROPPED 11
+
+/**
+ * Replies that wait for the application.
+ */
+#define ISCP_CONN_STAT_REPLIES_WAITING 12
+
+/**
  * Points may be lost; datagrams where the transport has them.
  */
 #define ISCP_QOS_UNRELIABLE 0
@@ -684,7 +746,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_UPSTREAM_NORMAL_CLOSE 5
 
 /**
- * The node opened a downstream: stream and QoS.
+ * The node opened a downstream: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_OPEN 6
 
@@ -694,7 +756,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_ABNORMAL_CLOSE 7
 
 /**
- * A downstream of the node was resumed: stream and QoS.
+ * A downstream of the node was resumed: stream, filters and QoS.
  */
 #define ISCP_METADATA_DOWNSTREAM_RESUME 8
 
@@ -1132,7 +1194,8 @@ iscp_status_t iscp_conn_options_set_ping_timeout_ms(struct iscp_conn_options_t *
                                                     struct iscp_error_t **out_error);
 
 /**
- * Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
+ * Sets how long the transport may take when connecting: the name service, the proxy, TLS and the
+ * handshake together. Default: 10000.
  *
  * @param options            the options
  * @param connect_timeout_ms milliseconds, 1 to 3600000
@@ -1236,6 +1299,464 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
                                                     void *user_data,
                                                     iscp_release_cb release,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
+ *
+ * @param options          the options
+ * @param reply_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reply_timeout_ms(struct iscp_conn_options_t *options,
+                                                     uint32_t reply_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many calls of other nodes, and how many replies for which nobody waits, may wait for the
+ * application. When more come they are dropped and counted. Default: 1024.
+ *
+ * @param options          the options
+ * @param call_queue_limit calls, and replies, 1 to 1048576
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_call_queue_limit(struct iscp_conn_options_t *options,
+                                                     size_t call_queue_limit,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of calls of other nodes, and of replies for which nobody waits, may wait for the
+ * application; a single one may be larger. When more come they are dropped and counted.
+ * Default: 67108864.
+ *
+ * @param options          the options
+ * @param call_queue_bytes bytes, 1024 to 1073741824
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_call_queue_bytes(struct iscp_conn_options_t *options,
+                                                     size_t call_queue_bytes,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of calls and replies may wait to be sent; a single one may be larger. Sending
+ * more answers `ISCP_ERR_WOULD_BLOCK`. Default: 16777216.
+ *
+ * @param options         the options
+ * @param call_send_limit bytes, 1024 to 1073741824
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_call_send_limit(struct iscp_conn_options_t *options,
+                                                    size_t call_send_limit,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a source of tokens may take: a callback, or an OAuth2 server. Default: 10000.
+ *
+ * Connecting fails with `ISCP_ERR_TOKEN_FAILED` when it takes longer.
+ *
+ * @param options          the options
+ * @param token_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_token_timeout_ms(struct iscp_conn_options_t *options,
+                                                     uint32_t token_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the value of an HTTP header that WebSocket and WebTransport begin with. Default: none. Replaces a
+ * header token callback.
+ *
+ * For gateways in front of the server; the server itself looks at the access token. It is sent as it is:
+ * write the scheme word, such as "Bearer", yourself. With QUIC, which has no headers, connecting fails with
+ * `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options      the options
+ * @param header_token the value, printable ASCII; "" for none
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_header_token(struct iscp_conn_options_t *options,
+                                                 const char *header_token,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets the name of the header that carries the header token. Default: authorization.
+ *
+ * @param options           the options
+ * @param header_token_name name of an HTTP header, in whatever case, that the handshake itself does not
+ *                          use
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_header_token_name(struct iscp_conn_options_t *options,
+                                                      const char *header_token_name,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that provides the header token, before every attempt to connect. Replaces a fixed
+ * header token.
+ *
+ * @param options   the options
+ * @param callback  asked for a token on the connection's dispatcher thread, before the access token is
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_header_token_callback(struct iscp_conn_options_t *options,
+                                                          iscp_token_cb callback,
+                                                          void *user_data,
+                                                          iscp_release_cb release,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets the token endpoint of an OAuth2 server that gives the access token. Default: none.
+ *
+ * With endpoint, id and secret the library asks for a token by client credentials (RFC 6749 section 4.4)
+ * before it connects. It uses the token again, also for other connections with the same options, until 60
+ * seconds before it ends, or a quarter of its life if that is less; one that the server did not take is not
+ * used again. The TLS options hold for the endpoint too, `tls_server_name` only if it is on the host of the
+ * server. Excludes a token and a token callback. intdash servers use the path `/api/auth/oauth2/token`.
+ *
+ * @param options          the options
+ * @param oauth2_token_url `https://host:port/path`, or `http://` where everybody on the way may read
+ *                         the secret; "" for none
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_token_url(struct iscp_conn_options_t *options,
+                                                     const char *oauth2_token_url,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the id of the client for the OAuth2 server. Default: none.
+ *
+ * @param options          the options
+ * @param oauth2_client_id the id
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_client_id(struct iscp_conn_options_t *options,
+                                                     const char *oauth2_client_id,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the secret of the client for the OAuth2 server. Default: none.
+ *
+ * It goes into the header `Authorization` of the request, is never logged and stands in no error message.
+ *
+ * @param options              the options
+ * @param oauth2_client_secret the secret
+ * @param out_error            receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_client_secret(struct iscp_conn_options_t *options,
+                                                         const char *oauth2_client_secret,
+                                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the scopes to ask the OAuth2 server for. Default: none, the server chooses.
+ *
+ * @param options      the options
+ * @param oauth2_scope scopes separated by spaces
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "oauth2"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_oauth2_scope(struct iscp_conn_options_t *options,
+                                                 const char *oauth2_scope,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets a file of certificates to trust when the server shows its own. Default: none, the system's are.
+ *
+ * They replace those that the system trusts, and those set before, by file or by text. The server's
+ * certificate, or one of the chain it shows, must be issued by one of them, or be one of them.
+ *
+ * @param options     the options
+ * @param tls_ca_file path of a PEM file with one or more certificates; "" for those of the
+ *                    system
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a file that cannot be read or holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: reads a file. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_ca_file(struct iscp_conn_options_t *options,
+                                                const char *tls_ca_file,
+                                                struct iscp_error_t **out_error);
+
+/**
+ * Sets certificates to trust when the server shows its own, as text. Default: none, the system's are.
+ *
+ * They replace those that the system trusts, and those set before, by file or by text. The server's
+ * certificate, or one of the chain it shows, must be issued by one of them, or be one of them.
+ *
+ * @param options    the options
+ * @param tls_ca_pem PEM text with one or more certificates; "" for those of the system
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a text that holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_ca_pem(struct iscp_conn_options_t *options,
+                                               const char *tls_ca_pem,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Sets a file with the certificate to show a server that demands one. Default: none.
+ *
+ * Its key is needed too. Without a certificate such a server refuses the connection with `ISCP_ERR_TLS`.
+ *
+ * @param options              the options
+ * @param tls_client_cert_file path of a PEM file: the certificate first, then those between it and one
+ *                             that the server knows; "" for none
+ * @param out_error            receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a file that cannot be read or holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: reads a file. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_cert_file(struct iscp_conn_options_t *options,
+                                                         const char *tls_client_cert_file,
+                                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the certificate to show a server that demands one, as text. Default: none.
+ *
+ * As `iscp_conn_options_set_tls_client_cert_file`, whose value it replaces.
+ *
+ * @param options             the options
+ * @param tls_client_cert_pem PEM text, "" for none
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a text that holds no certificate;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_cert_pem(struct iscp_conn_options_t *options,
+                                                        const char *tls_client_cert_pem,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets a file with the key of the client's certificate. Default: none.
+ *
+ * Connecting fails with `ISCP_ERR_INVALID_OPTION` when it is not the key of the certificate. The key is
+ * never logged.
+ *
+ * @param options             the options
+ * @param tls_client_key_file path of a PEM file with a private key, PKCS #8, PKCS #1 or SEC 1, without
+ *                            a password; "" for none
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a file that cannot be read or holds no such key;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: reads a file. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_key_file(struct iscp_conn_options_t *options,
+                                                        const char *tls_client_key_file,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets the key of the client's certificate, as text. Default: none.
+ *
+ * As `iscp_conn_options_set_tls_client_key_file`, whose value it replaces.
+ *
+ * @param options            the options
+ * @param tls_client_key_pem PEM text, "" for none
+ * @param out_error          receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a text that holds no such key; `ISCP_ERR_UNSUPPORTED`
+ *         when the build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_client_key_pem(struct iscp_conn_options_t *options,
+                                                       const char *tls_client_key_pem,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets the name that the server's certificate must be for. Default: empty, the host of the address.
+ *
+ * For servers that are reached by an address that their certificate does not name. It is also the name
+ * that the server is told (SNI).
+ *
+ * @param options         the options
+ * @param tls_server_name a DNS name or IP address, "" for the host of the address
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "tls"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_server_name(struct iscp_conn_options_t *options,
+                                                    const char *tls_server_name,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets whether to take any certificate of the server: whoever answers is believed. Default: false.
+ *
+ * For tests only. Every connect logs a warning.
+ *
+ * @param options                  the options
+ * @param tls_insecure_skip_verify true to take any certificate
+ * @param out_error                receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "tls";
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_tls_insecure_skip_verify(struct iscp_conn_options_t *options,
+                                                             bool tls_insecure_skip_verify,
+                                                             struct iscp_error_t **out_error);
+
+/**
+ * Sets the HTTP proxy that WebSockets go through, with the method CONNECT. Default: none.
+ *
+ * Without this option the environment is not looked at. With `env` it is, when a connection is made:
+ * `HTTPS_PROXY` for `wss`, `HTTP_PROXY` for `ws`, `ALL_PROXY` for both, in capitals or not, and `NO_PROXY`
+ * for hosts to reach directly. OAuth2 servers are asked through the proxy too. QUIC and WebTransport cannot
+ * go through a proxy: connecting then fails with `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options   the options
+ * @param proxy     `http://host:port` or `http://user:password@host:port`, user and password
+ *                  percent-encoded; "env"; "" for none
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "proxy"; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_proxy(struct iscp_conn_options_t *options,
+                                          const char *proxy,
+                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets the IP address of this machine to connect from. Default: empty, the system chooses.
+ *
+ * Of the server's addresses only those of the same family are tried.
+ *
+ * @param options       the options
+ * @param local_address an IPv4 or IPv6 address without port, "" for any
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_local_address(struct iscp_conn_options_t *options,
+                                                  const char *local_address,
+                                                  struct iscp_error_t **out_error);
+
+/**
+ * Sets the network interface that the connection takes, whatever the routes say. Default: empty, as the
+ * routes say.
+ *
+ * Linux only; older kernels than 5.7 want the capability `CAP_NET_RAW` for it. Both families work.
+ *
+ * @param options   the options
+ * @param interface name of an interface, such as "eth0", at most 15 bytes; "" for any
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_interface(struct iscp_conn_options_t *options,
+                                              const char *interface,
+                                              struct iscp_error_t **out_error);
 
 /**
  * Connects to a server: asks the token source, opens the transport, and introduces itself.
@@ -1439,6 +1960,425 @@ ISCP_API struct iscp_conn_t *iscp_conn_ref(struct iscp_conn_t *conn);
  * on other threads end in order. Since: 0.1.0.
  */
 ISCP_API void iscp_conn_free(struct iscp_conn_t *conn);
+
+/**
+ * Id of a call, chosen by its sender.
+ *
+ * @param call the call
+ * @return the id, usually a UUID as text; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_id(const struct iscp_call_t *call);
+
+/**
+ * Id of the call to which this is the reply.
+ *
+ * @param call the reply
+ * @return the id that `iscp_conn_send_call` gave; "" for a call and for something that is none; never
+ *         NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the reply. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_request_call_id(const struct iscp_call_t *call);
+
+/**
+ * Node that sent a call.
+ *
+ * @param call the call
+ * @return its id; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_source_node_id(const struct iscp_call_t *call);
+
+/**
+ * Name of a call, such as that of a procedure. What it means is between the two nodes.
+ *
+ * @param call the call
+ * @return the name; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_name(const struct iscp_call_t *call);
+
+/**
+ * Type of a call, such as that of its payload. What it means is between the two nodes.
+ *
+ * @param call the call
+ * @return the type; "" for something that is no call; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the call. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_call_type(const struct iscp_call_t *call);
+
+/**
+ * Payload of a call.
+ *
+ * @param call            the call
+ * @param out_payload     receives the bytes, which are not NULL; NULL on failure
+ * @param out_payload_len receives how many there are; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the bytes are valid as long as the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_call_payload(const struct iscp_call_t *call,
+                                const uint8_t **out_payload,
+                                size_t *out_payload_len);
+
+/**
+ * Adds an owner to a call: it then takes one more `iscp_call_free`. Keeps a call beyond the callback
+ * that received it, to reply later.
+ *
+ * @param call the call
+ * @return the same call; NULL for NULL and for something that is no call
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_call_t *iscp_call_ref(const struct iscp_call_t *call);
+
+/**
+ * Frees a call. Nothing happens for NULL.
+ *
+ * @param call a call from one of the `_wait` functions or `iscp_call_ref`, or NULL; not one that a
+ *             callback was given
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: everything read from it ends with its
+ * last owner. Since: 0.1.0.
+ */
+ISCP_API void iscp_call_free(struct iscp_call_t *call);
+
+/**
+ * Sends a call to another node and does not wait for a reply. A reply that comes is received as others
+ * are, see `iscp_conn_set_reply_handler`.
+ *
+ * Success means that the server has passed the call on. What the other node does with it, it does not
+ * say: an application that wants to know waits for a reply, most simply with `iscp_conn_call_wait`.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param out_call_id         receives the id of the call, with which the reply names it: a text of
+ *                            `ISCP_CALL_ID_SIZE` bytes with the NUL at its end; "" on failure; or NULL
+ * @param callback            told whether the server took it, or NULL
+ * @param user_data           handed to the callback
+ * @param out_error           receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_WOULD_BLOCK` when too much waits to be sent (`call_send_limit`),
+ *         `ISCP_ERR_TOO_LARGE`, `ISCP_ERR_CLOSED`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows texts and payload for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_call(struct iscp_conn_t *conn,
+                                  const char *destination_node_id,
+                                  const char *name,
+                                  const char *type,
+                                  const uint8_t *payload,
+                                  size_t payload_len,
+                                  char *out_call_id,
+                                  iscp_done_cb callback,
+                                  void *user_data,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Sends a call and waits until the server took it, as `iscp_conn_send_call` does without waiting.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms          milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_call_id         receives the id of the call, as for `iscp_conn_send_call`; or NULL
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_send_call` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED`, for example when there is no such node; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: borrows texts and payload for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_call_wait(struct iscp_conn_t *conn,
+                                       const char *destination_node_id,
+                                       const char *name,
+                                       const char *type,
+                                       const uint8_t *payload,
+                                       size_t payload_len,
+                                       int32_t timeout_ms,
+                                       char *out_call_id,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Replies to a call.
+ *
+ * @param conn        the connection, usually the one that received the call
+ * @param call        the call; its sender gets the reply
+ * @param name        name of the reply, for the other node
+ * @param type        type of the reply, for the other node
+ * @param payload     the bytes, or NULL with a length of 0
+ * @param payload_len how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param callback    told whether the server took it, or NULL
+ * @param user_data   handed to the callback
+ * @param out_error   receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_WOULD_BLOCK` when too much waits to be sent (`call_send_limit`),
+ *         `ISCP_ERR_TOO_LARGE`, `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT` for a
+ *         call without an id or a source, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the call, texts and payload for the
+ * call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_reply(struct iscp_conn_t *conn,
+                                   const struct iscp_call_t *call,
+                                   const char *name,
+                                   const char *type,
+                                   const uint8_t *payload,
+                                   size_t payload_len,
+                                   iscp_done_cb callback,
+                                   void *user_data,
+                                   struct iscp_error_t **out_error);
+
+/**
+ * Replies to a call and waits until the server took the reply, as `iscp_conn_send_reply` does without
+ * waiting.
+ *
+ * @param conn        the connection, usually the one that received the call
+ * @param call        the call; its sender gets the reply
+ * @param name        name of the reply, for the other node
+ * @param type        type of the reply, for the other node
+ * @param payload     the bytes, or NULL with a length of 0
+ * @param payload_len how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms  milliseconds to wait; -1 as long as the response time-out allows
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_send_reply` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_REFUSED`, for example when the caller has gone; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: borrows the call, texts and payload for
+ * the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_send_reply_wait(struct iscp_conn_t *conn,
+                                        const struct iscp_call_t *call,
+                                        const char *name,
+                                        const char *type,
+                                        const uint8_t *payload,
+                                        size_t payload_len,
+                                        int32_t timeout_ms,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * Calls another node and waits for its reply in the background.
+ *
+ * The reply is given to the callback and to nobody else. One that comes after the time-out is received
+ * as replies are for which nobody waits, see `iscp_conn_set_reply_handler`.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms          milliseconds to wait for the reply; -1 as long as the reply time-out of the options
+ * @param callback            receives the reply, or the reason why there is none; must not be NULL
+ * @param user_data           handed to the callback
+ * @param out_error           receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_WOULD_BLOCK` when too much waits to be sent (`call_send_limit`),
+ *         `ISCP_ERR_TOO_LARGE`, `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT`,
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows texts and payload for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_call(struct iscp_conn_t *conn,
+                             const char *destination_node_id,
+                             const char *name,
+                             const char *type,
+                             const uint8_t *payload,
+                             size_t payload_len,
+                             int32_t timeout_ms,
+                             iscp_reply_cb callback,
+                             void *user_data,
+                             struct iscp_error_t **out_error);
+
+/**
+ * Calls another node and waits for its reply, as `iscp_conn_call` does without waiting.
+ *
+ * @param conn                the connection
+ * @param destination_node_id node to call
+ * @param name                name of the call, for the other node
+ * @param type                type of the call, for the other node
+ * @param payload             the bytes, or NULL with a length of 0
+ * @param payload_len         how many there are; with the texts at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms          milliseconds to wait for the reply; -1 as long as the reply time-out of the options
+ * @param out_reply           receives the reply, to be freed with `iscp_call_free`; NULL on failure
+ * @param out_error           receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_call` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT` when no
+ *         reply came; `ISCP_ERR_REFUSED`, for example when there is no such node;
+ *         `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the reply is owned by the caller.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_call_wait(struct iscp_conn_t *conn,
+                                  const char *destination_node_id,
+                                  const char *name,
+                                  const char *type,
+                                  const uint8_t *payload,
+                                  size_t payload_len,
+                                  int32_t timeout_ms,
+                                  struct iscp_call_t **out_reply,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Hands the calls of other nodes to a callback from now on, beginning with those received before. Can be
+ * set once.
+ *
+ * @param conn      the connection
+ * @param callback  receives the calls
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` after the last call, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
+ *         why the connection ended, in which case what was received before can still be pulled;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_set_call_handler(struct iscp_conn_t *conn,
+                                         iscp_call_cb callback,
+                                         void *user_data,
+                                         iscp_release_cb release,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Hands replies to a callback from now on, beginning with those received before. Can be set once.
+ *
+ * These are the replies to calls sent with `iscp_conn_send_call`, which `iscp_call_request_call_id` names,
+ * and those that came too late for `iscp_conn_call`.
+ *
+ * @param conn      the connection
+ * @param callback  receives the replies
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` after the last reply, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
+ *         why the connection ended, in which case what was received before can still be pulled;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_set_reply_handler(struct iscp_conn_t *conn,
+                                          iscp_call_cb callback,
+                                          void *user_data,
+                                          iscp_release_cb release,
+                                          struct iscp_error_t **out_error);
+
+/**
+ * Takes the next call of another node.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_call   receives the call, to be freed with `iscp_call_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the
+ *         connection ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the call is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_call_wait(struct iscp_conn_t *conn,
+                                       int32_t timeout_ms,
+                                       struct iscp_call_t **out_call,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Takes the next reply, of those for which nobody waits, see `iscp_conn_set_reply_handler`.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_reply  receives the reply, to be freed with `iscp_call_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the
+ *         connection ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the reply is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_reply_wait(struct iscp_conn_t *conn,
+                                        int32_t timeout_ms,
+                                        struct iscp_call_t **out_reply,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a call to take
+ * with `iscp_conn_next_call_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_call_pollable(struct iscp_conn_t *conn,
+                                      int32_t *out_fd,
+                                      struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a reply to take
+ * with `iscp_conn_next_reply_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_reply_pollable(struct iscp_conn_t *conn,
+                                       int32_t *out_fd,
+                                       struct iscp_error_t **out_error);
 
 /**
  * Makes upstream options with every option at its default.
@@ -2076,6 +3016,29 @@ iscp_status_t iscp_chunk_group(const struct iscp_chunk_t *chunk,
                                size_t *out_point_count);
 
 /**
+ * Filters that one group of a chunk matched.
+ *
+ * A filter is told by its number: 0 for the first that was added to the options of the downstream with
+ * `iscp_downstream_options_add_filter`, 1 for the next, and so on. Servers below protocol version 3.0.0
+ * do not say which filters matched.
+ *
+ * @param chunk            the chunk
+ * @param group            number of the group, from 0
+ * @param out_filters      receives an array of numbers, or NULL when there are none; NULL on failure
+ * @param out_filter_count receives how many there are; 0 when the server does not say, and on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such group;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the array is valid as long as the chunk.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_chunk_group_filters(const struct iscp_chunk_t *chunk,
+                                       size_t group,
+                                       const uint32_t **out_filters,
+                                       size_t *out_filter_count);
+
+/**
  * Adds an owner to a chunk: it then takes one more `iscp_chunk_free`. Keeps a chunk beyond the
  * callback that received it.
  *
@@ -2207,6 +3170,37 @@ ISCP_API uint64_t iscp_metadata_total_points(const struct iscp_metadata_t *metad
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API uint32_t iscp_metadata_final_sequence_number(const struct iscp_metadata_t *metadata);
+
+/**
+ * Number of filters of an opened or resumed downstream: patterns for the data of a node.
+ *
+ * @param metadata the metadata
+ * @return the number; 0 for other kinds too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_metadata_filter_count(const struct iscp_metadata_t *metadata);
+
+/**
+ * One filter of an opened or resumed downstream.
+ *
+ * @param metadata           the metadata
+ * @param filter             number of the filter, from 0
+ * @param out_source_node_id receives the node whose data the downstream receives; NULL on failure
+ * @param out_name           receives the pattern for the name; NULL on failure
+ * @param out_type           receives the pattern for the type; NULL on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such filter;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the texts are valid as long as the metadata.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_metadata_filter(const struct iscp_metadata_t *metadata,
+                                   size_t filter,
+                                   const char **out_source_node_id,
+                                   const char **out_name,
+                                   const char **out_type);
 
 /**
  * Name of a kind of metadata, such as "upstream_open".

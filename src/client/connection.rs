@@ -7,16 +7,19 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use super::calls::{Admission, Outgoing};
 use super::completion::Completion;
+use super::credentials;
 use super::downstream::Downstream;
 use super::driver;
+use super::inbox::Inbox;
 use super::options::{ConnectOptions, DownstreamOptions, UpstreamOptions};
 use super::read_queue::Notice;
 use super::runtime::{self, Closable};
 use super::upstream::Upstream;
 use crate::core::{FlushLevel, StreamKey};
 use crate::error::{Error, Result, Status};
-use crate::message::BaseTime;
+use crate::message::{BaseTime, DownstreamCall, UpstreamCall};
 use crate::transport::Target;
 
 /// What the application asks of the connection's task.
@@ -25,6 +28,10 @@ pub(super) enum Command {
     OpenUpstream(Box<UpstreamOptions>, Connection, Completion<Upstream>),
     OpenDownstream(Box<DownstreamOptions>, Connection, Completion<Downstream>),
     SendBaseTime(Box<BaseTime>, bool, Completion<()>),
+    SendCall(Box<UpstreamCall>, Admission, Completion<()>),
+    Call(Box<UpstreamCall>, Duration, Admission, Completion<DownstreamCall>),
+    /// Calls or replies got a handler.
+    DispatchCalls,
     /// An upstream's buffer wants attention.
     Attend(StreamKey),
     /// An upstream's buffer is full.
@@ -56,12 +63,18 @@ impl Command {
                 done.complete(Err(error), dispatcher);
                 dispatcher.post(move || drop(options));
             }
+            Self::Call(_, _, _, done) => done.complete(Err(error), dispatcher),
             Self::SendBaseTime(_, _, done)
+            | Self::SendCall(_, _, done)
             | Self::Flush(_, _, _, done)
             | Self::CloseUpstream(_, _, done)
             | Self::CloseDownstream(_, done)
             | Self::Close(_, done) => done.complete(Err(error), dispatcher),
-            Self::Attend(_) | Self::Relieve(_) | Self::Dispatch(_) | Self::Taken { .. } => {}
+            Self::Attend(_)
+            | Self::Relieve(_)
+            | Self::Dispatch(_)
+            | Self::DispatchCalls
+            | Self::Taken { .. } => {}
         }
     }
 }
@@ -103,6 +116,10 @@ pub(super) struct Shared {
     pub(super) counters: ConnectionCounters,
     pub(super) url: String,
     close_timeout: Duration,
+    pub(super) reply_timeout: Duration,
+    pub(super) calls: Inbox,
+    pub(super) replies: Inbox,
+    pub(super) outgoing: Arc<Outgoing>,
 }
 
 impl Shared {
@@ -160,7 +177,7 @@ impl Connection {
     /// dropped. Everything later is the outcome of `done`.
     pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
         let target = Target::parse(&options.url)?;
-        check_options(&options)?;
+        check_options(&options, &target)?;
         let (commands, receiver) = unbounded_channel();
         let shared = Arc::new(Shared {
             commands,
@@ -169,6 +186,10 @@ impl Connection {
             counters: ConnectionCounters::default(),
             url: options.url.clone(),
             close_timeout: options.close_timeout,
+            reply_timeout: options.calls.reply_timeout,
+            calls: Inbox::new("calls", options.calls.queue_limit, options.calls.queue_bytes),
+            replies: Inbox::new("replies", options.calls.queue_limit, options.calls.queue_bytes),
+            outgoing: Outgoing::new(options.calls.send_limit),
         });
         let closable: Arc<dyn Closable> = shared.clone();
         let registration = runtime::register(Arc::downgrade(&closable))?;
@@ -244,7 +265,9 @@ impl Connection {
     }
 }
 
-fn check_options(options: &ConnectOptions) -> Result<()> {
+fn check_options(options: &ConnectOptions, target: &Target) -> Result<()> {
+    options.dial.check(target).map_err(|error| driver::transport_error(&error).context("connect"))?;
+    credentials::check(options, target)?;
     let config = &options.config;
     for (name, value) in [("ping interval", config.ping_interval), ("ping timeout", config.ping_timeout)] {
         // Both are announced in whole seconds (docs/protocol/behaviour.md §0.3).

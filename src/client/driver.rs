@@ -13,14 +13,16 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Sleep, sleep_until, timeout};
 use uuid::Uuid;
 
+use super::calls::Admission;
 use super::completion::Completion;
 use super::connection::{Command, Connection, ConnectionState, Shared};
+use super::credentials::Credentials;
 use super::dispatcher::Dispatcher;
 use super::downstream::Downstream;
+use super::inbox::Inbox;
 use super::options::{ConnectOptions, FullPolicy, Handler};
 use super::read_queue::ReadQueue;
 use super::runtime::Registration;
-use super::token::{TokenRequest, TokenSource};
 use super::upstream::Upstream;
 use crate::core::{
     self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, Output, ReceivedChunk, SharedBuffer, StreamKey,
@@ -28,7 +30,7 @@ use crate::core::{
 };
 use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
-use crate::message::{Message, Qos};
+use crate::message::{DownstreamCall, Message, Qos};
 use crate::transport::dial::dial;
 use crate::transport::{Channel, Received, Target, Transport, TransportError};
 
@@ -48,6 +50,14 @@ enum Op {
         reliable: bool,
         on_closed: Option<Handler<Option<Error>>>,
         done: Completion<Downstream>,
+    },
+    SendCall {
+        done: Completion<()>,
+        _under_way: Admission,
+    },
+    Call {
+        done: Completion<DownstreamCall>,
+        _under_way: Admission,
     },
     Simple(Completion<()>),
     Close(Completion<()>),
@@ -81,9 +91,9 @@ pub(super) async fn run(
 ) {
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
-    let token_source = std::mem::take(&mut options.token);
+    let credentials = Credentials::take(&mut options);
     let established = tokio::select! {
-        established = establish(&target, &options, &token_source, &dispatcher) => established,
+        established = establish(&target, &mut options, &credentials, &dispatcher) => established,
         closing = close_requested(&mut commands) => {
             closing.complete(Ok(()), &dispatcher);
             Err(Error::new(Status::Cancelled, "connect: the connection was closed meanwhile"))
@@ -94,7 +104,11 @@ pub(super) async fn run(
             let mut driver =
                 Driver::new(&shared, options, transport, token, done, commands, dispatcher.clone());
             poll_fn(|cx| driver.poll_guarded(cx)).await;
-            driver.finish().await
+            let ended = driver.finish().await;
+            if ended.as_ref().is_some_and(|error| error.status() == Status::Unauthorized) {
+                credentials.refused().await;
+            }
+            ended
         }
         Err(error) => {
             tracing::info!("not connected to {}: {error}", shared.url);
@@ -105,7 +119,7 @@ pub(super) async fn run(
             Some(error)
         }
     };
-    if on_closed.is_some() || matches!(token_source, TokenSource::Callback(_)) {
+    if on_closed.is_some() || credentials.are_asked_for() {
         let accepted = shared.protocol_version.get().is_some();
         dispatcher.post(move || {
             // A connection that never was did not end either; whoever asked for it was told.
@@ -113,7 +127,7 @@ pub(super) async fn run(
                 on_closed(ended);
             }
             // Dropped here, so that the application is not called on the runtime thread.
-            drop((on_closed, token_source));
+            drop((on_closed, credentials));
         });
     }
     drop(registration);
@@ -141,35 +155,23 @@ async fn close_requested(commands: &mut UnboundedReceiver<Command>) -> Completio
 
 async fn establish(
     target: &Target,
-    options: &ConnectOptions,
-    token_source: &TokenSource,
+    options: &mut ConnectOptions,
+    credentials: &Credentials,
     dispatcher: &Dispatcher,
 ) -> Result<(Box<dyn Transport>, String)> {
-    let late = |what: &str| {
-        Error::new(Status::Timeout, format!("connect: {what} took longer than {:?}", options.connect_timeout))
-    };
-    let token = match token_source {
-        TokenSource::None => String::new(),
-        TokenSource::Static(token) => token.clone(),
-        TokenSource::Callback(source) => {
-            let (request, answer) = TokenRequest::new();
-            let source = source.clone();
-            dispatcher.post(move || source(request));
-            match timeout(options.connect_timeout, answer).await {
-                Err(_) => return Err(late("the token source")),
-                Ok(Ok(token)) => token?,
-                Ok(Err(_)) => return Err(Error::new(Status::TokenFailed, "token source: it panicked")),
-            }
-        }
-    };
+    let token = credentials.gather(target, options, dispatcher).await?;
     let transport = timeout(options.connect_timeout, dial(target, &options.dial))
         .await
-        .map_err(|_| late(&target.to_string()))?
+        .map_err(|_| {
+            let limit = options.connect_timeout;
+            let way = options.dial.way(target);
+            Error::new(Status::Timeout, format!("connect: {target} took longer than {limit:?}{way}"))
+        })?
         .map_err(|error| transport_error(&error).context("connect"))?;
     Ok((transport, token))
 }
 
-fn transport_error(error: &TransportError) -> Error {
+pub(super) fn transport_error(error: &TransportError) -> Error {
     let status = match error {
         TransportError::Resolve(_) => Status::Resolve,
         TransportError::Connect(_) => Status::ConnectFailed,
@@ -445,6 +447,18 @@ impl<'a> Driver<'a> {
                 let op = self.new_op(Op::Simple(done));
                 self.core.send_base_time(op, *base_time, persist, now);
             }
+            Command::SendCall(call, admission, done) => {
+                let op = self.new_op(Op::SendCall { done, _under_way: admission });
+                self.core.send_call(op, *call, now);
+            }
+            Command::Call(call, timeout, admission, done) => {
+                let op = self.new_op(Op::Call { done, _under_way: admission });
+                self.core.call(op, *call, timeout, now);
+            }
+            Command::DispatchCalls => {
+                self.dispatch_inbox(calls);
+                self.dispatch_inbox(replies);
+            }
             Command::Attend(key) => self.core.attend_upstream(key, now),
             Command::Relieve(key) => self.core.relieve_upstream(key),
             Command::Flush(key, level, timeout, done) => {
@@ -521,6 +535,16 @@ impl<'a> Driver<'a> {
                     self.dispatch(key);
                 }
             }
+            Event::Call(call) => {
+                if self.shared.calls.push(call) {
+                    self.dispatch_inbox(calls);
+                }
+            }
+            Event::Reply(reply) => {
+                if self.shared.replies.push(reply) {
+                    self.dispatch_inbox(replies);
+                }
+            }
             Event::CollectAcks(key) => {
                 if let Some(side) = self.downstreams.get(&key) {
                     self.core.acknowledge(key, side.queue.collect());
@@ -573,7 +597,11 @@ impl<'a> Driver<'a> {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(on_closed));
             }
-            (Op::Simple(done), outcome) => done.complete(outcome.map(drop), &dispatcher),
+            (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
+            (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
+            (Op::SendCall { done, .. } | Op::Simple(done), outcome) => {
+                done.complete(outcome.map(drop), &dispatcher);
+            }
             // The transport's goodbye comes first.
             (Op::Close(done), outcome) => self.closing.push((done, outcome.map(drop))),
         }
@@ -616,6 +644,10 @@ impl<'a> Driver<'a> {
             return;
         };
         dispatch(self.dispatcher.clone(), side.queue.clone(), self.shared.clone(), key);
+    }
+
+    fn dispatch_inbox(&self, inbox: fn(&Shared) -> &Inbox) {
+        dispatch_inbox(self.dispatcher.clone(), self.shared.clone(), inbox);
     }
 
     fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
@@ -666,8 +698,42 @@ impl<'a> Driver<'a> {
         }
         let reason = ended.as_ref().unwrap_or(&closed);
         refuse_rest(&mut self.commands, reason, &self.dispatcher).await;
+        self.end_inboxes(ended.as_ref());
         ended
     }
+
+    /// Nothing arrives any more: runs the handlers a last time and gives them up.
+    fn end_inboxes(&self, ended: Option<&Error>) {
+        for inbox in [calls, replies] {
+            inbox(self.shared).end(ended.cloned());
+            if inbox(self.shared).has_handler() {
+                let shared = self.shared.clone();
+                self.dispatcher.post(move || {
+                    while inbox(&shared).dispatch() {}
+                    drop(inbox(&shared).take_handler());
+                });
+            }
+        }
+    }
+}
+
+fn calls(shared: &Shared) -> &Inbox {
+    &shared.calls
+}
+
+fn replies(shared: &Shared) -> &Inbox {
+    &shared.replies
+}
+
+/// Runs the handler of calls or replies behind the connection's other callbacks, and again while more
+/// comes.
+fn dispatch_inbox(dispatcher: Dispatcher, shared: Arc<Shared>, inbox: fn(&Shared) -> &Inbox) {
+    let again = dispatcher.clone();
+    dispatcher.post(move || {
+        if inbox(&shared).dispatch() {
+            dispatch_inbox(again, shared, inbox);
+        }
+    });
 }
 
 /// Runs a downstream's handlers behind the connection's other callbacks, and again while more comes.

@@ -6,21 +6,31 @@
 //! path, through the buffers they share with it. Callbacks run on the connection's dispatcher
 //! thread, never on the runtime thread and never under a lock.
 
+mod calls;
 mod completion;
 mod connection;
+mod credentials;
 mod dispatcher;
 mod downstream;
 mod driver;
+mod inbox;
+#[cfg(feature = "oauth2")]
+mod oauth2;
 mod options;
+mod pull;
 mod read_queue;
 mod runtime;
 mod token;
 mod upstream;
 
+pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub use downstream::Downstream;
-pub use options::{ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
+pub use inbox::InboxCounters;
+#[cfg(feature = "oauth2")]
+pub use oauth2::{OAuth2, OAuth2Settings};
+pub use options::{CallOptions, ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};
 pub use token::{TokenRequest, TokenSource};

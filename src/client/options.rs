@@ -4,6 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+
+#[cfg(feature = "oauth2")]
+use super::oauth2::OAuth2;
 use super::token::TokenSource;
 use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
 use crate::error::Error;
@@ -22,14 +27,51 @@ pub struct ConnectOptions {
     pub config: ConnectionConfig,
     /// Where the access token comes from.
     pub token: TokenSource,
-    /// How long the token source, and then the transport, may take to come up.
+    /// The OAuth2 server that gives the access token, instead.
+    #[cfg(feature = "oauth2")]
+    pub oauth2: OAuth2,
+    /// Where the value of a header of the HTTP request comes from that WebSocket and WebTransport begin
+    /// with (docs/protocol/transport.md §2.7).
+    pub header_token: TokenSource,
+    /// Name of that header.
+    pub header_token_name: HeaderName,
+    /// How long each source of tokens may take.
+    pub token_timeout: Duration,
+    /// How long the transport may take to come up.
     pub connect_timeout: Duration,
     /// How long closing may take.
     pub close_timeout: Duration,
+    /// Settings of calls between nodes.
+    pub calls: CallOptions,
     /// Settings of the transport.
     pub dial: DialOptions,
     /// Told when the connection ended, and why unless the application closed it.
     pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
+}
+
+/// Settings of calls between nodes.
+#[derive(Clone, Debug)]
+pub struct CallOptions {
+    /// How long a call waits for its reply unless it says otherwise.
+    pub reply_timeout: Duration,
+    /// Calls, and replies that nobody waits for, that may wait for the application, of each so many.
+    /// Beyond it the newest are dropped and counted.
+    pub queue_limit: usize,
+    /// Bytes of calls, and of such replies, that may wait for the application.
+    pub queue_bytes: usize,
+    /// Bytes of calls that may wait to be sent.
+    pub send_limit: usize,
+}
+
+impl Default for CallOptions {
+    fn default() -> Self {
+        Self {
+            reply_timeout: Duration::from_secs(60),
+            queue_limit: 1024,
+            queue_bytes: 64 << 20,
+            send_limit: 16 << 20,
+        }
+    }
 }
 
 impl Default for ConnectOptions {
@@ -38,8 +80,14 @@ impl Default for ConnectOptions {
             url: String::new(),
             config: ConnectionConfig::default(),
             token: TokenSource::None,
+            #[cfg(feature = "oauth2")]
+            oauth2: OAuth2::default(),
+            header_token: TokenSource::None,
+            header_token_name: AUTHORIZATION,
+            token_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(10),
+            calls: CallOptions::default(),
             dial: DialOptions::default(),
             on_closed: None,
         }

@@ -1,15 +1,13 @@
 //! Chunks and metadata on their way from the connection to the application.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::time::Duration;
 
 use super::options::Handler;
-use super::runtime;
+use super::pull::{self, Descriptor};
 use crate::core::{ReceivedChunk, ReceivedMetadata, TakenAck};
 use crate::error::{Error, Result, Status};
 
@@ -20,6 +18,9 @@ const URGENT_ACKS: usize = 128;
 
 /// Metadata that may wait for the application. Older ones are dropped and counted.
 const METADATA_LIMIT: usize = 4096;
+
+/// The same in bytes: names are as long as the server lets them be.
+const METADATA_BYTES: usize = 8 << 20;
 
 /// Bytes that a chunk, and each of its groups, occupies beside its points.
 const CHUNK_OVERHEAD: usize = 256;
@@ -34,6 +35,7 @@ pub(super) struct ReadQueue {
 struct State {
     chunks: VecDeque<(u64, ReceivedChunk)>,
     metadata: VecDeque<(u64, ReceivedMetadata)>,
+    metadata_bytes: usize,
     /// Arrivals so far: keeps chunks and metadata in order for handlers.
     arrivals: u64,
     bytes: usize,
@@ -46,7 +48,7 @@ struct State {
     metadata_handler: Option<Arc<Handler<ReceivedMetadata>>>,
     /// A job that runs the handlers is on its way.
     dispatching: bool,
-    event: Option<EventFd>,
+    descriptor: Descriptor,
     counters: DownstreamCounters,
 }
 
@@ -88,6 +90,7 @@ impl ReadQueue {
             state: Mutex::new(State {
                 chunks: VecDeque::new(),
                 metadata: VecDeque::new(),
+                metadata_bytes: 0,
                 arrivals: 0,
                 bytes: 0,
                 limit,
@@ -98,7 +101,7 @@ impl ReadQueue {
                 chunk_handler: None,
                 metadata_handler: None,
                 dispatching: false,
-                event: None,
+                descriptor: Descriptor::default(),
                 counters: DownstreamCounters::default(),
             }),
             arrived: Condvar::new(),
@@ -143,8 +146,10 @@ impl ReadQueue {
     /// Queues metadata. Says whether a dispatch job is needed.
     pub(super) fn push_metadata(&self, metadata: ReceivedMetadata) -> bool {
         let mut state = self.lock();
-        if state.metadata.len() >= METADATA_LIMIT {
-            state.metadata.pop_front();
+        state.metadata_bytes += metadata_size(&metadata);
+        while state.metadata.len() >= METADATA_LIMIT || state.metadata_bytes > METADATA_BYTES {
+            let Some((_, dropped)) = state.metadata.pop_front() else { break };
+            state.metadata_bytes -= metadata_size(&dropped);
             state.counters.dropped_metadata += 1;
         }
         let at = state.next_arrival();
@@ -234,35 +239,13 @@ impl ReadQueue {
         timeout: Option<Duration>,
         mut take: impl FnMut(&mut State) -> Result<Option<T>>,
     ) -> Result<T> {
-        let try_only = timeout.is_some_and(|timeout| timeout.is_zero());
-        if !try_only {
-            runtime::refuse_on_library_thread()?;
-        }
-        let deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let mut state = self.lock();
-        loop {
-            if let Some(item) = take(&mut state)? {
+        pull::wait(&self.state, &self.arrived, timeout, "the downstream has nothing to read", |state| {
+            if let Some(item) = take(state)? {
                 state.signal();
-                return Ok(item);
+                return Ok(Some(item));
             }
-            if let Some(end) = &state.end {
-                return Err(match end {
-                    Some(error) => error.clone(),
-                    None => Error::new(Status::Closed, "the downstream is closed"),
-                });
-            }
-            state = match deadline {
-                None => self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        let status = if try_only { Status::WouldBlock } else { Status::Timeout };
-                        return Err(Error::new(status, "the downstream has nothing to read"));
-                    }
-                    self.arrived.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+            state.end.as_ref().map_or(Ok(None), |end| Err(pull::ended(end.as_ref(), "downstream")))
+        })
     }
 
     /// Runs the handlers on what is queued by now. `notify` tells the connection. Says whether more has
@@ -291,19 +274,9 @@ impl ReadQueue {
     /// A descriptor that is readable while there is something to take or the stream has ended.
     pub(super) fn pollable(&self) -> Result<RawFd> {
         let mut state = self.lock();
-        if state.event.is_none() {
-            let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-            let event = EventFd::from_value_and_flags(0, flags).map_err(|error| {
-                Error::new(Status::Resource, format!("downstream: no event descriptor: {error}"))
-            })?;
-            state.event = Some(event);
-            state.signal();
-        }
-        state
-            .event
-            .as_ref()
-            .map(|event| event.as_fd().as_raw_fd())
-            .ok_or_else(|| Error::new(Status::Internal, "downstream: no event descriptor"))
+        let descriptor = state.descriptor.open("downstream")?;
+        state.signal();
+        Ok(descriptor)
     }
 
     pub(super) fn counters(&self) -> DownstreamCounters {
@@ -322,8 +295,7 @@ impl State {
     fn check_handler(&self, exists: bool, what: &str) -> Result<()> {
         match &self.end {
             _ if exists => Err(handler_exists(what)),
-            Some(Some(error)) => Err(error.clone()),
-            Some(None) => Err(Error::new(Status::Closed, "the downstream is closed")),
+            Some(end) => Err(pull::ended(end.as_ref(), "downstream")),
             None => Ok(()),
         }
     }
@@ -380,26 +352,28 @@ impl State {
 
     fn take_metadata(&mut self) -> Option<(ReceivedMetadata, Notice)> {
         let (_, metadata) = self.metadata.pop_front()?;
+        self.metadata_bytes -= metadata_size(&metadata);
         self.taken_metadata.push(metadata.clone());
         Some((metadata, Notice::Taken))
     }
 
-    /// Makes the descriptor say what is true. It counts at most one, so that it never blocks.
+    /// Makes the descriptor say what is true.
     fn signal(&self) {
-        let Some(event) = &self.event else { return };
         // What goes to a handler is not there to be taken.
-        let readable = self.chunk_handler.is_none() && !self.chunks.is_empty()
-            || self.metadata_handler.is_none() && !self.metadata.is_empty()
-            || self.end.is_some();
-        let _ = event.read();
-        if readable {
-            let _ = event.write(1);
-        }
+        self.descriptor.set(
+            self.chunk_handler.is_none() && !self.chunks.is_empty()
+                || self.metadata_handler.is_none() && !self.metadata.is_empty()
+                || self.end.is_some(),
+        );
     }
 }
 
 fn handler_exists(what: &str) -> Error {
     Error::new(Status::InvalidState, format!("downstream: {what} already go to a handler"))
+}
+
+fn metadata_size(metadata: &ReceivedMetadata) -> usize {
+    metadata.source_node_id.len() + metadata.metadata.size()
 }
 
 fn chunk_size(chunk: &ReceivedChunk) -> usize {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::dispatcher::Dispatcher;
 use crate::error::{Error, Status};
 
 /// Source of the access token of a connection. Asked before every attempt to connect.
@@ -16,6 +17,24 @@ pub enum TokenSource {
     Static(String),
     /// Whatever the application answers. Called on the connection's dispatcher thread.
     Callback(Arc<dyn Fn(TokenRequest) + Send + Sync>),
+}
+
+impl TokenSource {
+    /// The token, or why there is none; `what` for the error. Bounded by whoever waits.
+    pub(super) async fn token(&self, what: &str, dispatcher: &Dispatcher) -> Result<Option<String>, Error> {
+        match self {
+            Self::None => Ok(None),
+            Self::Static(token) => Ok(Some(token.clone())),
+            Self::Callback(source) => {
+                let (request, answer) = TokenRequest::new();
+                let source = source.clone();
+                dispatcher.post(move || source(request));
+                let panicked =
+                    || Error::new(Status::TokenFailed, format!("{what}: the token source panicked"));
+                answer.await.map_err(|_| panicked())?.map(Some).map_err(|error| error.context(what))
+            }
+        }
+    }
 }
 
 /// A question for a token, to be answered once, now or later, from any thread.

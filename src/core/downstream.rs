@@ -190,6 +190,11 @@ impl Downstream {
         )
     }
 
+    /// Whether a filter names the node.
+    pub(super) fn reads(&self, node_id: &str) -> bool {
+        self.config.filters.iter().any(|filter| filter.source_node_id == node_id)
+    }
+
     pub(super) fn handle_metadata(&mut self, message: DownstreamMetadata, events: &mut Vec<Event>) {
         let metadata = ReceivedMetadata {
             source_node_id: message.source_node_id,

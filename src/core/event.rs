@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::write_buffer::SharedBuffer;
 use crate::error::{Error, Result};
-use crate::message::{DataId, FilterReference, Metadata, Points, ResultCode, UpstreamInfo};
+use crate::message::{DataId, DownstreamCall, FilterReference, Metadata, Points, ResultCode, UpstreamInfo};
 
 /// An operation the driver started and wants the outcome of. Chosen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +25,8 @@ pub enum Output {
     Upstream(OpenedUpstream),
     /// An open downstream.
     Downstream(OpenedDownstream),
+    /// The reply to a call.
+    Reply(Box<DownstreamCall>),
 }
 
 /// An upstream that was opened.
@@ -106,6 +108,14 @@ pub struct ReceivedMetadata {
     pub(super) request_id: u32,
 }
 
+#[cfg(test)]
+impl ReceivedMetadata {
+    /// Metadata that did not arrive.
+    pub(crate) fn for_test(source_node_id: &str, metadata: Metadata) -> Self {
+        Self { source_node_id: source_node_id.to_owned(), metadata, request_id: 0 }
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -127,6 +137,10 @@ pub enum Event {
     /// The moment to hand over what the application took, with
     /// [`Connection::acknowledge`](super::Connection::acknowledge).
     CollectAcks(StreamKey),
+    /// Another node called.
+    Call(DownstreamCall),
+    /// A reply arrived for which no operation waits.
+    Reply(DownstreamCall),
     /// A downstream ended, in order or for a reason.
     DownstreamClosed(StreamKey, Option<Error>),
     /// The connection ended, in order or for a reason: close the transport once everything is sent.

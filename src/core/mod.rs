@@ -4,6 +4,7 @@
 //! deadlines and events. There are no sockets, no clocks, no threads and no async here, so that
 //! client and broker can be run against each other on fake time.
 
+mod calls;
 mod config;
 mod connection;
 mod downstream;

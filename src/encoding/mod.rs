@@ -84,7 +84,9 @@ pub enum Schema {
 impl Schema {
     /// Fields that a peer knows which speaks `protocol_version`.
     pub fn of(protocol_version: &str) -> Self {
-        if protocol_version.starts_with("2.") || protocol_version == "2" { Self::V2 } else { Self::V3 }
+        // A pre-release sorts below its version (docs/protocol/messages.md §13).
+        let below_3 = ["2.", "3.0.0-"].iter().any(|start| protocol_version.starts_with(start));
+        if below_3 || protocol_version == "2" { Self::V2 } else { Self::V3 }
     }
 }
 
@@ -108,4 +110,25 @@ fn shortened(mut text: String, most: usize) -> String {
         text.push_str(" …");
     }
     text
+}
+
+#[cfg(test)]
+mod version_tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_knows_the_fields_of_its_version() {
+        for (version, schema) in [
+            ("2", Schema::V2),
+            ("2.0.0", Schema::V2),
+            ("2.9.9", Schema::V2),
+            ("3.0.0-rc.1", Schema::V2),
+            ("3", Schema::V3),
+            ("3.0", Schema::V3),
+            ("3.0.0", Schema::V3),
+            ("3.0.1-rc.1", Schema::V3),
+        ] {
+            assert_eq!(Schema::of(version), schema, "{version}");
+        }
+    }
 }

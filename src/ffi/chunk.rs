@@ -3,7 +3,8 @@
 use std::ffi::{CString, c_char};
 
 use super::boundary::ffi;
-use super::convert::c_text;
+use super::convert::{self, c_text};
+use super::downstream_options::FilterNumbers;
 use super::handle::{self, handle};
 use super::status::iscp_status_t;
 use super::types::{iscp_data_point_t, iscp_uuid_t};
@@ -27,6 +28,8 @@ pub(super) struct Object {
     session_id: CString,
     groups: Vec<Group>,
     points: Vec<iscp_data_point_t>,
+    /// Numbers of the filters that the groups matched.
+    filters: Vec<u32>,
 }
 
 struct Group {
@@ -35,12 +38,16 @@ struct Group {
     /// Of `points`.
     first: usize,
     count: usize,
+    /// Of `filters`.
+    first_filter: usize,
+    filter_count: usize,
 }
 
 handle!(iscp_chunk_t, b"iscp.chk", "chunk", Object);
 
 /// A chunk object with one owner.
-pub(super) fn new(chunk: ReceivedChunk) -> *mut iscp_chunk_t {
+pub(super) fn new(chunk: ReceivedChunk, filter_numbers: &FilterNumbers) -> *mut iscp_chunk_t {
+    let mut filters = Vec::new();
     let mut points = Vec::with_capacity(chunk.groups.iter().map(|group| group.points.len()).sum());
     let mut groups = Vec::with_capacity(chunk.groups.len());
     for group in &chunk.groups {
@@ -52,11 +59,15 @@ pub(super) fn new(chunk: ReceivedChunk) -> *mut iscp_chunk_t {
             payload: bytes[span.offset..].as_ptr(),
             payload_len: span.len,
         }));
+        let first_filter = filters.len();
+        filters.extend(group.filter_references.iter().filter_map(|place| filter_numbers.get(place)));
         groups.push(Group {
             name: c_text(&group.data_id.name),
             kind: c_text(&group.data_id.kind),
             first,
             count: points.len() - first,
+            first_filter,
+            filter_count: filters.len() - first_filter,
         });
     }
     handle::new(Object {
@@ -64,6 +75,7 @@ pub(super) fn new(chunk: ReceivedChunk) -> *mut iscp_chunk_t {
         session_id: c_text(&chunk.upstream.session_id),
         groups,
         points,
+        filters,
         chunk,
     })
 }
@@ -183,6 +195,46 @@ pub unsafe extern "C" fn iscp_chunk_group(
             set(out_type, group.kind.as_ptr());
             set(out_points, chunk.points[group.first..].as_ptr());
             set(out_point_count, group.count);
+        }
+        Ok(())
+    })
+}
+
+/// Filters that one group of a chunk matched.
+///
+/// A filter is told by its number: 0 for the first that was added to the options of the downstream with
+/// `iscp_downstream_options_add_filter`, 1 for the next, and so on. Servers below protocol version 3.0.0
+/// do not say which filters matched.
+///
+/// @param chunk            the chunk
+/// @param group            number of the group, from 0
+/// @param out_filters      receives an array of numbers, or NULL when there are none; NULL on failure
+/// @param out_filter_count receives how many there are; 0 when the server does not say, and on failure
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such group;
+///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///
+/// Thread: any, callbacks included. Blocking: no. Lifetime: the array is valid as long as the chunk.
+/// Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_chunk_group_filters(
+    chunk: *const iscp_chunk_t,
+    group: usize,
+    out_filters: *mut *const u32,
+    out_filter_count: *mut usize,
+) -> iscp_status_t {
+    ffi!({
+        // SAFETY: the caller passes a chunk of this library and writable places.
+        let (filters, count, chunk) = unsafe {
+            (
+                convert::output(out_filters, std::ptr::null(), "out_filters").map_err(|e| e.status())?,
+                convert::output(out_filter_count, 0, "out_filter_count").map_err(|e| e.status())?,
+                handle::enter(chunk)?,
+            )
+        };
+        let group = chunk.groups.get(group).ok_or(Status::InvalidArgument)?;
+        if group.filter_count > 0 {
+            filters.set(chunk.filters[group.first_filter..].as_ptr());
+            count.set(group.filter_count);
         }
         Ok(())
     })

@@ -28,7 +28,10 @@ pub(super) struct Object {
     protocol_version: CString,
 }
 
-handle!(iscp_conn_t, b"iscp.con", "connection", Object);
+handle!(iscp_conn_t, b"iscp.con", "connection", Object, |conn| {
+    // Ends whoever waits for calls or replies: they could wait for ever.
+    conn.connection.abandon_calls();
+});
 
 /// State of a connection: one of the `ISCP_CONN_STATE_…` constants.
 #[allow(non_camel_case_types)]
@@ -55,6 +58,18 @@ pub const ISCP_CONN_STAT_BYTES_RECEIVED: iscp_conn_stat_t = 4;
 pub const ISCP_CONN_STAT_ROUND_TRIP_NS: iscp_conn_stat_t = 5;
 /// Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
 pub const ISCP_CONN_STAT_MESSAGES_DROPPED: iscp_conn_stat_t = 6;
+/// Calls of other nodes received, those that were dropped included.
+pub const ISCP_CONN_STAT_CALLS_RECEIVED: iscp_conn_stat_t = 7;
+/// Calls dropped because too many waited for the application (`call_queue_limit`, `call_queue_bytes`).
+pub const ISCP_CONN_STAT_CALLS_DROPPED: iscp_conn_stat_t = 8;
+/// Calls that wait for the application.
+pub const ISCP_CONN_STAT_CALLS_WAITING: iscp_conn_stat_t = 9;
+/// Replies received for which nobody waited, those that were dropped included.
+pub const ISCP_CONN_STAT_REPLIES_RECEIVED: iscp_conn_stat_t = 10;
+/// Replies dropped because too many waited for the application.
+pub const ISCP_CONN_STAT_REPLIES_DROPPED: iscp_conn_stat_t = 11;
+/// Replies that wait for the application.
+pub const ISCP_CONN_STAT_REPLIES_WAITING: iscp_conn_stat_t = 12;
 
 /// Told how an attempt to connect ended.
 ///
@@ -355,19 +370,23 @@ pub unsafe extern "C" fn iscp_conn_stat(
     ffi!({
         // SAFETY: the caller passes a connection of this library and a writable place.
         let (out, conn) = unsafe { (convert::stat(out_value)?, handle::enter(conn)?) };
-        let counters = conn.connection.counters();
-        out.set(
-            match stat {
-                ISCP_CONN_STAT_MESSAGES_SENT => &counters.messages_sent,
-                ISCP_CONN_STAT_MESSAGES_RECEIVED => &counters.messages_received,
-                ISCP_CONN_STAT_BYTES_SENT => &counters.bytes_sent,
-                ISCP_CONN_STAT_BYTES_RECEIVED => &counters.bytes_received,
-                ISCP_CONN_STAT_ROUND_TRIP_NS => &counters.round_trip_ns,
-                ISCP_CONN_STAT_MESSAGES_DROPPED => &counters.messages_dropped,
-                _ => return Err(Status::InvalidArgument),
-            }
-            .load(Relaxed),
-        );
+        let connection = &conn.connection;
+        let counters = connection.counters();
+        out.set(match stat {
+            ISCP_CONN_STAT_MESSAGES_SENT => counters.messages_sent.load(Relaxed),
+            ISCP_CONN_STAT_MESSAGES_RECEIVED => counters.messages_received.load(Relaxed),
+            ISCP_CONN_STAT_BYTES_SENT => counters.bytes_sent.load(Relaxed),
+            ISCP_CONN_STAT_BYTES_RECEIVED => counters.bytes_received.load(Relaxed),
+            ISCP_CONN_STAT_ROUND_TRIP_NS => counters.round_trip_ns.load(Relaxed),
+            ISCP_CONN_STAT_MESSAGES_DROPPED => counters.messages_dropped.load(Relaxed),
+            ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
+            ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
+            ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,
+            ISCP_CONN_STAT_REPLIES_RECEIVED => connection.reply_counters().received,
+            ISCP_CONN_STAT_REPLIES_DROPPED => connection.reply_counters().dropped,
+            ISCP_CONN_STAT_REPLIES_WAITING => connection.reply_counters().waiting,
+            _ => return Err(Status::InvalidArgument),
+        });
         Ok(())
     })
 }

@@ -4,18 +4,24 @@ use std::ffi::c_char;
 use std::ffi::c_void;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::boundary::ffi;
+use super::conn_credential_options as credentials;
+#[cfg(feature = "tls")]
+use super::conn_tls_options as tls;
 use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
 use super::options::{
-    Collected, Refusal, Settings, Spec, bounded, built_in, milliseconds, number, set_by_key, set_text,
+    Collected, Refusal, Settings, Spec, bounded, built_in, milliseconds, needs, number, set_by_key, set_text,
     set_typed, whole_seconds,
 };
+#[cfg(feature = "tls")]
+use super::options::{boolean, file};
 use super::status::iscp_status_t;
-use super::token::{self, iscp_token_cb};
+use super::token::iscp_token_cb;
 use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource};
 use crate::encoding::Encoding;
@@ -33,10 +39,10 @@ handle!(iscp_conn_options_t, b"iscp.cop", "connection options object", Collected
 type ClosedHandler = Arc<dyn Fn(Option<Error>) + Send + Sync>;
 
 impl Settings for ConnectOptions {
-    type Held = TokenSource;
+    type Held = [TokenSource; 2];
 
-    fn held(&self) -> TokenSource {
-        self.token.clone()
+    fn held(&self) -> [TokenSource; 2] {
+        [self.token.clone(), self.header_token.clone()]
     }
 }
 
@@ -122,6 +128,11 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         },
     },
     Spec {
+        key: "token_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.token_timeout = value),
+    },
+    Spec {
         key: "connect_timeout_ms",
         range: "1 to 3600000",
         set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.connect_timeout = value),
@@ -139,11 +150,197 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         set: |options, value| milliseconds(value, 1, 3_600_000).map(|value| options.close_timeout = value),
     },
     Spec {
+        key: "reply_timeout_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.calls.reply_timeout = value)
+        },
+    },
+    Spec {
+        key: "call_queue_limit",
+        range: "1 to 1048576",
+        set: |options, value| number(value, 1, 1 << 20).map(|value| options.calls.queue_limit = value),
+    },
+    Spec {
+        key: "call_queue_bytes",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.queue_bytes = value),
+    },
+    Spec {
+        key: "call_send_limit",
+        range: "1024 to 1073741824",
+        set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
+    },
+    Spec {
         key: "max_message_size",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
     },
+    Spec {
+        key: "tls_ca_file",
+        range: "path of a PEM file with certificates, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.ca = tls::certificates(&file(value)?).map_err(|why| why.of_file(value))?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_ca_pem",
+        range: "PEM text with certificates, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.ca = tls::certificates(value.as_bytes())?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_client_cert_file",
+        range: "path of a PEM file with certificates, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.chain = tls::certificates(&file(value)?).map_err(|why| why.of_file(value))?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_client_cert_pem",
+        range: "PEM text with certificates, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.chain = tls::certificates(value.as_bytes())?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_client_key_file",
+        range: "path of a PEM file with a private key, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.key = tls::key(&file(value)?).map_err(|why| why.of_file(value))?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_client_key_pem",
+        range: "PEM text with a private key, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.key = tls::key(value.as_bytes())?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_server_name",
+        range: "a DNS name or an IP address, or empty",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.server_name = tls::server_name(value)?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "tls_insecure_skip_verify",
+        range: "true or false",
+        set: needs!("tls", |options: &mut ConnectOptions, value: &str| {
+            options.dial.tls.insecure = boolean(value)?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "proxy",
+        range: "http://user:password@host:port, env, or empty",
+        set: needs!("proxy", |options: &mut ConnectOptions, value: &str| {
+            options.dial.proxy = match value {
+                "" => None,
+                url => Some(crate::transport::proxy::Proxy::parse(url)?),
+            };
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "local_address",
+        range: "an IPv4 or IPv6 address, or empty",
+        set: |options, value| {
+            options.dial.socket.local_address = match value {
+                "" => None,
+                text => Some(text.parse().map_err(|_| format!("{text:?} is no IP address"))?),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "interface",
+        range: "name of a network interface of at most 15 bytes, or empty",
+        set: |options, value| {
+            options.dial.socket.interface = match bounded(value, 15)?.as_str() {
+                "" => None,
+                name => Some(name.to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "header_token",
+        range: "printable ASCII of at most 65536 bytes, or empty",
+        set: |options, value| {
+            let token = bounded(value, 65_536)?;
+            HeaderValue::from_str(&token)
+                .map_err(|_| "it has characters that no HTTP header takes".to_owned())?;
+            options.header_token =
+                if token.is_empty() { TokenSource::None } else { TokenSource::Static(token) };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "header_token_name",
+        range: "name of an HTTP header that the handshake itself does not use",
+        set: |options, value| {
+            let name: HeaderName = value.parse().map_err(|_| format!("{value:?} is no name of a header"))?;
+            if is_of_the_handshake(&name) {
+                return Err(format!("the handshake itself uses the header {value:?}").into());
+            }
+            options.header_token_name = name;
+            Ok(())
+        },
+    },
+    Spec {
+        key: "oauth2_token_url",
+        range: "https://host:port/path, or empty",
+        set: needs!("oauth2", |options: &mut ConnectOptions, value: &str| {
+            let url = credentials::token_url(value)?;
+            options.oauth2.set(|settings| settings.token_url = url);
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "oauth2_client_id",
+        range: "text of at most 1024 bytes",
+        set: needs!("oauth2", |options: &mut ConnectOptions, value: &str| {
+            let id = bounded(value, 1024)?;
+            options.oauth2.set(|settings| settings.client_id = id);
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "oauth2_client_secret",
+        range: "text of at most 1024 bytes",
+        set: needs!("oauth2", |options: &mut ConnectOptions, value: &str| {
+            let secret = bounded(value, 1024)?;
+            options.oauth2.set(|settings| settings.client_secret = secret);
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "oauth2_scope",
+        range: "text of at most 1024 bytes",
+        set: needs!("oauth2", |options: &mut ConnectOptions, value: &str| {
+            let scope = bounded(value, 1024)?;
+            options.oauth2.set(|settings| settings.scope = scope);
+            Ok(())
+        }),
+    },
 ];
+
+/// Headers that make a request a WebSocket handshake, or one of HTTP at all.
+fn is_of_the_handshake(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("sec-websocket-")
+        || ["host", "connection", "upgrade", "content-length", "transfer-encoding"].contains(&name)
+}
 
 /// Makes connection options with every option at its default.
 ///
@@ -359,7 +556,8 @@ pub unsafe extern "C" fn iscp_conn_options_set_ping_timeout_ms(
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "ping_timeout_ms", ping_timeout_ms) } })
 }
 
-/// Sets how long the token source, and then the transport, may take when connecting. Default: 10000.
+/// Sets how long the transport may take when connecting: the name service, the proxy, TLS and the
+/// handshake together. Default: 10000.
 ///
 /// @param options            the options
 /// @param connect_timeout_ms milliseconds, 1 to 3600000
@@ -456,14 +654,10 @@ pub unsafe extern "C" fn iscp_conn_options_set_token_callback(
     out_error: *mut *mut iscp_error_t,
 ) -> iscp_status_t {
     ffi!(out_error => {
-        let callback = Callback::new(callback, user_data, release);
-        let function = callback.function.ok_or_else(|| convert::null("callback"))?;
+        // SAFETY: the application promised a function for this data.
+        let source = unsafe { credentials::asking(Callback::new(callback, user_data, release))? };
         // SAFETY: the caller passes options of this library.
         let options = unsafe { convert::object(options, "options")? };
-        let source = TokenSource::Callback(Arc::new(move |request| {
-            // SAFETY: the application promised a function of this type.
-            unsafe { function(token::new(request), callback.user_data.0) };
-        }));
         // The former one is released once the options are unlocked: it may use them.
         let former = std::mem::replace(&mut options.lock().token, source);
         drop(former);
@@ -505,4 +699,84 @@ pub unsafe extern "C" fn iscp_conn_options_set_closed_callback(
         drop(former);
         Ok(())
     })
+}
+
+/// Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
+///
+/// @param options          the options
+/// @param reply_timeout_ms milliseconds, 1 to 3600000
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_reply_timeout_ms(
+    options: *mut iscp_conn_options_t,
+    reply_timeout_ms: u32,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reply_timeout_ms", reply_timeout_ms) } })
+}
+
+/// Sets how many calls of other nodes, and how many replies for which nobody waits, may wait for the
+/// application. When more come they are dropped and counted. Default: 1024.
+///
+/// @param options          the options
+/// @param call_queue_limit calls, and replies, 1 to 1048576
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_queue_limit(
+    options: *mut iscp_conn_options_t,
+    call_queue_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_queue_limit", call_queue_limit) } })
+}
+
+/// Sets how many bytes of calls of other nodes, and of replies for which nobody waits, may wait for the
+/// application; a single one may be larger. When more come they are dropped and counted.
+/// Default: 67108864.
+///
+/// @param options          the options
+/// @param call_queue_bytes bytes, 1024 to 1073741824
+/// @param out_error        receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_queue_bytes(
+    options: *mut iscp_conn_options_t,
+    call_queue_bytes: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_queue_bytes", call_queue_bytes) } })
+}
+
+/// Sets how many bytes of calls and replies may wait to be sent; a single one may be larger. Sending
+/// more answers `ISCP_ERR_WOULD_BLOCK`. Default: 16777216.
+///
+/// @param options         the options
+/// @param call_send_limit bytes, 1024 to 1073741824
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_call_send_limit(
+    options: *mut iscp_conn_options_t,
+    call_send_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_send_limit", call_send_limit) } })
 }

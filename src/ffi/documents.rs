@@ -54,7 +54,12 @@ fn kinds() -> [Kind; 3] {
         Kind {
             title: "Connection",
             prefix: "iscp_conn_options_",
-            source: include_str!("conn_options.rs"),
+            source: concat!(
+                include_str!("conn_options.rs"),
+                include_str!("conn_credential_options.rs"),
+                include_str!("conn_tls_options.rs"),
+                include_str!("conn_network_options.rs"),
+            ),
             table: rows(conn_options::OPTIONS),
             snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
         },
@@ -92,12 +97,33 @@ fn applied<D: Default>(
 }
 
 fn show_connection(settings: &ConnectOptions) -> String {
-    let ConnectOptions { url, config, token, connect_timeout, close_timeout, dial, on_closed: _ } = settings;
-    let token = match token {
+    let ConnectOptions {
+        url,
+        config,
+        token,
+        #[cfg(feature = "oauth2")]
+        oauth2,
+        header_token,
+        header_token_name,
+        token_timeout,
+        connect_timeout,
+        close_timeout,
+        calls,
+        dial,
+        on_closed: _,
+    } = settings;
+    let [token, header_token] = [token, header_token].map(|source| match source {
         TokenSource::Static(token) => token,
         _ => "",
-    };
-    format!("{url} {config:?} {token} {connect_timeout:?} {close_timeout:?} {dial:?}")
+    });
+    #[cfg(feature = "oauth2")]
+    let oauth2 = format!("{:?} {}", oauth2.settings(), oauth2.settings().client_secret);
+    #[cfg(not(feature = "oauth2"))]
+    let oauth2 = "";
+    format!(
+        "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
+         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}"
+    )
 }
 
 fn show_upstream(settings: &UpstreamSettings) -> String {
@@ -255,16 +281,24 @@ fn every_option_shows_in_the_snapshot() {
         "per-message",
         "json",
         "11111111-2222-3333-4444-555555555555",
+        "::1",
+        "http://host:1",
     ];
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    let file = std::env::temp_dir().join(format!("libiscp-options-{}.pem", std::process::id()));
+    fs::write(&file, &pem).unwrap();
+    let candidates: Vec<_> = CANDIDATES.iter().copied().chain([&*pem, file.to_str().unwrap()]).collect();
     for kind in kinds() {
         let fresh = (kind.snapshot)(&[]).unwrap();
         for (key, _) in &kind.table {
-            let seen = CANDIDATES
+            let seen = candidates
                 .iter()
                 .any(|value| (kind.snapshot)(&[(key, value)]).is_ok_and(|changed| changed != fresh));
             assert!(seen, "{}{key}", kind.prefix);
         }
     }
+    fs::remove_file(&file).unwrap();
     assert_ne!(FullPolicy::Fail, UpstreamSettings::default().to_options().full);
 }
 

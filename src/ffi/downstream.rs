@@ -1,13 +1,15 @@
 //! Downstreams.
 
 use std::ffi::c_void;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use super::boundary::ffi;
 use super::chunk::{self, iscp_chunk_t};
 use super::completion;
 use super::conn::iscp_conn_t;
 use super::convert::{self, Callback, UserData, iscp_release_cb};
-use super::downstream_options::iscp_downstream_options_t;
+use super::downstream_options::{FilterNumbers, iscp_downstream_options_t};
 use super::error::iscp_error_t;
 use super::handle::{self, handle};
 use super::iscp_done_cb;
@@ -27,7 +29,20 @@ pub struct iscp_downstream_t {
     _opaque: [u8; 0],
 }
 
-handle!(iscp_downstream_t, b"iscp.dow", "downstream", Downstream, |downstream| {
+pub(super) struct Object {
+    downstream: Downstream,
+    filter_numbers: Arc<FilterNumbers>,
+}
+
+impl Deref for Object {
+    type Target = Downstream;
+
+    fn deref(&self) -> &Downstream {
+        &self.downstream
+    }
+}
+
+handle!(iscp_downstream_t, b"iscp.dow", "downstream", Object, |downstream| {
     // Was closed already, or begins to close: that ends whoever waits for chunks or metadata.
     let _ = downstream.close(Completion::ignore());
 });
@@ -84,9 +99,13 @@ pub type iscp_metadata_cb =
 ///
 /// # Safety
 /// `options` is a handle of this library.
-unsafe fn prepare(options: *const iscp_downstream_options_t) -> Result<DownstreamOptions> {
+unsafe fn prepare(
+    options: *const iscp_downstream_options_t,
+) -> Result<(DownstreamOptions, Arc<FilterNumbers>)> {
     // SAFETY: the caller's promise.
-    Ok(unsafe { convert::object(options, "options")? }.lock().to_options())
+    let options = unsafe { convert::object(options, "options")? };
+    let settings = options.lock();
+    Ok((settings.to_options(), settings.filter_numbers()))
 }
 
 /// Opens a downstream.
@@ -113,12 +132,13 @@ pub unsafe extern "C" fn iscp_downstream_open(
 ) -> iscp_status_t {
     ffi!(out_error => {
         // SAFETY: the caller passes handles of this library.
-        let (conn, options) = unsafe { (convert::object(conn, "conn")?, prepare(options)?) };
+        let (conn, (options, filter_numbers)) = unsafe { (convert::object(conn, "conn")?, prepare(options)?) };
         let callback = callback.ok_or_else(|| convert::null("callback"))?;
         let user_data = UserData(user_data);
         conn.connection.open_downstream(options, Completion::call(move |outcome| {
             let user_data = user_data;
-            completion::opened(outcome, handle::new, |downstream, error| {
+            let new = |downstream| handle::new(Object { downstream, filter_numbers });
+            completion::opened(outcome, new, |downstream, error| {
                 // SAFETY: the application promised a function of this type.
                 unsafe { callback(downstream, error, user_data.0) };
             });
@@ -149,7 +169,7 @@ pub unsafe extern "C" fn iscp_downstream_open_wait(
 ) -> iscp_status_t {
     ffi!(out_error => {
         // SAFETY: the caller passes handles of this library and a writable place.
-        let (out, conn, options) = unsafe {
+        let (out, conn, (options, filter_numbers)) = unsafe {
             (
                 convert::output(out_downstream, std::ptr::null_mut(), "out_downstream")?,
                 convert::object(conn, "conn")?,
@@ -157,7 +177,7 @@ pub unsafe extern "C" fn iscp_downstream_open_wait(
             )
         };
         let downstream = completion::wait(timeout_ms, |done| conn.connection.open_downstream(options, done))?;
-        out.set(handle::new(downstream));
+        out.set(handle::new(Object { downstream, filter_numbers }));
         Ok(())
     })
 }
@@ -188,8 +208,9 @@ pub unsafe extern "C" fn iscp_downstream_read(
         let function = callback.function.ok_or_else(|| convert::null("callback"))?;
         // SAFETY: the caller passes a downstream of this library.
         let downstream = unsafe { convert::object(downstream, "downstream")? };
+        let filter_numbers = downstream.filter_numbers.clone();
         downstream.on_chunk(Box::new(move |received| {
-            let object = chunk::new(received);
+            let object = chunk::new(received, &filter_numbers);
             // SAFETY: the application promised a function of this type; the object was made here.
             unsafe {
                 function(object, callback.user_data.0);
@@ -265,7 +286,8 @@ pub unsafe extern "C" fn iscp_downstream_next_chunk_wait(
                 convert::object(downstream, "downstream")?,
             )
         };
-        out.set(chunk::new(downstream.next_chunk(convert::timeout(timeout_ms)?)?));
+        let received = downstream.next_chunk(convert::timeout(timeout_ms)?)?;
+        out.set(chunk::new(received, &downstream.filter_numbers));
         Ok(())
     })
 }

@@ -1,5 +1,6 @@
 //! Options of a downstream.
 
+use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::upstream_options::iscp_qos_t;
 use super::{fork, iscp_closed_cb};
 use crate::client::DownstreamOptions;
 use crate::core::DownstreamConfig;
-use crate::message::DownstreamFilter;
+use crate::message::{DownstreamFilter, FilterReference};
 
 /// Settings of a downstream, collected before `iscp_downstream_open`, which copies them.
 #[allow(non_camel_case_types)]
@@ -31,18 +32,52 @@ type ClosedFunction = unsafe extern "C" fn(*const iscp_error_t, *mut c_void);
 /// What was collected, in a form that can be used for several streams.
 pub(super) struct DownstreamSettings {
     config: DownstreamConfig,
+    filter_numbers: FilterNumbers,
     buffer_limit: usize,
     on_closed: Option<Arc<Callback<ClosedFunction>>>,
+}
+
+/// Where each filter stands in the request → its number in the order in which they were added, which is
+/// how the application knows them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FilterNumbers(HashMap<(u32, u32), u32>);
+
+impl FilterNumbers {
+    fn add(&mut self, place: (usize, usize)) {
+        // More than the numbers of the protocol can count do not fit into any message.
+        if let (Ok(filter), Ok(data_filter), Ok(number)) =
+            (u32::try_from(place.0), u32::try_from(place.1), u32::try_from(self.0.len()))
+        {
+            self.0.insert((filter, data_filter), number);
+        }
+    }
+
+    /// Number of a filter; `None` for one that was not in the request.
+    pub(super) fn get(&self, reference: &FilterReference) -> Option<u32> {
+        self.0.get(&(reference.downstream_filter_index, reference.data_filter_index)).copied()
+    }
 }
 
 impl Default for DownstreamSettings {
     fn default() -> Self {
         let DownstreamOptions { config, buffer_limit, .. } = DownstreamOptions::default();
-        Self { config, buffer_limit, on_closed: None }
+        Self { config, filter_numbers: FilterNumbers::default(), buffer_limit, on_closed: None }
     }
 }
 
 impl DownstreamSettings {
+    /// Adds a pattern to what is wanted of a node.
+    fn add_filter(&mut self, node: &str, filter: &str) -> Result<(), Refusal> {
+        let place = add_filter(&mut self.config.filters, node, filter)?;
+        self.filter_numbers.add(place);
+        Ok(())
+    }
+
+    /// Numbers of the filters, for the chunks of one more downstream.
+    pub(super) fn filter_numbers(&self) -> Arc<FilterNumbers> {
+        Arc::new(self.filter_numbers.clone())
+    }
+
     /// Options of one more downstream.
     pub(super) fn to_options(&self) -> DownstreamOptions {
         DownstreamOptions {
@@ -60,18 +95,28 @@ impl DownstreamSettings {
     }
 }
 
-/// Adds a pattern to what is wanted of a node.
-fn add_filter(filters: &mut Vec<DownstreamFilter>, node: &str, filter: &str) -> Result<(), Refusal> {
+/// Adds a pattern to what is wanted of a node, and says where it stands.
+fn add_filter(
+    filters: &mut Vec<DownstreamFilter>,
+    node: &str,
+    filter: &str,
+) -> Result<(usize, usize), Refusal> {
     let node = bounded(node, 1024)?;
     if node.is_empty() {
         return Err(Refusal::from("the source node id is empty".to_owned()));
     }
     let filter = data_filter(filter)?;
-    match filters.iter_mut().find(|known| known.source_node_id == node) {
-        Some(known) => known.data_filters.push(filter),
-        None => filters.push(DownstreamFilter { source_node_id: node, data_filters: vec![filter] }),
+    // One filter a node: readers of the protocol match metadata by node.
+    match filters.iter_mut().enumerate().find(|(_, known)| known.source_node_id == node) {
+        Some((at, known)) => {
+            known.data_filters.push(filter);
+            Ok((at, known.data_filters.len() - 1))
+        }
+        None => {
+            filters.push(DownstreamFilter { source_node_id: node, data_filters: vec![filter] });
+            Ok((filters.len() - 1, 0))
+        }
     }
-    Ok(())
 }
 
 impl Settings for DownstreamSettings {
@@ -86,7 +131,7 @@ pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
         key: "filter",
         range: "source node id, a space, and type:name, added to those given before",
         set: |options, value| match value.rsplit_once(' ') {
-            Some((node, filter)) => add_filter(&mut options.config.filters, node, filter),
+            Some((node, filter)) => options.add_filter(node, filter),
             None => Err(format!("{value:?} is not a node id, a space and type:name").into()),
         },
     },
@@ -216,7 +261,9 @@ pub unsafe extern "C" fn iscp_downstream_options_add_filter(
                 convert::text(filter, "filter")?,
             )
         };
-        add_filter(&mut options.lock().config.filters, node, filter)
+        options
+            .lock()
+            .add_filter(node, filter)
             .map_err(|refusal| refusal.into_error("filter"))?;
         Ok(())
     })

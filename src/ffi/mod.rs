@@ -9,10 +9,15 @@
 #![allow(clippy::missing_safety_doc, unreachable_pub)]
 
 mod boundary;
+mod call;
 mod chunk;
 mod completion;
 mod conn;
+mod conn_calls;
+mod conn_credential_options;
+mod conn_network_options;
 mod conn_options;
+mod conn_tls_options;
 mod convert;
 #[cfg(test)]
 mod documents;

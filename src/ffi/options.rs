@@ -37,6 +37,15 @@ impl Refusal {
     }
 }
 
+#[cfg(feature = "tls")]
+impl Refusal {
+    /// Names the file whose content is refused.
+    pub(super) fn of_file(mut self, path: &str) -> Self {
+        self.why = format!("{path:?}: {}", self.why);
+        self
+    }
+}
+
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
         Self { status: Status::InvalidOption, why }
@@ -74,7 +83,9 @@ pub(super) fn set<D>(table: &[Spec<D>], data: &mut D, key: &str, value: &str) ->
         return Err(Error::new(Status::UnknownOption, message));
     };
     (spec.set)(data, value).map_err(|mut refusal| {
-        refusal.why.push_str(&format!("; expected {}", spec.range));
+        if refusal.status == Status::InvalidOption {
+            refusal.why.push_str(&format!("; expected {}", spec.range));
+        }
         refusal.into_error(key)
     })
 }
@@ -169,7 +180,6 @@ pub(super) fn whole_seconds(value: &str, least: u32, most: u32) -> Result<Durati
     }
 }
 
-/// true or false.
 /// Refuses a value that a feature is needed for which this build lacks.
 pub(super) fn built_in(feature: &str) -> Result<(), Refusal> {
     if features::has(feature) {
@@ -179,6 +189,40 @@ pub(super) fn built_in(feature: &str) -> Result<(), Refusal> {
     Err(Refusal { status: Status::Unsupported, why })
 }
 
+/// What sets an option that needs a feature: without the feature, the refusal that names it.
+macro_rules! needs {
+    ($feature:tt, |$data:ident: &mut $type:ty, $value:ident: &str| $body:block) => {{
+        #[cfg(feature = $feature)]
+        const SET: fn(&mut $type, &str) -> Result<(), Refusal> = |$data, $value| $body;
+        #[cfg(not(feature = $feature))]
+        const SET: fn(&mut $type, &str) -> Result<(), Refusal> = |_, _| built_in($feature);
+        SET
+    }};
+}
+pub(super) use needs;
+
+/// What is in a file that an option names; nothing without a name.
+#[cfg(feature = "tls")]
+pub(super) fn file(path: &str) -> Result<Vec<u8>, Refusal> {
+    use std::io::Read;
+
+    /// The collections of certificates that systems come with have a few hundred kilobytes.
+    const MOST: u64 = 4 << 20;
+    let mut content = Vec::new();
+    if path.is_empty() {
+        return Ok(content);
+    }
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST + 1).read_to_end(&mut content))
+        .map_err(|error| format!("cannot read {path:?}: {error}"))?;
+    match content.len() as u64 {
+        0 => Err(format!("{path:?} is empty").into()),
+        1..=MOST => Ok(content),
+        _ => Err(format!("{path:?} is larger than {MOST} bytes").into()),
+    }
+}
+
+/// true or false.
 pub(super) fn boolean(value: &str) -> Result<bool, Refusal> {
     match value {
         "true" | "1" => Ok(true),

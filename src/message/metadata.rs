@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{DownstreamFilter, Qos};
+use super::{DataFilter, DownstreamFilter, Qos};
 
 /// Ties the elapsed times of a session to a clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,4 +112,27 @@ pub enum Metadata {
         /// The stream.
         stream_id: Uuid,
     },
+}
+
+impl Metadata {
+    /// Bytes of all texts in it, with what each filter takes: what makes one larger than another.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::BaseTime(base_time) => base_time.session_id.len() + base_time.name.len(),
+            Self::UpstreamOpen { session_id, .. }
+            | Self::UpstreamAbnormalClose { session_id, .. }
+            | Self::UpstreamResume { session_id, .. }
+            | Self::UpstreamNormalClose { session_id, .. } => session_id.len(),
+            Self::DownstreamOpen { filters, .. } | Self::DownstreamResume { filters, .. } => {
+                filters.iter().map(filter_size).sum()
+            }
+            Self::DownstreamAbnormalClose { .. } | Self::DownstreamNormalClose { .. } => 0,
+        }
+    }
+}
+
+fn filter_size(filter: &DownstreamFilter) -> usize {
+    let own = size_of::<DownstreamFilter>() + filter.source_node_id.len();
+    let data = |data: &DataFilter| size_of::<DataFilter>() + data.name.len() + data.kind.len();
+    own + filter.data_filters.iter().map(data).sum::<usize>()
 }

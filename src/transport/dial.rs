@@ -2,15 +2,44 @@
 
 use std::net::SocketAddr;
 
-use socket2::SockRef;
+use http::HeaderMap;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
+#[cfg(feature = "websocket")]
+use super::Scheme;
+#[cfg(feature = "proxy")]
+use super::proxy::Proxy;
+use super::socket::SocketOptions;
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
-use super::{Negotiation, Scheme, Target, Transport, TransportError, compressed};
+use super::{Negotiation, Target, Transport, TransportError, compressed};
 
-/// Bytes the system may hold that it has not begun to send.
-const UNSENT_LIMIT: u32 = 128 * 1024;
+/// How a QUIC connection finds out what the path carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Congestion {
+    /// RFC 9438.
+    #[default]
+    Cubic,
+    /// RFC 9002 §7.
+    NewReno,
+    /// By measuring rate and delay rather than by loss.
+    Bbr,
+}
+
+impl Congestion {
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Cubic, Self::NewReno, Self::Bbr];
+
+    /// Name for people and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cubic => "cubic",
+            Self::NewReno => "new-reno",
+            Self::Bbr => "bbr",
+        }
+    }
+}
 
 /// Settings of a transport.
 #[derive(Clone, Debug)]
@@ -19,6 +48,18 @@ pub struct DialOptions {
     pub negotiation: Negotiation,
     /// Largest message accepted from the server, before and after inflating.
     pub max_message_size: usize,
+    /// Further headers of the HTTP request that WebSocket and WebTransport begin with. A secret is marked
+    /// as such, so that it is not printed.
+    pub headers: HeaderMap,
+    /// Where sockets are bound.
+    pub socket: SocketOptions,
+    /// The proxy to go through, for WebSockets.
+    #[cfg(feature = "proxy")]
+    pub proxy: Option<Proxy>,
+    /// Congestion control of QUIC and WebTransport.
+    pub quic_congestion: Congestion,
+    /// Bytes of a datagram of QUIC and WebTransport at most, 0 for what the path carries.
+    pub quic_datagram_size: usize,
     /// Settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: TlsOptions,
@@ -29,9 +70,47 @@ impl Default for DialOptions {
         Self {
             negotiation: Negotiation::default(),
             max_message_size: 64 << 20,
+            headers: HeaderMap::new(),
+            socket: SocketOptions::default(),
+            #[cfg(feature = "proxy")]
+            proxy: None,
+            quic_congestion: Congestion::default(),
+            quic_datagram_size: 0,
             #[cfg(feature = "tls")]
             tls: TlsOptions::default(),
         }
+    }
+}
+
+impl DialOptions {
+    /// Finds what would fail whatever the server.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub fn check(&self, target: &Target) -> Result<(), TransportError> {
+        #[cfg(feature = "proxy")]
+        if self.proxy.is_some() && !target.scheme.is_websocket() {
+            return Err(TransportError::Setting(format!(
+                "{target}: HTTP proxies carry WebSockets only, not {}://",
+                target.scheme.name()
+            )));
+        }
+        #[cfg(feature = "tls")]
+        self.tls.check()?;
+        let _ = target;
+        Ok(())
+    }
+
+    /// What to say of the way to `target` besides its address, for errors.
+    pub fn way(&self, target: &Target) -> String {
+        #[cfg(feature = "proxy")]
+        if let Some(proxy) = &self.proxy
+            && let Ok(Some(proxy)) = proxy.find(target.scheme.is_secure(), &target.host, target.port)
+        {
+            return format!(" through the proxy {proxy}");
+        }
+        let _ = target;
+        String::new()
     }
 }
 
@@ -40,6 +119,7 @@ impl Default for DialOptions {
 /// # Errors
 /// Says which address failed and how.
 pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
+    options.check(target)?;
     let mut options = options.clone();
     if target.scheme.is_per_message_only() {
         options.negotiation = options.negotiation.without_context();
@@ -48,10 +128,13 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Tran
     Ok(compressed(transport, &options.negotiation, options.max_message_size))
 }
 
+#[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "no transport is built in"))]
 async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     match target.scheme {
         #[cfg(feature = "websocket")]
         Scheme::Ws | Scheme::Wss => super::websocket::connect(target, options).await,
+        #[cfg(feature = "quic")]
+        Scheme::Quic => super::quic::connect(target, options).await,
         // Addresses of transports that are not built in were refused when they were parsed.
         #[allow(unreachable_patterns, reason = "depends on the features")]
         scheme => Err(TransportError::Setting(format!(
@@ -61,10 +144,48 @@ async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Trans
     }
 }
 
-/// The addresses of the target's host.
-pub(super) async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, TransportError> {
-    let host = &target.host;
-    let addresses: Vec<_> = lookup_host((host.as_str(), target.port))
+/// A connection that carries bytes.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
+
+/// A connection that carries bytes, to a server or through a proxy.
+pub type Stream = Box<dyn ByteStream>;
+
+/// Opens a connection to a port of a host, through the proxy if there is one. `secure` says whether TLS
+/// will be spoken on it.
+///
+/// # Errors
+/// Says which address, or the proxy, failed and how.
+pub async fn stream(
+    host: &str,
+    port: u16,
+    secure: bool,
+    options: &DialOptions,
+) -> Result<Stream, TransportError> {
+    #[cfg(feature = "proxy")]
+    if let Some(proxy) = &options.proxy
+        && let Some(proxy) = proxy.find(secure, host, port)?
+    {
+        let (proxy_host, proxy_port) = proxy.address();
+        let stream = tcp(proxy_host, proxy_port, options).await.map_err(|error| match error {
+            TransportError::Resolve(why) => TransportError::Resolve(format!("proxy {why}")),
+            TransportError::Connect(why) => TransportError::Connect(format!("proxy {why}")),
+            other => other,
+        })?;
+        return proxy.tunnel(stream, host, port).await;
+    }
+    let _ = secure;
+    Ok(Box::new(tcp(host, port, options).await?))
+}
+
+async fn tcp(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream, TransportError> {
+    options.socket.tcp(lookup(host, port).await?).await
+}
+
+/// The addresses of a host, in the order in which the system wants them tried.
+pub(super) async fn lookup(host: &str, port: u16) -> Result<Vec<SocketAddr>, TransportError> {
+    let addresses: Vec<_> = lookup_host((host, port))
         .await
         .map_err(|error| TransportError::Resolve(format!("{host}: {error}")))?
         .collect();
@@ -74,20 +195,25 @@ pub(super) async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, Transpor
     Ok(addresses)
 }
 
-/// Opens a TCP connection, trying every address of the host in turn.
-pub(super) async fn tcp(target: &Target) -> Result<TcpStream, TransportError> {
-    let mut failures = Vec::new();
-    for address in resolve(target).await? {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // Chunks are batched above; a delay here would only add to their latency.
-                let _ = stream.set_nodelay(true);
-                // What the system holds unsent can no longer be overtaken by a pong.
-                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LIMIT);
-                return Ok(stream);
+#[cfg(all(test, feature = "proxy"))]
+mod tests {
+    use super::*;
+    use crate::transport::{DEFAULT_PATH, Scheme};
+
+    #[test]
+    fn only_websockets_go_through_a_proxy() {
+        let options =
+            DialOptions { proxy: Some(Proxy::parse("http://proxy:1").unwrap()), ..DialOptions::default() };
+        for scheme in Scheme::ALL {
+            let target = Target { scheme, host: "host".to_owned(), port: 1, path: DEFAULT_PATH.to_owned() };
+            match options.check(&target) {
+                Ok(()) => assert!(matches!(scheme, Scheme::Ws | Scheme::Wss)),
+                Err(error) => {
+                    assert!(matches!(scheme, Scheme::Quic | Scheme::WebTransport));
+                    assert!(matches!(error, TransportError::Setting(_)));
+                    assert!(error.to_string().contains("prox") && error.to_string().contains(scheme.name()));
+                }
             }
-            Err(error) => failures.push(format!("{address}: {error}")),
         }
     }
-    Err(TransportError::Connect(failures.join("; ")))
 }

@@ -1,14 +1,25 @@
 //! How encoded messages travel: negotiation, and message transports over sockets.
 //!
 //! A transport carries whole messages, both ways, in order. It is polled by the task that owns the
-//! connection; nothing in it runs on its own.
+//! connection; nothing of ours in it runs on its own.
 
 mod compression;
 #[cfg(feature = "compression")]
 pub mod deflate;
 pub mod dial;
+#[cfg(feature = "quic")]
+pub mod framing;
+#[cfg(any(feature = "oauth2", feature = "proxy"))]
+pub(crate) mod http1;
 mod metered;
 mod negotiation;
+#[cfg(feature = "proxy")]
+pub mod proxy;
+#[cfg(feature = "quic")]
+pub mod quic;
+#[cfg(feature = "quic")]
+pub mod segments;
+pub mod socket;
 mod target;
 #[cfg(feature = "tls")]
 pub mod tls;
@@ -64,8 +75,8 @@ pub trait Transport: Send {
     /// Writes out everything taken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
-    /// Bytes the system has taken from the transport so far. Once it takes no more, an increase shows
-    /// that the peer is reading.
+    /// Bytes the system, or a library in its place, has taken from the transport so far. Once it takes no
+    /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
 
     /// Writes out everything taken, says goodbye in the transport's own way and closes.
@@ -147,4 +158,19 @@ pub enum TransportError {
     /// The peer sent more than the limit allows, or something that is no message.
     #[error("{0}")]
     Malformed(String),
+}
+
+#[cfg(feature = "quic")]
+impl TransportError {
+    /// Names the server, unless the text does already.
+    fn at(self, target: &Target) -> Self {
+        let named = |why: String| format!("{target}: {why}");
+        match self {
+            Self::Connect(why) => Self::Connect(named(why)),
+            Self::Handshake(why) => Self::Handshake(named(why)),
+            Self::Tls(why) => Self::Tls(named(why)),
+            Self::Lost(why) => Self::Lost(named(why)),
+            other @ (Self::Resolve(_) | Self::Setting(_) | Self::Malformed(_)) => other,
+        }
+    }
 }

@@ -62,6 +62,16 @@ impl Scheme {
         matches!(self, Self::Quic | Self::WebTransport)
     }
 
+    /// Whether it is a WebSocket, with TLS or without.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// Whether everything is encrypted.
+    pub fn is_secure(self) -> bool {
+        self != Self::Ws
+    }
+
     fn default_port(self) -> u16 {
         match self {
             Self::Ws => 80,

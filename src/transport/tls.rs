@@ -1,13 +1,17 @@
 //! TLS for clients: whom to trust, and who we are (docs/protocol/transport.md §9).
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::TransportError;
 
@@ -16,8 +20,11 @@ use super::TransportError;
 pub struct TlsOptions {
     /// Certificates to trust instead of those of the system.
     pub ca: Option<Vec<CertificateDer<'static>>>,
-    /// What to show a server that asks who we are.
-    pub identity: Option<Arc<Identity>>,
+    /// What to show a server that asks who we are: the certificate, then those that lead to a trusted
+    /// one.
+    pub chain: Option<Vec<CertificateDer<'static>>>,
+    /// Key of the certificate.
+    pub key: Option<Arc<PrivateKeyDer<'static>>>,
     /// Name the certificate must be for, unless it is the host of the address.
     pub server_name: Option<ServerName<'static>>,
     /// Takes any certificate.
@@ -29,10 +36,24 @@ impl fmt::Debug for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsOptions")
             .field("ca", &self.ca.as_ref().map(Vec::len))
-            .field("identity", &self.identity.is_some())
+            .field("chain", &self.chain.as_ref().map(Vec::len))
+            .field("key", &self.key.is_some())
             .field("server_name", &self.server_name)
             .field("insecure", &self.insecure)
             .finish()
+    }
+}
+
+impl TlsOptions {
+    /// Finds what would fail whatever the server: half of a client certificate, or a key of another.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    pub fn check(&self) -> Result<(), TransportError> {
+        if self.chain.is_none() && self.key.is_none() {
+            return Ok(());
+        }
+        configure(self, Arc::new(RootCertStore::empty())).map(drop)
     }
 }
 
@@ -50,8 +71,7 @@ impl Identity {
     /// # Errors
     /// Says what is missing or broken.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, String> {
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("private key: {error}"))?;
-        Ok(Self { chain: certificates(chain)?, key })
+        Ok(Self { chain: certificates(chain)?, key: private_key(key)? })
     }
 }
 
@@ -66,7 +86,32 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     if certificates.is_empty() {
         return Err("there is no certificate in the PEM text".to_owned());
     }
+    for certificate in &certificates {
+        check_certificate(certificate)?;
+    }
     Ok(certificates)
+}
+
+/// Whether something in a PEM text that calls itself a certificate is one.
+fn check_certificate(certificate: &CertificateDer<'_>) -> Result<(), String> {
+    RootCertStore::empty()
+        .add(certificate.clone().into_owned())
+        .map_err(|_| "certificate: the PEM text holds something else".to_owned())
+}
+
+/// The first private key in a PEM text.
+///
+/// # Errors
+/// Says what is broken; a text without key is an error.
+pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    let key = PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        rustls_pki_types::pem::Error::NoItemsFound => {
+            "there is no private key in the PEM text (keys with a password are not supported)".to_owned()
+        }
+        error => format!("private key: {error}"),
+    })?;
+    ring::sign::any_supported_type(&key).map_err(|error| format!("private key: {error}"))?;
+    Ok(key)
 }
 
 /// Name to verify the certificate of `host` against.
@@ -86,25 +131,125 @@ pub fn server_name(options: &TlsOptions, host: &str) -> Result<ServerName<'stati
 /// # Errors
 /// A certificate cannot be used, or the system has no trusted ones.
 pub fn client_config(options: &TlsOptions, alpn: &[&[u8]]) -> Result<ClientConfig, TransportError> {
-    let tls = |what: &str, error: &dyn fmt::Display| TransportError::Tls(format!("{what}: {error}"));
+    let roots = if options.insecure {
+        tracing::warn!("TLS: the server's certificate is NOT verified; anybody can pretend to be the server");
+        Arc::new(RootCertStore::empty())
+    } else {
+        roots(options)?
+    };
+    let mut config = configure(options, roots)?;
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+fn configure(options: &TlsOptions, roots: Arc<RootCertStore>) -> Result<ClientConfig, TransportError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| tls("TLS", &error))?;
+        .map_err(|error| TransportError::Tls(format!("TLS: {error}")))?;
     let builder = if options.insecure {
-        tracing::warn!("TLS: the server's certificate is NOT verified; anybody can pretend to be the server");
         builder.dangerous().with_custom_certificate_verifier(Arc::new(TakeAny::new(&provider)))
     } else {
-        builder.with_root_certificates(roots(options)?)
+        builder.with_root_certificates(roots)
     };
-    let mut config = match options.identity.as_deref() {
-        None => builder.with_no_client_auth(),
-        Some(identity) => builder
-            .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-            .map_err(|error| tls("TLS client certificate", &error))?,
+    let half = |missing: &str| TransportError::Setting(format!("TLS: the client's {missing} is missing"));
+    match (&options.chain, &options.key) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(_), None) => Err(half("key, which belongs to its certificate,")),
+        (None, Some(_)) => Err(half("certificate, which belongs to its key,")),
+        (Some(chain), Some(key)) => {
+            builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(|error| {
+                TransportError::Setting(format!(
+                    "TLS: the client's certificate and key: {}",
+                    describe_identity(&error)
+                ))
+            })
+        }
+    }
+}
+
+/// Why a certificate and a key are no identity.
+pub fn describe_identity(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "the key does not belong to the certificate".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// Speaks TLS on a connected stream to `host`.
+///
+/// # Errors
+/// Says whose certificate is refused, and why.
+pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    options: &TlsOptions,
+    host: &str,
+    alpn: &[&[u8]],
+    stream: S,
+) -> Result<tokio_rustls::client::TlsStream<S>, TransportError> {
+    let name = server_name(options, host)?;
+    let config = Arc::new(client_config(options, alpn)?);
+    tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+        failure(options, &error).unwrap_or_else(|| {
+            let why = if error.kind() == io::ErrorKind::UnexpectedEof {
+                "the server closed the connection in the middle of the handshake".to_owned()
+            } else {
+                error.to_string()
+            };
+            TransportError::Tls(format!("TLS: {why}"))
+        })
+    })
+}
+
+/// What of an I/O error is the fault of TLS. A server that speaks TLS 1.3 refuses the client's
+/// certificate only after the handshake.
+pub fn failure(options: &TlsOptions, error: &io::Error) -> Option<TransportError> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(TransportError::Tls(format!("TLS: {}", describe(options, error))))
+}
+
+/// Says whose certificate is not taken, and why.
+pub fn describe(options: &TlsOptions, error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            let trusted = if options.ca.is_some() { "of the given CA" } else { "that the system trusts" };
+            format!("the server's certificate is refused: its issuer is none {trusted} (unknown issuer)")
+        }
+        E::InvalidCertificate(CertificateError::NotValidForNameContext { expected, presented }) => {
+            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            format!(
+                "the server's certificate is refused: it is not for {:?} but for {names}",
+                expected.to_str()
+            )
+        }
+        E::InvalidCertificate(error) => format!("the server's certificate is refused: {error}"),
+        E::AlertReceived(alert) => describe_alert(options, *alert),
+        E::InvalidMessage(_) => format!("the server does not speak TLS: {error}"),
+        error => error.to_string(),
+    }
+}
+
+fn describe_alert(options: &TlsOptions, alert: AlertDescription) -> String {
+    use AlertDescription as A;
+    let ours = match alert {
+        A::CertificateRequired => true,
+        A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::CertificateExpired
+        | A::CertificateUnknown
+        | A::UnknownCA
+        | A::AccessDenied
+        | A::DecryptError => options.chain.is_some(),
+        _ => false,
     };
-    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    Ok(config)
+    match (ours, options.chain.is_some()) {
+        (true, true) => format!("the server refuses the client's certificate: {alert:?}"),
+        (true, false) => {
+            "the server demands a client certificate, and none is set (CertificateRequired)".to_owned()
+        }
+        (false, _) => format!("the server refuses: {alert:?}"),
+    }
 }
 
 fn roots(options: &TlsOptions) -> Result<Arc<RootCertStore>, TransportError> {

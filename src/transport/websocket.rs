@@ -2,8 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-#[cfg(feature = "tls")]
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,9 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, handshake};
 
 use super::dial::{self, DialOptions};
-use super::{Channel, Metered, Received, Target, Transport, TransportError};
 #[cfg(feature = "tls")]
-use super::{Scheme, tls};
+use super::tls;
+use super::{Channel, Metered, Received, Target, Transport, TransportError};
 
 /// Size of the read buffer a connection holds for its whole life. Larger ones save system calls
 /// under load but count against the memory of every idle connection.
@@ -38,18 +36,25 @@ pub fn config(max_message_size: usize) -> WebSocketConfig {
 /// # Errors
 /// Says which address failed and how.
 pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
-    let stream = dial::tcp(target).await?;
+    let secure = target.scheme.is_secure();
+    let stream = dial::stream(&target.host, target.port, secure, options).await?;
     #[cfg(feature = "tls")]
-    if target.scheme == Scheme::Wss {
-        let name = tls::server_name(&options.tls, &target.host)?;
-        let config = Arc::new(tls::client_config(&options.tls, &[b"http/1.1"])?);
-        let stream = tokio_rustls::TlsConnector::from(config)
-            .connect(name, stream)
+    if secure {
+        let stream = tls::connect(&options.tls, &target.host, &[b"http/1.1"], stream)
             .await
-            .map_err(|error| TransportError::Tls(format!("{target}: {error}")))?;
+            .map_err(|error| in_front(target, error))?;
         return upgrade(target, options, stream).await;
     }
     upgrade(target, options, stream).await
+}
+
+/// Names the server in front of a failure of TLS.
+#[cfg(feature = "tls")]
+fn in_front(target: &Target, error: TransportError) -> TransportError {
+    match error {
+        TransportError::Tls(why) => TransportError::Tls(format!("{target}: {why}")),
+        other => other,
+    }
 }
 
 /// Makes a WebSocket of a connected stream.
@@ -62,17 +67,26 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let url = format!("{target}?{}", options.negotiation.to_query());
-    let request = url
+    let mut request = url
         .as_str()
         .into_client_request()
         .map_err(|error| TransportError::Handshake(format!("{target}: {error}")))?;
+    request.headers_mut().extend(options.headers.clone());
     let (socket, _) = tokio_tungstenite::client_async_with_config(
         request,
         Metered::new(stream),
         Some(config(options.max_message_size)),
     )
     .await
-    .map_err(|error| TransportError::Handshake(describe_handshake(target, &error)))?;
+    .map_err(|error| {
+        #[cfg(feature = "tls")]
+        if let WsError::Io(error) = &error
+            && let Some(error) = tls::failure(&options.tls, error)
+        {
+            return in_front(target, error);
+        }
+        TransportError::Handshake(describe_handshake(target, &error))
+    })?;
     Ok(Box::new(WebSocket::new(socket)))
 }
 

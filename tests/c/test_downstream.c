@@ -244,6 +244,52 @@ TEST(filters_with_wildcards) {
     end();
 }
 
+/* Numbers of the filters that the points of a data id matched, as text. */
+static void matched(iscp_downstream_t *down, const char *name, const char *expected) {
+    iscp_upstream_t *up = client_upstream(sender, NULL);
+    client_write(up, client_data_id(up, name), 0, "x");
+    OK(iscp_upstream_close_wait(up, false, -1, &error));
+    iscp_upstream_free(up);
+    iscp_chunk_t *chunk = NULL;
+    OK(iscp_downstream_next_chunk_wait(down, -1, &chunk, &error));
+    CHECK_EQ(iscp_chunk_group_count(chunk), 1);
+    const uint32_t *filters = NULL;
+    size_t count = 7;
+    CHECK_STATUS(iscp_chunk_group_filters(chunk, 0, &filters, &count), ISCP_OK);
+    char text[64] = "";
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(text);
+        snprintf(text + length, sizeof text - length, " %u", (unsigned)filters[i]);
+    }
+    CHECK_TEXT(text, expected);
+    CHECK((filters == NULL) == (count == 0));
+    CHECK_STATUS(iscp_chunk_group_filters(chunk, 1, &filters, &count), ISCP_ERR_INVALID_ARGUMENT);
+    CHECK(filters == NULL && count == 0);
+    CHECK_STATUS(iscp_chunk_group_filters(chunk, 0, NULL, &count), ISCP_ERR_NULL_ARGUMENT);
+    CHECK_STATUS(iscp_chunk_group_filters(chunk, 0, &filters, NULL), ISCP_ERR_NULL_ARGUMENT);
+    iscp_chunk_free(chunk);
+}
+
+/* Filters are numbered in the order in which they were added, whatever node they are for. */
+TEST(the_filters_that_matched) {
+    begin();
+    iscp_downstream_t *down = NULL;
+    iscp_downstream_options_t *options = iscp_downstream_options_new();
+    OK(iscp_downstream_options_add_filter(options, "other", "#:#", &error));
+    OK(iscp_downstream_options_add_filter(options, "sender", "string:a", &error));
+    OK(iscp_downstream_options_set(options, "filter", "another #:#", &error));
+    OK(iscp_downstream_options_set(options, "filter", "sender #:+", &error));
+    OK(iscp_downstream_options_add_filter(options, "sender", "#:b/#", &error));
+    OK(iscp_downstream_options_add_filter(options, "sender", "string:a", &error));
+    OK(iscp_downstream_open_wait(reader, options, -1, &down, &error));
+    iscp_downstream_options_free(options);
+    matched(down, "a", " 1 3 5");
+    matched(down, "b/c", " 4");
+    matched(down, "c", " 3");
+    iscp_downstream_free(down);
+    end();
+}
+
 TEST(empty_chunks_can_be_omitted) {
     begin();
     for (int omit = 0; omit < 2; omit++) {

@@ -107,10 +107,21 @@ TEST(async_connect) {
     broker_stop(&broker);
 }
 
+TEST(call_reply) {
+    broker_start(&broker, NULL);
+    struct process process;
+    START(&process, PROGRAM("call_reply"));
+    finish(&process, 0,
+           "calculator: student wants to know: sum 1 + 2 + 39\nstudent: calculator replied: 42\n");
+    START(&process, PROGRAM("call_reply"), "--question", "");
+    finish(&process, 0, "student: calculator replied: 0\n");
+    broker_stop(&broker);
+}
+
 TEST(examples_without_a_broker) {
-    static const char *const programs[] = {"hello_upstream",    "hello_downstream",    "connect_token",
-                                           "upstream_basetime", "downstream_print",    "downstream_poll",
-                                           "async_connect",     "demo_telemetry_send", "demo_telemetry_view"};
+    static const char *const programs[] = {
+        "hello_upstream",  "hello_downstream", "connect_token", "upstream_basetime",   "downstream_print",
+        "downstream_poll", "async_connect",    "call_reply",    "demo_telemetry_send", "demo_telemetry_view"};
     broker_start(&broker, NULL);
     broker_stop(&broker);
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {

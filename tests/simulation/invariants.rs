@@ -13,6 +13,8 @@ use iscp::message::{
 };
 use uuid::Uuid;
 
+use crate::calls::CallLedger;
+
 /// One connection of a client, from its transport to its end.
 pub(crate) type SessionId = usize;
 
@@ -67,6 +69,7 @@ pub(crate) struct Ledger {
     upstream_aliases: BTreeMap<u32, Uuid>,
     subscriptions: BTreeMap<(SessionId, u32), Subscription>,
     base_times: Vec<(String, BaseTime)>,
+    pub(crate) calls: CallLedger,
     pub(crate) chunks: u64,
     pub(crate) points: u64,
 }
@@ -430,6 +433,7 @@ pub(crate) enum OpKind {
     Connect,
     OpenUpstream(usize),
     OpenDownstream(usize),
+    Call(usize),
     /// A flush of everything written until then, in points.
     Flush {
         stream_id: Uuid,

@@ -4,6 +4,7 @@
 //! - `ISCP_SIMULATION_SEEDS=N` runs N seeds, `ISCP_SIMULATION_FIRST=S` starts with another than 0.
 //! - `ISCP_SIMULATION_SEED=S` runs one seed and prints what happens.
 
+mod calls;
 mod invariants;
 mod link;
 mod plan;

@@ -6,6 +6,7 @@ use iscp::core::{ConnectionConfig, DownstreamConfig, FlushPolicy, UpstreamConfig
 use iscp::message::{DataFilter, DataId, DownstreamFilter, Qos};
 use iscp_broker::core::Config;
 
+use crate::calls::CallPlan;
 use crate::link::Profile;
 use crate::world::{Action, Rng, World};
 
@@ -44,6 +45,7 @@ pub(crate) struct Plan {
     pub(crate) upstreams: Vec<UpstreamPlan>,
     pub(crate) downstreams: Vec<DownstreamPlan>,
     pub(crate) base_times: Vec<Duration>,
+    pub(crate) calls: Vec<CallPlan>,
     pub(crate) closes: Option<Duration>,
     pub(crate) reconnects: u32,
     pub(crate) trouble: bool,
@@ -187,6 +189,7 @@ fn plan(rng: &mut Rng, nodes: u64, number: u64, trouble: bool) -> Plan {
         upstreams,
         downstreams,
         base_times,
+        calls: Vec::new(),
         closes,
         reconnects: rng.range(0, 2) as u32,
         trouble,
@@ -215,7 +218,17 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     rare.next();
     let hasty = rare.chance(10);
     let overwhelmed = rare.chance(10);
+    let mut callers = Rng::new(seed ^ 0xca11_0000_0000);
+    callers.next();
     for mut plan in plans {
+        for _ in 0..callers.range(0, 4) {
+            let to = if callers.chance(30) {
+                plan.config.node_id.clone()
+            } else {
+                node(callers.range(0, clients))
+            };
+            plan.calls.push(CallPlan::choose(&mut callers, to));
+        }
         if hasty {
             plan.config.response_timeout = millis(&mut rare, 20, 400);
         }

@@ -10,9 +10,10 @@ use iscp::core::{
     StreamKey, TakenAck,
 };
 use iscp::error::{Error, Result, Status};
-use iscp::message::BaseTime;
+use iscp::message::{BaseTime, DownstreamCall};
 use uuid::Uuid;
 
+use crate::calls::CallPlan;
 use crate::invariants::{Op, OpKind, SessionId};
 use crate::plan::{DownstreamPlan, Plan, SETTLE, UpstreamPlan, WORK, millis};
 use crate::world::{Action, Side, World};
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     CloseDownstream(StreamKey, Duration),
     Taken(StreamKey, bool, Vec<ReceivedMetadata>),
     BaseTime(BaseTime),
+    Call(usize),
+    Reply(DownstreamCall),
     Close(Duration),
 }
 
@@ -140,6 +143,14 @@ impl Application {
         &self.plan.config
     }
 
+    pub(crate) fn call_plan(&self, i: usize) -> &CallPlan {
+        &self.plan.calls[i]
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     pub(crate) fn check_finished(&self, id: SessionId) {
         assert!(self.ended, "client {id} was not told of its end");
         assert!(self.ops.is_empty(), "client {id}: operations without an end: {:?}", self.ops);
@@ -216,6 +227,9 @@ impl World {
         }
         for at in &plan.base_times {
             self.after(*at, Action::App(id, AppAction::BaseTime));
+        }
+        for (i, call) in plan.calls.iter().enumerate() {
+            self.after(call.at, Action::Command(id, Command::Call(i)));
         }
         let close = AppAction::Close;
         let late = millis(&mut self.rng, 1, 4000);
@@ -381,7 +395,7 @@ impl World {
 
     // The core.
 
-    fn op(&mut self, id: SessionId, what: OpKind, limit: Duration, must_succeed: bool) -> OpId {
+    pub(crate) fn op(&mut self, id: SessionId, what: OpKind, limit: Duration, must_succeed: bool) -> OpId {
         let started = self.now;
         let session = &mut self.sessions[id];
         // Once the application closes the connection everything else may fail.
@@ -447,6 +461,8 @@ impl World {
                 let op = self.op(id, OpKind::Other, answer, sure);
                 self.sessions[id].core.send_base_time(op, base_time, false, now);
             }
+            Command::Call(i) => self.call(id, i),
+            Command::Reply(call) => self.reply(id, &call),
             Command::Close(timeout) => {
                 let first = !std::mem::replace(&mut self.sessions[id].app.close_asked, true);
                 let sure = first && timeout > Duration::from_secs(50) && !self.sessions[id].core.is_closed();
@@ -538,6 +554,8 @@ impl World {
                     "downstream {i} of client {id}: {error:?}"
                 );
             }
+            Event::Call(call) => self.called(id, call),
+            Event::Reply(reply) => self.replied(id, &reply),
             Event::Closed(error) => self.closed(id, error),
         }
     }
@@ -554,6 +572,11 @@ impl World {
     fn done(&mut self, id: SessionId, op: OpId, outcome: Result<Output>) {
         let leapt = self.leapt;
         let now = self.now;
+        let mut excused = false;
+        if let Some(Op { what: OpKind::Call(i), .. }) = self.sessions[id].app.ops.get(&op.0).copied() {
+            self.call_done(id, i, &outcome);
+            excused = !self.call_must_succeed(id, i);
+        }
         let session = &mut self.sessions[id];
         let app = &mut session.app;
         let Some(started) = app.ops.remove(&op.0) else {
@@ -561,7 +584,7 @@ impl World {
         };
         app.done.insert(op.0);
         assert!(now <= started.started + started.limit + leapt, "client {id}: {started:?} ended at {now:?}");
-        if started.must_succeed && !session.disturbed && !app.closing {
+        if started.must_succeed && !excused && !session.disturbed && !app.closing {
             assert!(outcome.is_ok(), "client {id}: {started:?}: {outcome:?}");
         }
         if let OpKind::Close { sure: true } = started.what {

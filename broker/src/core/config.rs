@@ -1,12 +1,22 @@
 //! What an operator can choose: who may connect, how long things may take, how much a peer may use.
 
-use std::time::Duration;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Knows access tokens that come and go.
+pub trait TokenCheck: fmt::Debug + Send + Sync {
+    /// Whether a client with this token may connect now.
+    fn accepts(&self, token: &str, now: Instant) -> bool;
+}
 
 /// Settings of a broker.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Access tokens, any of which lets a client in. Empty: everyone may connect.
+    /// Access tokens, any of which lets a client in. None, and no `token_check`: everyone may connect.
     pub tokens: Vec<String>,
+    /// Lets clients in with other tokens.
+    pub token_check: Option<Arc<dyn TokenCheck>>,
     /// Whether a new downstream is told of the upstreams that already run, and of their newest base
     /// times. Without it a late reader cannot place elapsed times on a clock
     /// (docs/protocol/behaviour.md §7.3).
@@ -21,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             tokens: Vec::new(),
+            token_check: None,
             replay_metadata: true,
             timing: Timing::default(),
             limits: Limits::default(),
@@ -141,6 +152,12 @@ pub struct Limits {
     pub metadata_queue: usize,
     /// Calls that wait for one client to read them; Python's own queue holds 256. Default 128.
     pub calls: usize,
+    /// Bytes of the payloads of calls that wait for one client to read them; a single one may be larger.
+    /// Default 16 MiB.
+    pub call_queue_bytes: usize,
+    /// Calls of one connection whose replies find back to it among several connections of its node;
+    /// the oldest are forgotten first. Default 256.
+    pub calls_asked: usize,
     /// Payload of a call in bytes; Python refuses messages above 1 MiB. Default 1 000 000.
     pub call_bytes: usize,
 }
@@ -169,6 +186,8 @@ impl Default for Limits {
             reliable_window_bytes: 16 * 1024 * 1024,
             metadata_queue: 16_384,
             calls: 128,
+            call_queue_bytes: 16 * 1024 * 1024,
+            calls_asked: 256,
             call_bytes: 1_000_000,
         }
     }

@@ -1,6 +1,6 @@
 //! Connections: handshake, keep-alive, end (docs/protocol/behaviour.md §11.1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) upstreams: Vec<Key>,
     /// By the alias the client chose.
     pub(super) downstreams: BTreeMap<u32, Key>,
+    /// Ids of calls to which no reply came yet, oldest first.
+    pub(super) asked: VecDeque<String>,
 }
 
 #[derive(Debug)]
@@ -213,7 +215,7 @@ impl Broker {
             );
             return self.refuse(conn, refusal(ResultCode::INCOMPATIBLE_VERSION, text), now);
         };
-        if !self.authorised(conn, &request.access_token) {
+        if !self.authorised(conn, &request.access_token, now) {
             let response = refusal(ResultCode::AUTH_FAILED, "access token missing or wrong".to_owned());
             return self.refuse_token(conn, response, now);
         }
@@ -258,6 +260,7 @@ impl Broker {
                 last_heard: now,
                 upstreams: Vec::new(),
                 downstreams: BTreeMap::new(),
+                asked: VecDeque::new(),
             }));
             self.established += 1;
         }
@@ -274,8 +277,9 @@ impl Broker {
     }
 
     /// Whether a token lets the client in: that of the request, or that of the HTTP header.
-    fn authorised(&self, conn: ConnId, access_token: &str) -> bool {
-        if self.config.tokens.is_empty() {
+    fn authorised(&self, conn: ConnId, access_token: &str, now: Instant) -> bool {
+        let (tokens, check) = (&self.config.tokens, &self.config.token_check);
+        if tokens.is_empty() && check.is_none() {
             return true;
         }
         let header = self
@@ -286,9 +290,10 @@ impl Broker {
         let header = header.strip_prefix("Bearer ").unwrap_or(header).trim();
         // Every token is compared, and in full, so that time tells nothing.
         // An empty one lets nobody in: it is what an unset variable in a start script leaves.
-        let tokens = self.config.tokens.iter().filter(|token| !token.is_empty());
-        tokens
-            .fold(false, |found, token| found | same_secret(token, access_token) | same_secret(token, header))
+        [access_token, header].into_iter().filter(|given| !given.is_empty()).any(|given| {
+            tokens.iter().fold(false, |found, token| found | same_secret(token, given))
+                || check.as_ref().is_some_and(|check| check.accepts(given, now))
+        })
     }
 
     fn refuse_token(&mut self, conn: ConnId, response: ConnectResponse, now: Instant) {
@@ -421,7 +426,7 @@ impl Broker {
 }
 
 /// Whether two secrets are the same, in a time that depends on their lengths only.
-fn same_secret(a: &str, b: &str) -> bool {
+pub(crate) fn same_secret(a: &str, b: &str) -> bool {
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 

@@ -42,7 +42,8 @@ use std::time::{Duration, Instant};
 use iscp::message::{Message, ResultCode};
 use uuid::Uuid;
 
-pub use config::{Config, Limits, Timing};
+pub use config::{Config, Limits, Timing, TokenCheck};
+pub(crate) use connection::same_secret;
 pub use environment::{Environment, SeededEnvironment, SystemEnvironment};
 
 use arena::{Arena, Key};
@@ -246,7 +247,7 @@ impl Broker {
                 }
             }
         }
-        if let Some(call) = outbox::pop(&mut out.calls) {
+        if let Some(call) = out.calls.pop() {
             return Some(Message::DownstreamCall(call));
         }
         while let Some(key) = outbox::pop(&mut out.turns) {

@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 
-use iscp::message::{DownstreamCall, Message};
+use iscp::message::Message;
 
 use super::arena::Key;
+use super::calls::CallQueue;
 
 /// An entry of the second lane.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Outbox {
     /// Responses and acks.
     pub(super) answers: VecDeque<Answer>,
     /// Calls to the client.
-    pub(super) calls: VecDeque<DownstreamCall>,
+    pub(super) calls: CallQueue,
     /// Downstreams that have something to send, in turn.
     pub(super) turns: VecDeque<Key>,
     /// Last message of the connection.

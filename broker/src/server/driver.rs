@@ -19,8 +19,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use super::connection::{self, Accepted};
-use super::{Endpoint, Listener, ServerConfig, StartError, websocket};
-use crate::core::{Broker, ConnId, SystemEnvironment};
+use super::oauth2::TokenEndpoint;
+use super::{Endpoint, Listener, ServerConfig, StartError, Started, quic, websocket};
+use crate::core::{Broker, ConnId, SystemEnvironment, TokenCheck};
 
 /// Connections the system may hold ready for us: many clients reconnect in the same moment.
 const BACKLOG: u32 = 4096;
@@ -43,9 +44,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new(mut config: ServerConfig) -> Self {
+    fn new(mut config: ServerConfig, issued: Option<Arc<dyn TokenCheck>>) -> Self {
         let mut core = config.core.clone();
         core.tokens.append(&mut config.tokens);
+        if let Some(issued) = issued {
+            core.token_check = Some(issued);
+        }
         Self {
             core: RefCell::new(Broker::new(core, Box::new(SystemEnvironment))),
             config,
@@ -126,7 +130,7 @@ impl Shared {
 pub(super) fn run(
     config: ServerConfig,
     commands: watch::Receiver<Option<Instant>>,
-    report: &mpsc::Sender<Result<Vec<Endpoint>, StartError>>,
+    report: &mpsc::Sender<Result<Started, StartError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -146,12 +150,30 @@ pub(super) fn run(
                 return;
             }
         };
+        let token_endpoint = match config.oauth2.as_ref().map(|oauth2| TokenEndpoint::open(oauth2, &config)) {
+            None => None,
+            Some(Ok(endpoint)) => Some(endpoint),
+            Some(Err(error)) => {
+                let _ = report.send(Err(error));
+                return;
+            }
+        };
         let endpoints: Vec<_> = acceptors.iter().map(|(endpoint, _)| *endpoint).collect();
         for endpoint in &endpoints {
             info!("listening on {endpoint}");
         }
-        let _ = report.send(Ok(endpoints));
-        serve(Rc::new(Shared::new(config)), acceptors, commands).await;
+        let token_url = token_endpoint.as_ref().map(TokenEndpoint::url);
+        if let Some(url) = &token_url {
+            info!("access tokens at {url}");
+        }
+        let issued = token_endpoint.as_ref().map(TokenEndpoint::issued);
+        let _ = report.send(Ok(Started { endpoints, token_url }));
+        let shared = Rc::new(Shared::new(config, issued));
+        let tokens = token_endpoint.map(|endpoint| tokio::task::spawn_local(endpoint.run()));
+        serve(shared, acceptors, commands).await;
+        if let Some(tokens) = tokens {
+            tokens.abort();
+        }
         info!("stopped");
     });
 }
@@ -160,6 +182,7 @@ pub(super) fn run(
 enum Acceptor {
     Ws(TcpListener),
     Wss(TcpListener, TlsAcceptor),
+    Quic(quinn::Endpoint),
 }
 
 impl Acceptor {
@@ -168,15 +191,25 @@ impl Acceptor {
         let scheme = listener.scheme;
         let tls = |alpn: &[&[u8]]| {
             let identity = config.tls.as_ref().ok_or(StartError::NoCertificate(scheme))?;
-            identity.server_config(alpn).map(Arc::new)
+            identity.server_config(alpn)
         };
         let (address, acceptor) = match scheme {
-            Scheme::Ws => first(listener, listen).map(|(address, socket)| (address, Self::Ws(socket)))?,
-            Scheme::Wss => {
-                let tls = TlsAcceptor::from(tls(&[b"http/1.1"])?);
-                first(listener, listen).map(|(address, socket)| (address, Self::Wss(socket, tls)))?
+            Scheme::Ws => {
+                first(&listener.addresses, listen).map(|(address, socket)| (address, Self::Ws(socket)))?
             }
-            Scheme::Quic | Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
+            Scheme::Wss => {
+                let tls = TlsAcceptor::from(Arc::new(tls(&[b"http/1.1"])?));
+                first(&listener.addresses, listen)
+                    .map(|(address, socket)| (address, Self::Wss(socket, tls)))?
+            }
+            Scheme::Quic => {
+                let tls = tls(&[iscp::transport::quic::ALPN])?;
+                let settings = iscp::transport::quic::server_config(tls, config.core.limits.message_bytes)
+                    .map_err(|error| StartError::Certificate(error.to_string()))?;
+                let open = |address| quic::listen(address, &settings);
+                first(&listener.addresses, open).map(|(address, endpoint)| (address, Self::Quic(endpoint)))?
+            }
+            Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
         };
         Ok((Endpoint { scheme, address }, acceptor))
     }
@@ -197,7 +230,7 @@ impl Acceptor {
                 let handshake = {
                     let (shared, tls) = (Rc::clone(&shared), tls.clone());
                     async move {
-                        match tls.accept(stream).await {
+                        match super::tls::accept(&tls, stream).await {
                             Ok(stream) => websocket::accept(&shared, stream, address).await,
                             Err(error) => {
                                 info!(%address, %error, "TLS handshake failed");
@@ -208,17 +241,28 @@ impl Acceptor {
                 };
                 spawner.spawn(address, handshake);
             },
+            Self::Quic(endpoint) => {
+                while let Some(incoming) = endpoint.accept().await {
+                    let address = incoming.remote_address();
+                    let handshake = {
+                        let shared = Rc::clone(&shared);
+                        async move { quic::accept(&shared, incoming).await }
+                    };
+                    // The library refuses what is dropped.
+                    spawner.spawn(address, handshake);
+                }
+            }
         }
     }
 }
 
-/// The first address of a listener that can be had.
-fn first<T>(
-    listener: &Listener,
+/// The first of several addresses that can be had.
+pub(super) fn first<T>(
+    addresses: &[SocketAddr],
     open: impl Fn(SocketAddr) -> io::Result<(SocketAddr, T)>,
 ) -> Result<(SocketAddr, T), StartError> {
     let mut failure = StartError::NoAddress;
-    for &address in &listener.addresses {
+    for &address in addresses {
         match open(address) {
             Ok(opened) => return Ok(opened),
             Err(source) => failure = StartError::Listen { address, source },
@@ -227,7 +271,7 @@ fn first<T>(
     Err(failure)
 }
 
-fn listen(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
+pub(super) fn listen(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     // Accepted sockets inherit it. Failing to set it is no reason not to serve.
@@ -238,7 +282,7 @@ fn listen(address: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
 }
 
 /// Next TCP connection.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {

@@ -2,6 +2,8 @@
 
 mod connection;
 mod driver;
+mod oauth2;
+mod quic;
 mod tls;
 mod websocket;
 
@@ -15,6 +17,7 @@ use std::time::{Duration, Instant};
 use iscp::transport::Scheme;
 use tokio::sync::watch;
 
+pub use oauth2::OAuth2Config;
 pub use tls::TlsIdentity;
 
 use crate::core;
@@ -26,8 +29,11 @@ pub struct ServerConfig {
     pub listeners: Vec<Listener>,
     /// Certificate and key, without which there is no `wss`, `quic` and `webtransport`.
     pub tls: Option<TlsIdentity>,
-    /// Access tokens, in addition to those of `core`. None in either: everyone may connect.
+    /// Access tokens, in addition to those of `core`. None in either, and no `oauth2`: everyone may
+    /// connect.
     pub tokens: Vec<String>,
+    /// A token endpoint of the server's own, for development.
+    pub oauth2: Option<OAuth2Config>,
     /// From the first sign of a client to the end of the transport's handshake. Default 10 s.
     pub handshake_timeout: Duration,
     /// Settings of the broker itself.
@@ -40,6 +46,7 @@ impl Default for ServerConfig {
             listeners: Vec::new(),
             tls: None,
             tokens: Vec::new(),
+            oauth2: None,
             handshake_timeout: Duration::from_secs(10),
             core: core::Config::default(),
         }
@@ -71,6 +78,9 @@ pub enum StartError {
     /// An access token is empty, which would protect nothing.
     #[error("an access token is empty")]
     EmptyToken,
+    /// An id or a secret of a client of the token endpoint is empty.
+    #[error("the id or the secret of an OAuth2 client is empty")]
+    EmptyClient,
     /// A transport needs a certificate and there is none.
     #[error("{}:// needs a certificate and a key", .0.name())]
     NoCertificate(Scheme),
@@ -131,10 +141,10 @@ impl Server {
                 driver::run(config, commands, &report);
             })
             .map_err(StartError::Thread)?;
-        let endpoints = started.recv().unwrap_or_else(|_| {
+        let started = started.recv().unwrap_or_else(|_| {
             Err(StartError::Thread(io::Error::other("the broker's thread ended early")))
         })?;
-        Ok(ServerHandle { endpoints, command, stopped })
+        Ok(ServerHandle { started, command, stopped })
     }
 }
 
@@ -153,10 +163,17 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// What is known once a server runs.
+#[derive(Debug)]
+struct Started {
+    endpoints: Vec<Endpoint>,
+    token_url: Option<String>,
+}
+
 /// A running server. Dropping the handle stops it.
 #[derive(Debug)]
 pub struct ServerHandle {
-    endpoints: Vec<Endpoint>,
+    started: Started,
     command: watch::Sender<Option<Instant>>,
     stopped: Arc<Stopped>,
 }
@@ -167,18 +184,27 @@ impl ServerHandle {
 
     /// Where the server listens, in the order of [`ServerConfig::listeners`].
     pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+        &self.started.endpoints
+    }
+
+    /// URL of the token endpoint, if there is one.
+    pub fn token_url(&self) -> Option<&str> {
+        self.started.token_url.as_deref()
     }
 
     /// First address at which the server takes clients with `scheme`.
     pub fn address(&self, scheme: Scheme) -> Option<SocketAddr> {
-        self.endpoints.iter().find(|endpoint| endpoint.scheme == scheme).map(|endpoint| endpoint.address)
+        self.started
+            .endpoints
+            .iter()
+            .find(|endpoint| endpoint.scheme == scheme)
+            .map(|endpoint| endpoint.address)
     }
 
     /// URL for clients, `SCHEME://HOST:PORT`, of the first address for `scheme`; empty when there is
     /// none. Any path does.
     pub fn url(&self, scheme: Scheme) -> String {
-        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.scheme == scheme);
+        let endpoint = self.started.endpoints.iter().find(|endpoint| endpoint.scheme == scheme);
         endpoint.map(Endpoint::to_string).unwrap_or_default()
     }
 
@@ -271,6 +297,10 @@ mod tests {
         assert!(matches!(Server::start(config.clone()), Err(StartError::NoAddress)));
         config.listeners = vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))];
         config.tokens = vec![String::new()];
-        assert!(matches!(Server::start(config), Err(StartError::EmptyToken)));
+        assert!(matches!(Server::start(config.clone()), Err(StartError::EmptyToken)));
+        config.tokens.clear();
+        config.oauth2 =
+            Some(OAuth2Config { clients: vec![("id".to_owned(), String::new())], ..OAuth2Config::default() });
+        assert!(matches!(Server::start(config), Err(StartError::EmptyClient)));
     }
 }

@@ -1,15 +1,25 @@
 //! TLS of the server's side.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use iscp::transport::tls::{Identity, certificates};
+use iscp::transport::tls::{Identity, certificates, describe_identity};
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::StartError;
+
+/// How long, and for how many bytes, a client that was refused is still listened to.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 64 * 1024;
 
 /// Who the server is, and which clients it takes.
 #[derive(Clone)]
@@ -29,10 +39,12 @@ impl TlsIdentity {
     /// Reads a certificate with its chain, and its key, from PEM texts.
     ///
     /// # Errors
-    /// Says what is missing or broken.
+    /// Says what is missing or broken, or that the two do not belong together.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, StartError> {
         let identity = Identity::from_pem(chain, key).map_err(StartError::Certificate)?;
-        Ok(Self { identity: Arc::new(identity), client_ca: None })
+        let identity = Self { identity: Arc::new(identity), client_ca: None };
+        identity.server_config(&[])?;
+        Ok(identity)
     }
 
     /// Takes only clients with a certificate that one of those in a PEM text vouches for.
@@ -67,8 +79,23 @@ impl TlsIdentity {
         };
         let mut config = builder
             .with_single_cert(self.identity.chain.clone(), self.identity.key.clone_key())
-            .map_err(|error| unusable(&error))?;
+            .map_err(|error| StartError::Certificate(describe_identity(&error)))?;
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
+}
+
+/// Speaks TLS on a connected stream. A client that is refused gets the time to read why: closing a socket
+/// with unread data would discard it.
+pub(super) async fn accept(acceptor: &TlsAcceptor, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let (error, mut stream) = match acceptor.accept(stream).into_fallible().await {
+        Ok(stream) => return Ok(stream),
+        Err(failed) => failed,
+    };
+    let linger = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(LINGER, linger).await;
+    Err(error)
 }

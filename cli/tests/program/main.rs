@@ -1,6 +1,7 @@
 //! The built program, run as a user runs it.
 
 mod brokers;
+mod calls;
 mod codec;
 mod errors;
 mod signals;

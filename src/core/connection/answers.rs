@@ -9,8 +9,8 @@ use crate::core::upstream::Upstream;
 use crate::core::version;
 use crate::error::{Error, Status};
 use crate::message::{
-    ConnectResponse, Disconnect, DownstreamCloseRequest, DownstreamOpenResponse, Message, Reply, ResultCode,
-    UpstreamCloseRequest, UpstreamOpenResponse,
+    ConnectResponse, Disconnect, DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenResponse, Message,
+    Reply, ResultCode, UpstreamCloseRequest, UpstreamOpenResponse,
 };
 
 impl Connection {
@@ -63,13 +63,9 @@ impl Connection {
                     downstream.handle_ack_complete(&complete);
                 }
             }
-            Message::DownstreamMetadata(metadata) => {
-                if let Some(key) = self.downstream_aliases.get(&metadata.stream_id_alias)
-                    && let Some(downstream) = self.downstreams.get_mut(key)
-                {
-                    downstream.handle_metadata(metadata, &mut self.events);
-                }
-            }
+            Message::DownstreamMetadata(metadata) => self.handle_downstream_metadata(metadata),
+            Message::UpstreamCallAck(ack) => self.calls.handle_ack(&ack, &mut self.events),
+            Message::DownstreamCall(call) => self.calls.handle_call(call, &mut self.events),
             // Well-formed messages that a client has no use for are ignored
             // (docs/protocol/behaviour.md §12.5 item 12).
             other => tracing::debug!("ignored a {} from the server", other.name()),
@@ -227,6 +223,22 @@ impl Connection {
         self.done(op, Ok(Output::Downstream(opened)));
         if let State::Closing { .. } = self.state {
             self.close_downstream(None, key, now);
+        }
+    }
+
+    fn handle_downstream_metadata(&mut self, metadata: DownstreamMetadata) {
+        if metadata.stream_id_alias == 0 {
+            // Old brokers do not say which stream it is for, only which node it is about, and take an
+            // acknowledgement from each reader of that (docs/protocol/messages.md §4.4, §10 item 10).
+            for downstream in self.downstreams.values_mut() {
+                if downstream.reads(&metadata.source_node_id) {
+                    downstream.handle_metadata(metadata.clone(), &mut self.events);
+                }
+            }
+        } else if let Some(key) = self.downstream_aliases.get(&metadata.stream_id_alias)
+            && let Some(downstream) = self.downstreams.get_mut(key)
+        {
+            downstream.handle_metadata(metadata, &mut self.events);
         }
     }
 

@@ -8,7 +8,9 @@ use crate::core::downstream::{Downstream, TakenAck};
 use crate::core::event::{OpId, Output, ReceivedMetadata, StreamKey};
 use crate::core::upstream::{FlushLevel, Upstream};
 use crate::error::{Error, Status};
-use crate::message::{BaseTime, DownstreamCloseRequest, Message, Reply, ResultCode, UpstreamMetadata};
+use crate::message::{
+    BaseTime, DownstreamCloseRequest, Message, Reply, ResultCode, UpstreamCall, UpstreamMetadata,
+};
 
 impl Connection {
     /// Opens an upstream; `op` yields [`Output::Upstream`].
@@ -44,6 +46,26 @@ impl Connection {
             base_time,
             persist,
         }));
+    }
+
+    /// Sends a call, or a reply to one; `op` ends when the server took it.
+    pub fn send_call(&mut self, op: OpId, call: UpstreamCall, now: Instant) {
+        self.begin_call(op, call, None, now);
+    }
+
+    /// Calls and waits for the reply, at most `timeout`; `op` yields [`Output::Reply`].
+    pub fn call(&mut self, op: OpId, call: UpstreamCall, timeout: Duration, now: Instant) {
+        self.begin_call(op, call, Some(timeout), now);
+    }
+
+    fn begin_call(&mut self, op: OpId, call: UpstreamCall, reply: Option<Duration>, now: Instant) {
+        if self.refuse_unless_open(op) {
+            return;
+        }
+        match self.calls.begin(op, &call, self.config.response_timeout, reply, now) {
+            Ok(()) => self.control.push_back(Message::UpstreamCall(call)),
+            Err(error) => self.done(op, Err(error)),
+        }
     }
 
     /// An upstream's buffer wants attention.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::{Duration, Instant};
 
+use super::calls::Calls;
 use super::config::{ConnectionConfig, DownstreamConfig, PROTOCOL_VERSION, UpstreamConfig};
 use super::downstream::Downstream;
 use super::event::{Event, OpId, Output, StreamKey};
@@ -73,6 +74,7 @@ pub struct Connection {
     next_request_id: u32,
     /// In the order of the requests, so that they end in that order too.
     pending: BTreeMap<u32, Pending>,
+    calls: Calls,
     keep_alive: KeepAlive,
     next_key: u32,
     upstreams: BTreeMap<StreamKey, Upstream>,
@@ -95,6 +97,7 @@ impl Connection {
             state: State::Connecting,
             next_request_id: 0,
             pending: BTreeMap::new(),
+            calls: Calls::default(),
             next_key: 0,
             upstreams: BTreeMap::new(),
             upstream_aliases: HashMap::new(),
@@ -138,6 +141,7 @@ impl Connection {
                 self.fail_request(pending.request, error);
             }
         }
+        self.calls.handle_timeout(now, &mut self.events);
         for upstream in self.upstreams.values_mut() {
             upstream.handle_timeout(now, &mut self.events);
         }
@@ -201,6 +205,7 @@ impl Connection {
             && self.upstreams.is_empty()
             && self.downstreams.is_empty()
             && self.pending.is_empty()
+            && !self.calls.await_server()
         {
             self.say_goodbye(None);
             return self.control.pop_front();
@@ -272,7 +277,7 @@ impl Connection {
         let requests = self.pending.values().map(|pending| pending.deadline);
         let upstreams = self.upstreams.values().filter_map(Upstream::next_timeout);
         let downstreams = self.downstreams.values().filter_map(Downstream::next_timeout);
-        requests.chain(upstreams).chain(downstreams).chain(keep_alive).min()
+        requests.chain(upstreams).chain(downstreams).chain(self.calls.next_timeout()).chain(keep_alive).min()
     }
 
     /// What happened since the last call, in order.
@@ -382,6 +387,7 @@ impl Connection {
                 Request::CloseUpstream(_) | Request::CloseDownstream(_) => {}
             }
         }
+        self.calls.end(reason, &mut self.events);
         if let Some(op) = closing {
             self.events.push(Event::Done(op, error.clone().map_or(Ok(Output::Done), Err)));
         }

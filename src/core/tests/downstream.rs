@@ -1,7 +1,7 @@
 use super::*;
 use crate::message::{
-    DataPointGroup, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamMetadata,
-    Metadata, OrAlias, StreamChunk, UpstreamInfo,
+    DataPointGroup, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamFilter,
+    DownstreamMetadata, Metadata, OrAlias, StreamChunk, UpstreamInfo,
 };
 
 fn info(number: u128) -> UpstreamInfo {
@@ -163,6 +163,38 @@ fn metadata_is_acknowledged_when_the_application_takes_it() {
     assert_eq!(metadata.source_node_id, "node");
     rig.core.acknowledge_metadata(&metadata);
     assert!(matches!(rig.sends(), Message::DownstreamMetadataAck(reply) if reply.request_id == 11));
+}
+
+#[test]
+fn metadata_of_an_old_broker_is_told_by_its_node() {
+    let mut rig = Rig::open();
+    let reads = |node: &str| DownstreamConfig {
+        filters: vec![DownstreamFilter { source_node_id: node.to_owned(), data_filters: vec![] }],
+        ..DownstreamConfig::default()
+    };
+    let first = rig.open_downstream(reads("node")).key;
+    rig.open_downstream(reads("other"));
+    let third = rig.open_downstream(reads("node")).key;
+    let mut told = |stream_id_alias, source: &str| {
+        rig.events.clear();
+        rig.receive(Message::DownstreamMetadata(DownstreamMetadata {
+            request_id: 11,
+            stream_id_alias,
+            source_node_id: source.to_owned(),
+            metadata: Metadata::DownstreamNormalClose { stream_id: STREAM },
+        }));
+        let keys = rig.events.iter().map(|event| match event {
+            Event::Metadata(key, _) => *key,
+            other => panic!("{other:?}"),
+        });
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(told(0, "node"), [first, third]);
+    assert_eq!(told(0, "nobody"), []);
+    assert_eq!(told(3, "node"), [third], "with an alias it is for one stream");
+    // Even about a node that no filter names.
+    assert_eq!(told(3, "nobody"), [third]);
+    assert_eq!(told(9, "node"), []);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The client core with typed messages and fake time.
 
+mod calls;
 mod downstream;
 mod ending;
 mod handshake;

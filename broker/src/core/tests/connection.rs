@@ -1,5 +1,8 @@
 //! Handshake, keep-alive and end of connections (docs/protocol/behaviour.md §11.1).
 
+use std::sync::Arc;
+
+use super::super::TokenCheck;
 use super::*;
 
 fn request(version: &str, node: &str, token: &str) -> ConnectRequest {
@@ -58,6 +61,38 @@ fn a_token_opens_the_door_from_the_request_or_the_header() {
         let response = world.request_connect(conn, request("3.0.0", "node", token));
         assert_eq!(response.result_code, expected, "{token:?} {header:?}");
         assert_eq!(world.broker.is_closing(conn), !expected.is_success());
+    }
+}
+
+/// Takes the token "fresh" up to a moment.
+#[derive(Debug)]
+struct Until(Instant);
+
+impl TokenCheck for Until {
+    fn accepts(&self, token: &str, now: Instant) -> bool {
+        token == "fresh" && now < self.0
+    }
+}
+
+#[test]
+fn a_token_that_ends_opens_the_door_until_then() {
+    let end = Instant::now() + Duration::from_secs(60);
+    for tokens in [vec![], vec!["fixed".to_owned()]] {
+        let mut world = World::with(|config| {
+            config.tokens.clone_from(&tokens);
+            config.token_check = Some(Arc::new(Until(end)));
+        });
+        let mut code = |token: &str, now| {
+            world.now = now;
+            let conn = world.dial();
+            world.request_connect(conn, request("3.0.0", "node", token)).result_code
+        };
+        let fixed = if tokens.is_empty() { ResultCode::AUTH_FAILED } else { ResultCode::SUCCEEDED };
+        let before = end - Duration::from_secs(1);
+        assert_eq!(code("fresh", before), ResultCode::SUCCEEDED);
+        assert_eq!(code("fixed", before), fixed);
+        assert_eq!(code("", before), ResultCode::AUTH_FAILED);
+        assert_eq!(code("fresh", end), ResultCode::AUTH_FAILED);
     }
 }
 

@@ -1,0 +1,106 @@
+//! What shows the server who we are, gathered anew before every attempt to connect.
+
+use std::future::Future;
+use std::mem::take;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use tokio::time::timeout;
+
+use super::dispatcher::Dispatcher;
+#[cfg(feature = "oauth2")]
+use super::oauth2::OAuth2;
+use super::options::ConnectOptions;
+use super::token::TokenSource;
+use crate::error::{Error, Result, Status};
+use crate::transport::{Scheme, Target};
+
+const ACCESS_TOKEN: &str = "access token";
+const HEADER_TOKEN: &str = "header token";
+
+/// The sources of a connection's tokens.
+pub(super) struct Credentials {
+    token: TokenSource,
+    header_token: TokenSource,
+    header_token_name: HeaderName,
+    #[cfg(feature = "oauth2")]
+    oauth2: OAuth2,
+}
+
+/// Finds what cannot work together.
+pub(super) fn check(options: &ConnectOptions, target: &Target) -> Result<()> {
+    let invalid = |why: String| Err(Error::new(Status::InvalidOption, format!("connect: {why}")));
+    #[cfg(feature = "oauth2")]
+    if options.oauth2.is_set() {
+        if !matches!(options.token, TokenSource::None) {
+            return invalid(
+                "there is an access token or a token callback, and an OAuth2 server too".to_owned(),
+            );
+        }
+        if let Err(why) = options.oauth2.check() {
+            return invalid(why);
+        }
+    }
+    if target.scheme == Scheme::Quic && !matches!(options.header_token, TokenSource::None) {
+        return invalid(format!("{target}: QUIC has no headers, so there is no place for the header token"));
+    }
+    Ok(())
+}
+
+impl Credentials {
+    /// Takes the sources out of the options, so that the application's callbacks are dropped where it is
+    /// expected.
+    pub(super) fn take(options: &mut ConnectOptions) -> Self {
+        Self {
+            token: take(&mut options.token),
+            header_token: take(&mut options.header_token),
+            header_token_name: options.header_token_name.clone(),
+            #[cfg(feature = "oauth2")]
+            oauth2: take(&mut options.oauth2),
+        }
+    }
+
+    /// Whether the application is asked.
+    pub(super) fn are_asked_for(&self) -> bool {
+        [&self.token, &self.header_token].iter().any(|source| matches!(source, TokenSource::Callback(_)))
+    }
+
+    /// The access token, empty when there is none; that of the header goes into the options.
+    pub(super) async fn gather(
+        &self,
+        target: &Target,
+        options: &mut ConnectOptions,
+        dispatcher: &Dispatcher,
+    ) -> Result<String> {
+        let limit = options.token_timeout;
+        let header = self.header_token.token(HEADER_TOKEN, dispatcher);
+        if let Some(token) = within(limit, HEADER_TOKEN, header).await? {
+            let mut value = HeaderValue::from_str(&token).map_err(|_| {
+                let why = format!("{HEADER_TOKEN}: it has characters that no HTTP header takes");
+                Error::new(Status::TokenFailed, why)
+            })?;
+            value.set_sensitive(true);
+            options.dial.headers.insert(self.header_token_name.clone(), value);
+        }
+        #[cfg(feature = "oauth2")]
+        if self.oauth2.is_set() {
+            return within(limit, ACCESS_TOKEN, self.oauth2.token(target, &options.dial)).await;
+        }
+        let _ = target;
+        let token = self.token.token(ACCESS_TOKEN, dispatcher);
+        Ok(within(limit, ACCESS_TOKEN, token).await?.unwrap_or_default())
+    }
+
+    /// The server did not take the token.
+    pub(super) async fn refused(&self) {
+        #[cfg(feature = "oauth2")]
+        self.oauth2.forget().await;
+    }
+}
+
+async fn within<T>(limit: Duration, what: &str, source: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, source).await.unwrap_or_else(|_| {
+        let why = format!("{what}: its source took longer than {limit:?}");
+        Err(Error::new(Status::TokenFailed, why).retriable())
+    })
+}

@@ -1,0 +1,81 @@
+//! Options of a connection: the way to the server.
+
+use std::ffi::c_char;
+
+use super::boundary::ffi;
+use super::conn_options::{OPTIONS, iscp_conn_options_t};
+use super::error::iscp_error_t;
+use super::options::set_text;
+use super::status::iscp_status_t;
+
+/// Sets the HTTP proxy that WebSockets go through, with the method CONNECT. Default: none.
+///
+/// Without this option the environment is not looked at. With `env` it is, when a connection is made:
+/// `HTTPS_PROXY` for `wss`, `HTTP_PROXY` for `ws`, `ALL_PROXY` for both, in capitals or not, and `NO_PROXY`
+/// for hosts to reach directly. OAuth2 servers are asked through the proxy too. QUIC and WebTransport cannot
+/// go through a proxy: connecting then fails with `ISCP_ERR_INVALID_OPTION`.
+///
+/// @param options   the options
+/// @param proxy     `http://host:port` or `http://user:password@host:port`, user and password
+///                  percent-encoded; "env"; "" for none
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
+///         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "proxy"; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+/// Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_proxy(
+    options: *mut iscp_conn_options_t,
+    proxy: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "proxy", proxy) } })
+}
+
+/// Sets the IP address of this machine to connect from. Default: empty, the system chooses.
+///
+/// Of the server's addresses only those of the same family are tried.
+///
+/// @param options       the options
+/// @param local_address an IPv4 or IPv6 address without port, "" for any
+/// @param out_error     receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+/// Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_local_address(
+    options: *mut iscp_conn_options_t,
+    local_address: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "local_address", local_address) } })
+}
+
+/// Sets the network interface that the connection takes, whatever the routes say. Default: empty, as the
+/// routes say.
+///
+/// Linux only; older kernels than 5.7 want the capability `CAP_NET_RAW` for it. Both families work.
+///
+/// @param options   the options
+/// @param interface name of an interface, such as "eth0", at most 15 bytes; "" for any
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+/// Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_interface(
+    options: *mut iscp_conn_options_t,
+    interface: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "interface", interface) } })
+}

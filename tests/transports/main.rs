@@ -1,0 +1,7 @@
+//! QUIC and WebTransport over real sockets: the client against the broker, and either against a peer of
+//! bytes.
+
+mod api;
+mod raw_client;
+mod raw_server;
+mod support;
