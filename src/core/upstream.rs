@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::config::UpstreamConfig;
 use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
-use super::write_buffer::{MAX_UNREPORTED, SharedBuffer, WriteBuffer};
+use super::write_buffer::{CHUNK_LIMIT, MAX_UNREPORTED, SharedBuffer, WriteBuffer};
 use crate::error::{Error, Status};
 use crate::message::{
     Aliases, DataId, Message, Qos, StreamChunk, UpstreamChunk, UpstreamChunkAck, UpstreamCloseRequest,
@@ -529,6 +529,11 @@ impl Upstream {
             undelivered_chunks,
         };
         events.push(Event::UpstreamClosed(self.key, end));
+    }
+
+    /// Whether the next chunk certainly goes by datagram.
+    pub(super) fn fits_datagrams(&self) -> bool {
+        self.lossy && self.buffer.lock().bytes() <= CHUNK_LIMIT
     }
 
     pub(super) fn is_unreliable(&self) -> bool {

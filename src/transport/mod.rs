@@ -70,6 +70,9 @@ pub trait Transport: Send {
     /// Takes a message that may be lost, as [`Transport::send`] does; `false` when it was dropped at once
     /// because datagrams leave too slowly. It goes the reliable way where there are no datagrams, and when
     /// it is too large for them.
+    ///
+    /// With [datagrams](Transport::has_datagrams), a message of up to 768 KiB may be handed over although
+    /// [`Transport::poll_ready`] did not say so.
     fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
         self.send(message).map(|()| true)
     }

@@ -97,13 +97,17 @@ async fn accept(connection: quinn::Connection) -> Peer {
 }
 
 async fn accept_upstream(peer: &mut Peer) {
+    accept_stream(peer, 1).await;
+}
+
+async fn accept_stream(peer: &mut Peer, alias: u32) {
     let Message::UpstreamOpenRequest(request) = peer.next_but_pings().await else {
         panic!("no open request")
     };
     let response = UpstreamOpenResponse {
         request_id: request.request_id,
-        stream_id: uuid::Uuid::from_u128(1),
-        stream_id_alias: 1,
+        stream_id: uuid::Uuid::from_u128(alias.into()),
+        stream_id_alias: alias,
         ..UpstreamOpenResponse::default()
     };
     peer.send(&Message::UpstreamOpenResponse(response)).await;
@@ -241,6 +245,30 @@ fn without_datagrams_every_chunk_takes_the_stream() {
     let up = upstream(&connection, Qos::Unreliable);
     up.write(up.data_id(id()).unwrap(), 1, b"x").unwrap();
     wait(|done| connection.close(done)).unwrap();
+    server.join();
+}
+
+#[test]
+fn datagrams_overtake_a_stream_that_is_not_read() {
+    let small = |config: &mut TransportConfig| {
+        config.stream_receive_window(4_000_u32.into());
+    };
+    let server = Server::start(b"iscp", small, async |connection| {
+        let mut peer = accept(connection).await;
+        for alias in [1, 2] {
+            accept_stream(&mut peer, alias).await;
+        }
+        // The chunk on the stream is far larger than the window, and nothing of it is read before this.
+        expect_chunk(read_datagrams(&peer, 0).await, 1, b"first");
+        expect_chunk(peer.next_but_pings().await, 1, &payload(1, 100_000));
+        peer.connection.close(0_u32.into(), b"");
+    });
+    let connection = server.connect();
+    let reliable = upstream(&connection, Qos::Reliable);
+    let unreliable = upstream(&connection, Qos::Unreliable);
+    reliable.write(reliable.data_id(id()).unwrap(), 1, &payload(1, 100_000)).unwrap();
+    wait(|done| reliable.flush(FlushLevel::Sent, LIMIT, done)).unwrap();
+    unreliable.write(unreliable.data_id(id()).unwrap(), 1, b"first").unwrap();
     server.join();
 }
 

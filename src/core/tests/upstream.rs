@@ -363,6 +363,37 @@ fn by_datagram(rig: &mut Rig, chunks: u32) -> OpenedUpstream {
 }
 
 #[test]
+fn datagrams_do_not_wait_for_the_stream() {
+    let mut rig = Rig::open();
+    let upstream = by_datagram(&mut rig, 0);
+    rig.core.send_base_time(OpId(90), crate::message::BaseTime::default(), false, rig.now);
+    for payload in [&b"x"[..], &vec![0; CHUNK_LIMIT + 1]] {
+        rig.write(&upstream, "a", payload);
+    }
+    assert!(rig.core.poll_datagram(rig.now).is_none(), "too large to be certain");
+    // Nothing but chunks, and in their order.
+    assert!(matches!(rig.core.poll_transmit(rig.now), Some(Message::UpstreamMetadata(_))));
+    assert!(matches!(&rig.sent()[..], [Message::UpstreamChunk(_), Message::UpstreamChunk(_)]));
+    rig.write(&upstream, "a", b"x");
+    rig.core.send_base_time(OpId(91), crate::message::BaseTime::default(), false, rig.now);
+    let Some(Message::UpstreamChunk(chunk)) = rig.core.poll_datagram(rig.now) else {
+        panic!("no chunk");
+    };
+    assert_eq!(chunk.chunk.sequence_number, 3);
+    assert_eq!(rig.core.poll_datagram(rig.now), None);
+}
+
+#[test]
+fn a_stream_on_a_transport_without_datagrams_has_none() {
+    let mut rig = Rig::open();
+    let config = UpstreamConfig { qos: Qos::Unreliable, ..config(FlushPolicy::Immediate) };
+    let upstream = rig.open_upstream(config, Aliases::new());
+    rig.write(&upstream, "a", b"x");
+    assert_eq!(rig.core.poll_datagram(rig.now), None);
+    rig.chunk();
+}
+
+#[test]
 fn closing_waits_for_datagrams_only_as_long_as_an_acknowledgement_takes() {
     let mut rig = Rig::open();
     let upstream = by_datagram(&mut rig, 3);
