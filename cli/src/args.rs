@@ -1,10 +1,13 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
+
+use crate::connect_args::ConnectArgs;
 
 /// Open broker, publisher, subscriber, caller and message converter for iSCP (intdash Stream Control Protocol).
 #[derive(Debug, Parser)]
@@ -39,7 +42,8 @@ impl Args {
 pub(crate) enum Command {
     /// Run a broker until SIGINT or SIGTERM.
     ///
-    /// Prints one line, `listening ws://HOST:PORT`, to standard output once clients can connect.
+    /// Prints a line `listening URL` for every address to standard output once clients can connect. Without options
+    /// it listens on ws://127.0.0.1:8080.
     Broker(BrokerArgs),
     /// Publish every line of standard input as a data point.
     ///
@@ -82,29 +86,101 @@ pub(crate) enum Command {
 /// Options of `iscp broker`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct BrokerArgs {
-    /// Address on which to accept WebSocket connections; port 0 takes a free port.
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
-    pub(crate) ws: String,
-    /// Accept only clients with this access token. May be repeated; without it every client is accepted.
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    /// Accept only clients with this access token. May be repeated; without it, and without --oauth2-dev, every
+    /// client is accepted.
     #[arg(long, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) token: Vec<String>,
+    #[command(flatten)]
+    pub(crate) certificate: CertificateArgs,
+    #[command(flatten)]
+    pub(crate) oauth2: OAuth2Args,
 }
 
-/// Options of every client.
+/// Where the broker listens.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ConnectArgs {
-    /// Address of the server, ws://HOST:PORT/PATH.
-    #[arg(long, value_name = "URL")]
-    pub(crate) url: String,
-    /// Id of the node to connect as.
-    #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
-    pub(crate) node: String,
-    /// Access token.
-    #[arg(long, value_name = "TOKEN", env = "ISCP_TOKEN", hide_env_values = true)]
-    pub(crate) token: Option<String>,
-    /// How long connecting may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
-    pub(crate) connect_timeout: Duration,
+pub(crate) struct ListenArgs {
+    /// Address on which to accept WebSocket connections without TLS; port 0 takes a free port. May be repeated, as
+    /// those below [default: 127.0.0.1:8080 when there is no other address and no certificate]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) ws: Vec<String>,
+    /// Address on which to accept WebSocket connections with TLS [default: 127.0.0.1:8443 when there is no other
+    /// address but a certificate]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) wss: Vec<String>,
+    /// Address on which to accept QUIC connections.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) quic: Vec<String>,
+    /// Address on which to accept WebTransport sessions.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) webtransport: Vec<String>,
+}
+
+/// Who the broker is for its clients.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CertificateArgs {
+    /// PEM file with the certificate of the broker, then those between it and one that clients trust.
+    #[arg(help_heading = "Certificate", long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    #[arg(help_heading = "Certificate", long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Make a certificate and a key for this run. For development: clients must be told to trust it.
+    ///
+    /// It is for the names localhost, 127.0.0.1, ::1 and that of the machine, and valid for a year. Its
+    /// fingerprint is printed to standard output, in the line `certificate SHA-256 XX:XX:...`.
+    #[arg(help_heading = "Certificate", long, conflicts_with = "tls_cert")]
+    pub(crate) self_signed: bool,
+    /// File to write the self-signed certificate to, without its key, as PEM: what clients take as their CA.
+    #[arg(help_heading = "Certificate", long, value_name = "FILE", requires = "self_signed")]
+    pub(crate) self_signed_pem: Option<PathBuf>,
+    /// Another DNS name or IP address for the self-signed certificate. May be repeated.
+    #[arg(help_heading = "Certificate", long, value_name = "NAME", requires = "self_signed")]
+    pub(crate) self_signed_name: Vec<String>,
+    /// Accept only clients with a certificate issued by one of this PEM file.
+    #[arg(help_heading = "Certificate", long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+}
+
+/// A token endpoint of the broker's own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OAuth2Args {
+    /// Give access tokens to clients with an id and a secret, as an OAuth2 server does, and accept them.
+    ///
+    /// Prints the line `listening URL` with the URL of the token endpoint, whose path is that of intdash servers:
+    /// /api/auth/oauth2/token. It is https when the broker has a certificate, and http otherwise.
+    #[arg(help_heading = "OAuth2 for development", long)]
+    pub(crate) oauth2_dev: bool,
+    /// Address of the token endpoint.
+    #[arg(
+        help_heading = "OAuth2 for development",
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:0",
+        requires = "oauth2_dev"
+    )]
+    pub(crate) oauth2_listen: String,
+    /// Id and secret of a client. May be repeated.
+    #[arg(
+        help_heading = "OAuth2 for development",
+        long,
+        value_name = "ID:SECRET",
+        default_value = "iscp-dev:iscp-dev-secret",
+        requires = "oauth2_dev"
+    )]
+    #[arg(value_parser = parse_client)]
+    pub(crate) oauth2_client: Vec<(String, String)>,
+    /// How long an access token is valid, in seconds.
+    #[arg(
+        help_heading = "OAuth2 for development",
+        long,
+        value_name = "SECONDS",
+        default_value = "3600",
+        requires = "oauth2_dev"
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) oauth2_token_lifetime: u32,
 }
 
 /// Options of every client with a stream.
@@ -252,7 +328,15 @@ fn parse_filter(text: &str) -> Result<DataFilter, String> {
     }
 }
 
-fn parse_seconds(text: &str) -> Result<Duration, String> {
+/// Reads an id and a secret with a colon in between.
+fn parse_client(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok((id.to_owned(), secret.to_owned())),
+        _ => Err("an id and a secret stand on either side of a `:`".to_owned()),
+    }
+}
+
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     /// More would not be a time-out.
     const MOST: f64 = 1e6;
     match text.parse::<f64>() {
@@ -279,6 +363,14 @@ mod tests {
         assert_eq!(parse_filter("string:group/+"), filter("string", "group/+"));
         for text in ["", "string", "a:b:c", "::"] {
             assert!(parse_filter(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_has_an_id_and_a_secret() {
+        assert_eq!(parse_client("id:a:b"), Ok(("id".to_owned(), "a:b".to_owned())));
+        for text in ["", "id", "id:", ":secret"] {
+            assert!(parse_client(text).is_err(), "{text}");
         }
     }
 

@@ -8,20 +8,26 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 use iscp::transport::Scheme;
-use iscp_broker::{Endpoint, Listener, Server, ServerConfig, ServerHandle};
+use iscp_broker::{Listener, OAuth2Config, Server, ServerConfig, ServerHandle, StartError};
 use tracing::info;
 
-use crate::args::BrokerArgs;
+use crate::args::{BrokerArgs, ListenArgs, OAuth2Args};
+use crate::certificate;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 
 /// How long the clients may take to say goodbye.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
+/// Where to listen without being told, with a certificate and without.
+const DEFAULT_WSS: &str = "127.0.0.1:8443";
+const DEFAULT_WS: &str = "127.0.0.1:8080";
+
 /// Runs a broker until a signal.
 pub(crate) fn run(args: &BrokerArgs, interrupt: &Interrupt) -> Result<(), Failure> {
-    let server = Arc::new(start(args)?);
-    announce(server.endpoints())?;
+    let (server, fingerprint) = start(args)?;
+    let server = Arc::new(server);
+    announce(&server, fingerprint.as_deref())?;
     info!("ready");
 
     let (ended, end) = bounded::<()>(0);
@@ -42,11 +48,66 @@ pub(crate) fn run(args: &BrokerArgs, interrupt: &Interrupt) -> Result<(), Failur
     Ok(())
 }
 
-/// Listens at every address of the command line.
-fn start(args: &BrokerArgs) -> Result<ServerHandle, Failure> {
-    let listeners = vec![Listener { scheme: Scheme::Ws, addresses: resolve(&args.ws)? }];
-    let config = ServerConfig { listeners, tokens: args.token.clone(), ..ServerConfig::default() };
-    Server::start(config).map_err(Failure::new)
+/// Listens at every address of the command line; with it comes the fingerprint of a self-signed
+/// certificate.
+fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
+    let certificate = certificate::prepare(&args.certificate)?;
+    let listeners = listeners(&args.listen, certificate.is_some())?;
+    if certificate.is_some()
+        && !args.oauth2.oauth2_dev
+        && listeners.iter().all(|listener| !listener.scheme.is_secure())
+    {
+        return Err(Failure::new(
+            "nothing uses the certificate: there is no --wss, --quic or --webtransport",
+        ));
+    }
+    let (tls, fingerprint) = match certificate {
+        None => (None, None),
+        Some(prepared) => (Some(prepared.identity), prepared.fingerprint),
+    };
+    let oauth2 = oauth2(&args.oauth2)?;
+    let config =
+        ServerConfig { listeners, tls, tokens: args.token.clone(), oauth2, ..ServerConfig::default() };
+    let server = Server::start(config).map_err(|error| match error {
+        StartError::NoCertificate(scheme) => Failure::new(format!(
+            "--{} needs a certificate: --tls-cert with --tls-key, or --self-signed",
+            scheme.name()
+        )),
+        StartError::Unsupported(scheme) => Failure::new(format!("--{}: {error}", scheme.name())),
+        error => Failure::new(error),
+    })?;
+    Ok((server, fingerprint))
+}
+
+fn listeners(args: &ListenArgs, certificate: bool) -> Result<Vec<Listener>, Failure> {
+    let mut listeners = Vec::new();
+    for (scheme, addresses) in [
+        (Scheme::Ws, &args.ws),
+        (Scheme::Wss, &args.wss),
+        (Scheme::Quic, &args.quic),
+        (Scheme::WebTransport, &args.webtransport),
+    ] {
+        for address in addresses {
+            listeners.push(Listener { scheme, addresses: resolve(address)? });
+        }
+    }
+    if listeners.is_empty() {
+        let (scheme, address) =
+            if certificate { (Scheme::Wss, DEFAULT_WSS) } else { (Scheme::Ws, DEFAULT_WS) };
+        listeners.push(Listener { scheme, addresses: resolve(address)? });
+    }
+    Ok(listeners)
+}
+
+fn oauth2(args: &OAuth2Args) -> Result<Option<OAuth2Config>, Failure> {
+    if !args.oauth2_dev {
+        return Ok(None);
+    }
+    Ok(Some(OAuth2Config {
+        addresses: resolve(&args.oauth2_listen)?,
+        clients: args.oauth2_client.clone(),
+        token_lifetime: Duration::from_secs(args.oauth2_token_lifetime.into()),
+    }))
 }
 
 fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
@@ -64,10 +125,20 @@ fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
     Ok(addresses)
 }
 
-fn announce(endpoints: &[Endpoint]) -> Result<(), Failure> {
+/// Prints what clients need to know.
+fn announce(server: &ServerHandle, fingerprint: Option<&str>) -> Result<(), Failure> {
+    let mut text = String::new();
+    for endpoint in server.endpoints() {
+        text.push_str(&format!("listening {endpoint}\n"));
+    }
+    if let Some(url) = server.token_url() {
+        text.push_str(&format!("listening {url}\n"));
+    }
+    if let Some(fingerprint) = fingerprint {
+        text.push_str(&format!("certificate SHA-256 {fingerprint}\n"));
+    }
     let mut stdout = io::stdout().lock();
-    let written = endpoints.iter().try_for_each(|endpoint| writeln!(stdout, "listening {endpoint}"));
-    match written.and_then(|()| stdout.flush()) {
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // Whoever started the broker need not want to know.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(format!("cannot write to standard output: {error}")))

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, never, select};
-use iscp::client::{Completion, ConnectOptions, Connection, ConnectionState, TokenSource};
+use iscp::client::{Completion, ConnectOptions, Connection, ConnectionState};
 use iscp::error::{Error, Result as IscpResult};
 use tracing::{debug, info};
 
-use crate::args::ConnectArgs;
+use crate::connect_args::ConnectArgs;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 
@@ -28,14 +28,7 @@ pub(crate) struct Client<'a> {
 impl<'a> Client<'a> {
     /// Connects; `None` when a signal came first.
     pub(crate) fn connect(args: &'a ConnectArgs, interrupt: &'a Interrupt) -> Result<Option<Self>, Failure> {
-        let mut options = ConnectOptions {
-            url: args.url.clone(),
-            connect_timeout: args.connect_timeout,
-            close_timeout: CLOSE_TIMEOUT,
-            token: args.token.clone().map_or(TokenSource::None, TokenSource::Static),
-            ..ConnectOptions::default()
-        };
-        options.config.node_id.clone_from(&args.node);
+        let options = ConnectOptions { close_timeout: CLOSE_TIMEOUT, ..args.options()? };
         let connecting = wait(
             &args.url,
             interrupt,

@@ -4,8 +4,10 @@
 mod args;
 mod broker;
 mod call;
+mod certificate;
 mod client;
 mod codec;
+mod connect_args;
 mod failure;
 mod interrupt;
 mod lines;

@@ -41,8 +41,7 @@ pub(super) fn server_name(value: &str) -> Result<Option<rustls_pki_types::Server
     if value.is_empty() {
         return Ok(None);
     }
-    let name = rustls_pki_types::ServerName::try_from(value.to_owned());
-    Ok(Some(name.map_err(|_| format!("{value:?} is neither a DNS name nor an IP address"))?))
+    Ok(Some(crate::transport::tls::server_name_of(value).map_err(|why| format!("{value:?}: {why}"))?))
 }
 
 /// Sets a file of certificates to trust when the server shows its own. Default: none, the system's are.

@@ -675,6 +675,10 @@ fn refusal(options: &DialOptions, alpn: &[u8], error: &ConnectionError) -> Resul
             // What the library has left of the error that TLS found.
             let why = failure.reason.strip_prefix("invalid peer certificate: ");
             TransportError::Tls(match why {
+                Some("UnknownIssuer") => {
+                    let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+                    format!("TLS: {}", tls::describe(&options.tls, &unknown))
+                }
                 Some(why) => format!("TLS: the server's certificate is refused: {why}"),
                 None => format!("TLS: {}", failure.reason),
             })

@@ -114,6 +114,14 @@ pub fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
     Ok(key)
 }
 
+/// A name as it stands in certificates.
+///
+/// # Errors
+/// It is neither a DNS name nor an IP address.
+pub fn server_name_of(name: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(name.to_owned()).map_err(|_| "neither a DNS name nor an IP address".to_owned())
+}
+
 /// Name to verify the certificate of `host` against.
 ///
 /// # Errors

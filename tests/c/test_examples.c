@@ -62,6 +62,22 @@ TEST(connect_token) {
     broker_stop(&broker);
 }
 
+TEST(connect_intdash) {
+    struct process process;
+    broker_start_secure(&broker, NULL);
+#define CONNECT(...)                                                                                         \
+    START(&process, PROGRAM("connect_intdash"), "--oauth2-url", broker.token_url, __VA_ARGS__)
+    CONNECT("--ca", broker.ca);
+    finish(&process, 0, "connected, protocol version 3.0.0\n");
+    CONNECT("--node", "no-ca");
+    finish(&process, 1, "Are --oauth2-url, --client-id and --client-secret right?\nconnect: ");
+    CONNECT("--ca", broker.ca, "--client-secret", "guess");
+    finish(&process, 1, "invalid_client");
+    CONNECT("--ca", "/no/such/file");
+    finish(&process, 1, "/no/such/file");
+    broker_stop(&broker);
+}
+
 TEST(basetime_and_print) {
     broker_start(&broker, NULL);
     struct process reader, sender;
@@ -119,9 +135,10 @@ TEST(call_reply) {
 }
 
 TEST(examples_without_a_broker) {
-    static const char *const programs[] = {
-        "hello_upstream",  "hello_downstream", "connect_token", "upstream_basetime",   "downstream_print",
-        "downstream_poll", "async_connect",    "call_reply",    "demo_telemetry_send", "demo_telemetry_view"};
+    static const char *const programs[] = {"hello_upstream",      "hello_downstream", "connect_token",
+                                           "upstream_basetime",   "downstream_print", "downstream_poll",
+                                           "async_connect",       "call_reply",       "demo_telemetry_send",
+                                           "demo_telemetry_view", "connect_intdash"};
     broker_start(&broker, NULL);
     broker_stop(&broker);
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {

@@ -184,6 +184,19 @@ fn a_wrong_command_line_has_status_2() {
         ([&subscribe[..], &["--qos", "best"]].concat(), "best"),
         ([&subscribe[..], &["--connect-timeout", "0"]].concat(), "--connect-timeout"),
         (vec!["broker", "--token", ""], "--token"),
+        (vec!["broker", "--tls-cert", "c.pem"], "--tls-key"),
+        (vec!["broker", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--self-signed"], "--self-signed"),
+        (vec!["broker", "--self-signed-pem", "c.pem"], "--self-signed"),
+        (vec!["broker", "--oauth2-client", "a:b"], "--oauth2-dev"),
+        (vec!["broker", "--oauth2-dev", "--oauth2-client", "a"], "--oauth2-client"),
+        (vec!["broker", "--oauth2-dev", "--oauth2-token-lifetime", "0"], "--oauth2-token-lifetime"),
+        ([&subscribe[..], &["--client-cert", "c.pem"]].concat(), "--client-key"),
+        ([&subscribe[..], &["--insecure", "--ca", "c.pem"]].concat(), "--ca"),
+        ([&subscribe[..], &["--encoding", "xml"]].concat(), "--encoding"),
+        ([&subscribe[..], &["--compression", "zip"]].concat(), "--compression"),
+        ([&subscribe[..], &["--local-address", "host"]].concat(), "--local-address"),
+        ([&subscribe[..], &["--oauth2-url", "https://h"]].concat(), "--oauth2-client-id"),
+        ([&subscribe[..], &["--header-token-name", "a b"]].concat(), "--header-token-name"),
     ] {
         let finished = run(&args, b"");
         assert_eq!(finished.code, Some(2), "{args:?}: {finished:?}");

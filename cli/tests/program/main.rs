@@ -4,6 +4,7 @@ mod brokers;
 mod calls;
 mod codec;
 mod errors;
+mod network;
 mod signals;
 mod streams;
 mod support;

@@ -129,6 +129,8 @@ impl Program {
             .args(args)
             .env_remove("ISCP_LOG")
             .env_remove("ISCP_TOKEN")
+            .env_remove("ISCP_HEADER_TOKEN")
+            .env_remove("ISCP_OAUTH2_CLIENT_SECRET")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -226,6 +228,19 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn start() -> Self {
         Self::start_with(&[])
+    }
+
+    /// One that prints more than where it listens for WebSockets: the other lines come too.
+    pub(crate) fn start_printing(options: &[&str], lines: usize) -> (Self, Vec<String>) {
+        let program = Program::start(&[&["broker"], options].concat());
+        let stdout = program.stdout.as_ref().unwrap();
+        let printed = stdout.wait(&format!("{lines} lines"), |bytes, ended| {
+            ended || bytes.iter().filter(|byte| **byte == b'\n').count() >= lines
+        });
+        let mut printed: Vec<_> = String::from_utf8(printed).unwrap().lines().map(str::to_owned).collect();
+        let first = printed.remove(0);
+        let url = first.strip_prefix("listening ").unwrap_or_else(|| panic!("{first:?}"));
+        (Self { url: url.to_owned(), program }, printed)
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
