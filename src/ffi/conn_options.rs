@@ -418,8 +418,9 @@ pub unsafe extern "C" fn iscp_conn_options_set(
 /// Sets the address of the server. There is no default: connecting without one fails.
 ///
 /// @param options   the options
-/// @param url       the address, `ws://host:port/path`; intdash servers use the path
-///                  `/api/iscp/connect`
+/// @param url       the address, `ws://host:port/path`, or with `wss`, `quic` (without path) or
+///                  `webtransport`; intdash servers use the path `/api/iscp/connect`, which is also
+///                  meant by an address without one
 /// @param out_error receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
 ///         `ISCP_ERR_UNSUPPORTED` for one whose transport this build lacks; `ISCP_ERR_NULL_ARGUMENT`,

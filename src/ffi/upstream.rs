@@ -362,6 +362,9 @@ pub unsafe extern "C" fn iscp_upstream_flush_wait(
 
 /// Sends everything written, waits until the server confirmed it, and closes the stream.
 ///
+/// Chunks of an UNRELIABLE stream may be lost where the transport has datagrams. That is no failure: the
+/// closed callback and `ISCP_UPSTREAM_STAT_FAILED_POINTS` count them.
+///
 /// @param upstream      the upstream
 /// @param close_session whether the server closes the session too
 /// @param callback      told how it ended, or NULL
@@ -394,8 +397,8 @@ pub unsafe extern "C" fn iscp_upstream_close(
 /// @param close_session whether the server closes the session too
 /// @param timeout_ms    milliseconds to wait; -1 as long as the time-outs of the options allow
 /// @param out_error     receives the detail of a failure, or NULL
-/// @return `ISCP_OK` when the server confirmed every point; what `iscp_upstream_close` returns;
-///         `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED` when the server refused a
+/// @return `ISCP_OK` when the server confirmed every point that datagrams did not lose; what
+///         `iscp_upstream_close` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED` when the server refused a
 ///         chunk or the request; `ISCP_ERR_CONNECTION_LOST`
 ///
 /// Thread: any but the library's own. Blocking: yes. Lifetime: the upstream must still be freed;

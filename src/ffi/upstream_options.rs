@@ -55,7 +55,8 @@ pub type iscp_ack_cb = Option<
 ///
 /// Called once on the connection's dispatcher thread, after every other callback of the stream, and
 /// never for one that could not be opened.
-/// `error` is NULL when the application closed the stream and the server confirmed everything.
+/// `error` is NULL when the application closed the stream and the server confirmed everything, or datagrams
+/// lost what it did not.
 /// `undelivered_points` counts the points whose delivery the server did not confirm,
 /// `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
 /// and not confirmed, in order; points that never left the buffer have no number. Error and array are
