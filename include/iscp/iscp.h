@@ -284,7 +284,8 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
  *
  * Called once on the connection's dispatcher thread, after every other callback of the stream, and
  * never for one that could not be opened.
- * `error` is NULL when the application closed the stream and the server confirmed everything.
+ * `error` is NULL when the application closed the stream and the server confirmed everything, or datagrams
+ * lost what it did not.
  * `undelivered_points` counts the points whose delivery the server did not confirm,
  * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
  * and not confirmed, in order; points that never left the buffer have no number. Error and array are
@@ -1055,8 +1056,9 @@ iscp_status_t iscp_conn_options_set(struct iscp_conn_options_t *options,
  * Sets the address of the server. There is no default: connecting without one fails.
  *
  * @param options   the options
- * @param url       the address, `ws://host:port/path`; intdash servers use the path
- *                  `/api/iscp/connect`
+ * @param url       the address, `ws://host:port/path`, or with `wss`, `quic` (without path) or
+ *                  `webtransport`; intdash servers use the path `/api/iscp/connect`, which is also
+ *                  meant by an address without one
  * @param out_error receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something that is no such address;
  *         `ISCP_ERR_UNSUPPORTED` for one whose transport this build lacks; `ISCP_ERR_NULL_ARGUMENT`,
@@ -2887,6 +2889,9 @@ iscp_status_t iscp_upstream_flush_wait(struct iscp_upstream_t *upstream,
 /**
  * Sends everything written, waits until the server confirmed it, and closes the stream.
  *
+ * Chunks of an UNRELIABLE stream may be lost where the transport has datagrams. That is no failure: the
+ * closed callback and `ISCP_UPSTREAM_STAT_FAILED_POINTS` count them.
+ *
  * @param upstream      the upstream
  * @param close_session whether the server closes the session too
  * @param callback      told how it ended, or NULL
@@ -2913,8 +2918,8 @@ iscp_status_t iscp_upstream_close(struct iscp_upstream_t *upstream,
  * @param close_session whether the server closes the session too
  * @param timeout_ms    milliseconds to wait; -1 as long as the time-outs of the options allow
  * @param out_error     receives the detail of a failure, or NULL
- * @return `ISCP_OK` when the server confirmed every point; what `iscp_upstream_close` returns;
- *         `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED` when the server refused a
+ * @return `ISCP_OK` when the server confirmed every point that datagrams did not lose; what
+ *         `iscp_upstream_close` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED` when the server refused a
  *         chunk or the request; `ISCP_ERR_CONNECTION_LOST`
  *
  * Thread: any but the library's own. Blocking: yes. Lifetime: the upstream must still be freed;
