@@ -250,3 +250,31 @@ fn a_proxy_is_used_and_its_password_is_not_shown() {
         assert_eq!(program.finish().code, Some(code), "{exceptions:?}");
     }
 }
+
+#[test]
+fn tokens_and_secrets_stand_in_no_log() {
+    let dev = ["--ws", "127.0.0.1:0", "--oauth2-dev", "--oauth2-client", "me:hidden-one", "-vvv"];
+    let (broker, printed) = Broker::start_printing(&[&dev[..], &["--token", "hidden-two"]].concat(), 2);
+    let url = printed[0].strip_prefix("listening ").unwrap();
+    let mut texts = Vec::new();
+    for credentials in [
+        &["--token", "hidden-two"][..],
+        &["--token", "hidden-three"],
+        &["--header-token", "hidden-two"],
+        &["--oauth2-url", url, "--oauth2-client-id", "me", "--oauth2-client-secret", "hidden-one"],
+        &["--oauth2-url", url, "--oauth2-client-id", "me", "--oauth2-client-secret", "hidden-four"],
+    ] {
+        let finished = run(&broker.publisher(&[&["-vvv"], credentials].concat()), b"x\n");
+        // It logs, and all the way.
+        assert!(finished.stderr.contains("127.0.0.1"), "{}", finished.stderr);
+        texts.push(finished.stderr);
+    }
+    broker.program.signal(nix::sys::signal::Signal::SIGTERM);
+    let finished = broker.program.wait();
+    assert!(finished.stderr.contains("a token was issued"), "{}", finished.stderr);
+    texts.push(finished.stderr);
+    for text in texts {
+        // In Base64 the secret would be a part of "me:hidden-…".
+        assert!(!text.contains("hidden") && !text.contains("bWU6aGlkZGVu"), "{text}");
+    }
+}
