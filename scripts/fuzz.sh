@@ -8,6 +8,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 seconds=${FUZZ_SECONDS:-600}
+# libFuzzer survives the signal in its own way, with a status as if it had found something.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 if ! cargo fuzz --version >/dev/null 2>&1; then
     cargo install cargo-fuzz --locked

@@ -5,6 +5,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("protobuf", true),
     ("websocket", cfg!(feature = "websocket")),
     ("quic", cfg!(feature = "quic")),
+    ("webtransport", cfg!(feature = "webtransport")),
     ("tls", cfg!(feature = "tls")),
     ("json", cfg!(feature = "json")),
     ("oauth2", cfg!(feature = "oauth2")),

@@ -22,6 +22,6 @@
 pub mod core;
 pub mod server;
 
-pub use server::{
-    Endpoint, Listener, OAuth2Config, Server, ServerConfig, ServerHandle, StartError, TlsIdentity,
-};
+pub use server::{Endpoint, Listener, Server, ServerConfig, ServerHandle, StartError};
+#[cfg(feature = "full")]
+pub use server::{OAuth2Config, TlsIdentity};

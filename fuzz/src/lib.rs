@@ -25,9 +25,10 @@ pub fn message(encoding: Encoding, bytes: &[u8]) {
 
         let encoded = other.encode(&message, Schema::V3);
         assert_eq!(other.decode(encoded.clone()).as_ref(), Ok(&message), "{other:?}");
-        // What the library writes is canonical.
-        let canonical = RawMessage::decode(other, encoded.clone()).expect("just decoded");
-        assert_eq!(canonical.encode(other, Schema::V3), encoded, "{other:?}");
+        // The canonical form means the same. It need not be the same: what a point brought along that
+        // the schema does not know is passed on.
+        let canonical = RawMessage::decode(other, encoded).expect("just decoded").encode(other, Schema::V3);
+        assert_eq!(other.decode(canonical).as_ref(), Ok(&message), "{other:?}");
 
         // Fields that are left out for readers of protocol 2.x are all that is lost.
         let old = other.encode(&message, Schema::V2);

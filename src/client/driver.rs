@@ -219,9 +219,13 @@ impl<'a> Driver<'a> {
     ) -> Self {
         let op = OpId(0);
         let encoding = options.dial.negotiation.encoding;
+        let mut core = core::Connection::new(options.config, token, op, Instant::now());
+        if transport.has_datagrams() {
+            core.use_datagrams();
+        }
         Self {
             shared,
-            core: core::Connection::new(options.config, token, op, Instant::now()),
+            core,
             transport,
             transport_alive: true,
             encoding,
@@ -393,15 +397,16 @@ impl<'a> Driver<'a> {
             let Some(message) = self.core.poll_transmit(now) else {
                 break;
             };
-            let bytes = self.encoding.encode(&message, self.schema);
-            let counters = &self.shared.counters;
-            counters.messages_sent.fetch_add(1, Relaxed);
-            counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
-            if !self.core.is_unreliable(&message) {
-                self.transport.send(bytes)?;
-            } else if !self.transport.send_unreliable(bytes)? {
-                counters.messages_dropped.fetch_add(1, Relaxed);
-            }
+            self.send(&message)?;
+            sent += 1;
+        }
+        // Datagrams need not wait for the peer to take what is on the stream.
+        while full
+            && sent < TURN
+            && self.transport.has_datagrams()
+            && let Some(message) = self.core.poll_datagram(now)
+        {
+            self.send(&message)?;
             sent += 1;
         }
         // Pending or not: what could not be written now is written when the socket says so.
@@ -412,6 +417,20 @@ impl<'a> Driver<'a> {
         }
         self.full_at = full.then_some(written);
         Ok(sent == TURN)
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), TransportError> {
+        let bytes = self.encoding.encode(message, self.schema);
+        let counters = &self.shared.counters;
+        counters.messages_sent.fetch_add(1, Relaxed);
+        counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
+        if !self.core.is_unreliable(message) {
+            return self.transport.send(bytes);
+        }
+        if !self.transport.send_unreliable(bytes)? {
+            counters.messages_dropped.fetch_add(1, Relaxed);
+        }
+        Ok(())
     }
 
     // Commands.

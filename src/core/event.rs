@@ -67,7 +67,8 @@ pub struct ChunkOutcome {
 /// How an upstream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamEnd {
-    /// Why, unless the application closed it and everything was delivered.
+    /// Why, unless the application closed it and everything was delivered. Chunks of an UNRELIABLE stream
+    /// that datagrams lost are no reason.
     pub error: Option<Error>,
     /// Points whose delivery the server did not confirm.
     pub undelivered_points: u64,

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::config::UpstreamConfig;
 use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
-use super::write_buffer::{MAX_UNREPORTED, SharedBuffer, WriteBuffer};
+use super::write_buffer::{CHUNK_LIMIT, MAX_UNREPORTED, SharedBuffer, WriteBuffer};
 use crate::error::{Error, Status};
 use crate::message::{
     Aliases, DataId, Message, Qos, StreamChunk, UpstreamChunk, UpstreamChunkAck, UpstreamCloseRequest,
@@ -19,6 +19,10 @@ use crate::message::{
 /// Chunks of an upstream without delivery guarantee that are remembered until acknowledged; older
 /// ones count as lost. More than fast writers send within the longest usual ack interval.
 const UNRELIABLE_IN_FLIGHT: usize = 65_536;
+
+/// Beyond the ack interval, how long the acknowledgement of a chunk that went by datagram may take before
+/// the chunk counts as lost.
+const LOSS_MARGIN: Duration = Duration::from_secs(1);
 
 /// Numbers of undelivered chunks that are kept for the end of the stream; the points of further ones
 /// are counted all the same.
@@ -53,6 +57,7 @@ enum State {
 struct InFlight {
     points: u64,
     bytes: usize,
+    sent: Instant,
 }
 
 #[derive(Debug)]
@@ -73,6 +78,9 @@ pub(super) struct Upstream {
     key: StreamKey,
     config: UpstreamConfig,
     state: State,
+    /// Chunks go by datagram, and some never arrive. That is what the QoS means and no failure.
+    lossy: bool,
+    last_sent: Option<Instant>,
     pub(super) stream_id: Uuid,
     pub(super) alias: u32,
     pub(super) server_time_ns: i64,
@@ -106,7 +114,13 @@ impl Upstream {
         }
     }
 
-    pub(super) fn new(key: StreamKey, config: UpstreamConfig, response: UpstreamOpenResponse) -> Self {
+    /// An upstream that the server opened. `datagrams` says whether the transport has them.
+    pub(super) fn new(
+        key: StreamKey,
+        config: UpstreamConfig,
+        response: UpstreamOpenResponse,
+        datagrams: bool,
+    ) -> Self {
         let mut buffer = WriteBuffer::new(config.buffer_limit, config.flush_policy.size());
         for data_id in &config.data_ids {
             // The open request was refused if there were too many.
@@ -115,8 +129,10 @@ impl Upstream {
         buffer.learn_aliases(response.data_id_aliases);
         Self {
             key,
+            lossy: datagrams && config.qos == Qos::Unreliable,
             config,
             state: State::Open,
+            last_sent: None,
             stream_id: response.stream_id,
             alias: response.stream_id_alias,
             server_time_ns: response.server_time_ns,
@@ -197,10 +213,7 @@ impl Upstream {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let drain = match self.state {
-            State::Draining { deadline, .. } => Some(deadline),
-            _ => None,
-        };
+        let drain = self.drain_deadline();
         self.waiters.iter().map(|waiter| waiter.deadline).chain(self.next_flush).chain(drain).min()
     }
 
@@ -229,7 +242,19 @@ impl Upstream {
 
     /// Whether closing waited for outstanding acknowledgements as long as it may.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        matches!(self.state, State::Draining { deadline, .. } if deadline <= now)
+        self.drain_deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Until when closing waits for outstanding acknowledgements. Those of lost chunks never come, so that
+    /// once everything is sent the usual time of an acknowledgement is enough.
+    fn drain_deadline(&self) -> Option<Instant> {
+        let State::Draining { deadline, .. } = self.state else { return None };
+        match self.last_sent {
+            Some(sent) if self.lossy && self.buffer.lock().is_empty() => {
+                Some(deadline.min(sent + self.config.ack_interval + LOSS_MARGIN))
+            }
+            _ => Some(deadline),
+        }
     }
 
     /// Chunks that will not be waited for any longer are failures, also to those who wait for them.
@@ -255,7 +280,7 @@ impl Upstream {
             let failure = waiter.failure.unwrap_or_else(|| error.clone());
             events.push(Event::Done(waiter.op, Err(failure)));
         }
-        if chunks > 0 || points > 0 {
+        if points > 0 || (chunks > 0 && !self.lossy) {
             self.first_failure.get_or_insert(error);
         }
         self.publish();
@@ -280,6 +305,35 @@ impl Upstream {
             self.failed_chunks.push(sequence_number);
         }
         self.first_failure.get_or_insert(error);
+    }
+
+    /// A chunk that was lost on the way, which only those hear of who wait for it.
+    fn lose_chunk(&mut self, sequence_number: u32, points: u64) {
+        for waiter in &mut self.waiters {
+            if waiter.level == FlushLevel::Acknowledged
+                && waiter.last_chunk.is_none_or(|last| last >= sequence_number)
+            {
+                let text = format!("chunk {sequence_number} ({points} points) was lost on the way");
+                waiter.failure.get_or_insert_with(|| Error::new(Status::Timeout, text));
+            }
+        }
+        self.failed_points += points;
+        if self.failed_chunks.len() < MAX_FAILED_CHUNKS {
+            self.failed_chunks.push(sequence_number);
+        }
+    }
+
+    /// Gives up chunks that went by datagram, once the server acknowledged a later one although their own
+    /// acknowledgement is overdue.
+    fn lose_overdue(&mut self, acknowledged: u32, now: Instant) {
+        while let Some(oldest) = self.in_flight.first_entry()
+            && *oldest.key() < acknowledged
+            && oldest.get().sent + self.config.ack_interval + LOSS_MARGIN <= now
+        {
+            let (number, lost) = oldest.remove_entry();
+            self.in_flight_bytes -= lost.bytes;
+            self.lose_chunk(number, lost.points);
+        }
     }
 
     /// Next chunk to send, if one is due and may be sent.
@@ -320,14 +374,21 @@ impl Upstream {
         };
         let reliable = self.config.qos == Qos::Reliable;
         self.in_flight_bytes += taken.bytes;
-        self.in_flight.insert(sequence_number, InFlight { points: taken.points, bytes: taken.bytes });
+        let in_flight = InFlight { points: taken.points, bytes: taken.bytes, sent: now };
+        self.in_flight.insert(sequence_number, in_flight);
+        self.last_sent = Some(now);
         if !reliable
             && self.in_flight.len() > UNRELIABLE_IN_FLIGHT
             && let Some((number, lost)) = self.in_flight.pop_first()
         {
             self.in_flight_bytes -= lost.bytes;
-            let text = format!("chunk {number} ({} points): the server did not acknowledge it", lost.points);
-            self.fail_chunk(number, lost.points, Error::new(Status::Timeout, text));
+            if self.lossy {
+                self.lose_chunk(number, lost.points);
+            } else {
+                let text =
+                    format!("chunk {number} ({} points): the server did not acknowledge it", lost.points);
+                self.fail_chunk(number, lost.points, Error::new(Status::Timeout, text));
+            }
         }
         self.publish();
         self.settle_waiters(events);
@@ -360,8 +421,9 @@ impl Upstream {
         Some(Message::UpstreamCloseRequest(request))
     }
 
-    pub(super) fn handle_ack(&mut self, ack: UpstreamChunkAck, events: &mut Vec<Event>) {
+    pub(super) fn handle_ack(&mut self, ack: UpstreamChunkAck, now: Instant, events: &mut Vec<Event>) {
         self.learn_aliases(ack.data_id_aliases);
+        let acknowledged = ack.results.iter().map(|result| result.sequence_number).max();
         for result in ack.results {
             // Duplicates and numbers never sent are harmless (docs/protocol/behaviour.md §12.5 item 8).
             let Some(chunk) = self.in_flight.remove(&result.sequence_number) else {
@@ -384,6 +446,9 @@ impl Upstream {
                     },
                 ));
             }
+        }
+        if let (true, Some(acknowledged)) = (self.lossy, acknowledged) {
+            self.lose_overdue(acknowledged, now);
         }
         self.publish();
         self.settle_waiters(events);
@@ -464,6 +529,11 @@ impl Upstream {
             undelivered_chunks,
         };
         events.push(Event::UpstreamClosed(self.key, end));
+    }
+
+    /// Whether the next chunk certainly goes by datagram.
+    pub(super) fn fits_datagrams(&self) -> bool {
+        self.lossy && self.buffer.lock().bytes() <= CHUNK_LIMIT
     }
 
     pub(super) fn is_unreliable(&self) -> bool {

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use super::boundary::ffi;
 use super::conn_options::{OPTIONS, iscp_conn_options_t};
 use super::error::iscp_error_t;
-use super::options::set_text;
+use super::options::{set_text, set_typed};
 use super::status::iscp_status_t;
 
 /// Sets the HTTP proxy that WebSockets go through, with the method CONNECT. Default: none.
@@ -78,4 +78,52 @@ pub unsafe extern "C" fn iscp_conn_options_set_interface(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "interface", interface) } })
+}
+
+/// Sets how QUIC and WebTransport find out how fast they may send. Default: `cubic`.
+///
+/// `cubic` (RFC 9438) and `new-reno` (RFC 9002) slow down when packets are lost; `cubic` recovers faster on
+/// long paths. `bbr` measures rate and delay instead, which suits links that lose packets without being
+/// congested, such as radio; it is experimental.
+///
+/// @param options         the options
+/// @param quic_congestion "cubic", "new-reno" or "bbr"
+/// @param out_error       receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+///         build lacks the feature "quic"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+///         `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+/// Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_quic_congestion(
+    options: *mut iscp_conn_options_t,
+    quic_congestion: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "quic_congestion", quic_congestion) } })
+}
+
+/// Sets the largest datagram of QUIC and WebTransport, in which the chunks of UNRELIABLE upstreams go.
+/// Default: 0, as large as the path carries.
+///
+/// A chunk that does not fit is cut into several; it is lost as a whole when one of them is. The path's own
+/// limit applies in any case.
+///
+/// @param options            the options
+/// @param quic_datagram_size bytes of content, 64 to 65527; 0 for what the path carries
+/// @param out_error          receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+///         build lacks the feature "quic"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_quic_datagram_size(
+    options: *mut iscp_conn_options_t,
+    quic_datagram_size: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "quic_datagram_size", quic_datagram_size) } })
 }

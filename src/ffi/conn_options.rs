@@ -26,6 +26,8 @@ use super::{fork, iscp_closed_cb};
 use crate::client::{ConnectOptions, TokenSource};
 use crate::encoding::Encoding;
 use crate::error::Error;
+#[cfg(feature = "quic")]
+use crate::transport::dial::Congestion;
 use crate::transport::{Compression, Target};
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
@@ -175,6 +177,29 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "max_message_size",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
+    },
+    Spec {
+        key: "quic_congestion",
+        range: "cubic, new-reno or bbr",
+        set: needs!("quic", |options: &mut ConnectOptions, value: &str| {
+            options.dial.quic_congestion = Congestion::ALL
+                .into_iter()
+                .find(|congestion| congestion.name() == value)
+                .ok_or_else(|| format!("{value:?} is no congestion control"))?;
+            Ok(())
+        }),
+    },
+    Spec {
+        key: "quic_datagram_size",
+        range: "0 or 64 to 65527",
+        set: needs!("quic", |options: &mut ConnectOptions, value: &str| {
+            let size = number(value, 0, 65_527)?;
+            if (1..64).contains(&size) {
+                return Err(format!("{size} bytes leave no room for data").into());
+            }
+            options.dial.quic_datagram_size = size;
+            Ok(())
+        }),
     },
     Spec {
         key: "tls_ca_file",

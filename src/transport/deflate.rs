@@ -278,6 +278,10 @@ impl<T: Transport> Transport for Compressed<T> {
         self.inner.poll_flush(cx)
     }
 
+    fn has_datagrams(&self) -> bool {
+        self.inner.has_datagrams()
+    }
+
     fn bytes_written(&self) -> u64 {
         self.inner.bytes_written()
     }

@@ -135,6 +135,8 @@ async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Trans
         Scheme::Ws | Scheme::Wss => super::websocket::connect(target, options).await,
         #[cfg(feature = "quic")]
         Scheme::Quic => super::quic::connect(target, options).await,
+        #[cfg(feature = "webtransport")]
+        Scheme::WebTransport => super::webtransport::connect(target, options).await,
         // Addresses of transports that are not built in were refused when they were parsed.
         #[allow(unreachable_patterns, reason = "depends on the features")]
         scheme => Err(TransportError::Setting(format!(

@@ -25,6 +25,8 @@ mod target;
 pub mod tls;
 #[cfg(feature = "websocket")]
 pub mod websocket;
+#[cfg(feature = "webtransport")]
+pub mod webtransport;
 
 use std::task::{Context, Poll};
 
@@ -68,8 +70,16 @@ pub trait Transport: Send {
     /// Takes a message that may be lost, as [`Transport::send`] does; `false` when it was dropped at once
     /// because datagrams leave too slowly. It goes the reliable way where there are no datagrams, and when
     /// it is too large for them.
+    ///
+    /// With [datagrams](Transport::has_datagrams), a message of up to 768 KiB may be handed over although
+    /// [`Transport::poll_ready`] did not say so.
     fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
         self.send(message).map(|()| true)
+    }
+
+    /// Whether [`Transport::send_unreliable`] uses datagrams.
+    fn has_datagrams(&self) -> bool {
+        false
     }
 
     /// Writes out everything taken.
@@ -98,6 +108,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
         (**self).send_unreliable(message)
+    }
+
+    fn has_datagrams(&self) -> bool {
+        (**self).has_datagrams()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "webtransport")]
+use bytes::Buf;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use quinn::congestion::{BbrConfig, CubicConfig, NewRenoConfig};
@@ -27,6 +29,8 @@ use super::dial::{self, Congestion, DialOptions};
 use super::framing::{MessageReader, MessageWriter, ReadError};
 use super::negotiation::MAX_NEGOTIATION;
 use super::segments::{Cut, HEADER, Limits, Reassembler, Segmenter};
+#[cfg(feature = "webtransport")]
+use super::webtransport::{self, Session};
 use super::{Channel, Negotiation, Received, Target, Transport, TransportError, socket, tls};
 
 /// Protocol of the TLS handshake (docs/protocol/transport.md §3.1).
@@ -62,11 +66,9 @@ const DATAGRAM_TURN: usize = 256;
 const REASSEMBLY: Limits =
     Limits { message: 4 << 20, held: 8 << 20, partials: 64, age: Duration::from_secs(5) };
 
-/// Streams that a client may open beside each other: the negotiation, the messages, and some that are
-/// refused without harm.
-const CLIENT_STREAMS: u32 = 4;
-/// Streams that a server may open, of which the first is read.
-const SERVER_STREAMS: u32 = 4;
+/// Streams that a peer may open beside each other: the negotiation and the messages of a client, of a server
+/// only the latter, and some that are refused without harm.
+const GRANTS: Grants = Grants { uni: 4, bidi: 0 };
 
 /// Code of an orderly close (docs/protocol/transport.md §3.4).
 const CLOSE_OK: VarInt = VarInt::from_u32(0);
@@ -81,12 +83,19 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How long the packet with the close may wait for the socket, and how often that is looked at.
 const CLOSE_SENT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1));
 
+/// Streams that a peer may open.
+#[derive(Clone, Copy)]
+pub(super) struct Grants {
+    pub(super) uni: u32,
+    pub(super) bidi: u32,
+}
+
 /// Connects to `target`.
 ///
 /// # Errors
 /// Says which address failed and how.
 pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
-    let connection = open(target, options, ALPN, SERVER_STREAMS).await?;
+    let connection = open(target, options, ALPN, GRANTS).await?;
     let lost = |error: ConnectionError| describe_end(error).unwrap_or_else(closed).at(target);
     let mut announced = connection.open_uni().await.map_err(lost)?;
     announced
@@ -104,6 +113,10 @@ pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn T
         datagram_prefix: Bytes::new(),
         datagram_size: options.quic_datagram_size,
         max_message_size: options.max_message_size,
+        close_code: CLOSE_OK,
+        refusal_code: REFUSED,
+        #[cfg(feature = "webtransport")]
+        session: None,
         connection,
     })))
 }
@@ -113,12 +126,12 @@ pub(super) async fn open(
     target: &Target,
     options: &DialOptions,
     alpn: &[u8],
-    streams: u32,
+    grants: Grants,
 ) -> Result<Connection, TransportError> {
     let crypto = QuicClientConfig::try_from(tls::client_config(&options.tls, &[alpn])?)
         .map_err(|error| TransportError::Tls(format!("TLS: {error}")))?;
     let mut config = ClientConfig::new(Arc::new(crypto));
-    let mut transport = transport_config(options.max_message_size, streams);
+    let mut transport = transport_config(options.max_message_size, grants);
     match options.quic_congestion {
         Congestion::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
         Congestion::NewReno => transport.congestion_controller_factory(Arc::new(NewRenoConfig::default())),
@@ -145,7 +158,7 @@ pub(super) async fn open(
 }
 
 /// What both sides agree to do with a connection.
-fn transport_config(max_message_size: usize, streams: u32) -> TransportConfig {
+fn transport_config(max_message_size: usize, grants: Grants) -> TransportConfig {
     let window = STREAM_WINDOW.min(max_message_size.max(WINDOW_SLACK));
     // A few MiB, which a VarInt can hold.
     let varint = |size: usize| VarInt::from_u32(size as u32);
@@ -153,8 +166,8 @@ fn transport_config(max_message_size: usize, streams: u32) -> TransportConfig {
     config
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT.as_millis() as u32))))
         .keep_alive_interval(Some(KEEP_ALIVE))
-        .max_concurrent_bidi_streams(VarInt::from_u32(0))
-        .max_concurrent_uni_streams(VarInt::from_u32(streams))
+        .max_concurrent_bidi_streams(VarInt::from_u32(grants.bidi))
+        .max_concurrent_uni_streams(VarInt::from_u32(grants.uni))
         .stream_receive_window(varint(window))
         .receive_window(varint(window + WINDOW_SLACK))
         .send_window(UNSENT_LIMIT)
@@ -172,9 +185,17 @@ pub fn server_config(
     tls: rustls::ServerConfig,
     max_message_size: usize,
 ) -> Result<ServerConfig, TransportError> {
+    configure_server(tls, max_message_size, GRANTS)
+}
+
+pub(super) fn configure_server(
+    tls: rustls::ServerConfig,
+    max_message_size: usize,
+    grants: Grants,
+) -> Result<ServerConfig, TransportError> {
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| TransportError::Tls(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    config.transport_config(Arc::new(transport_config(max_message_size, CLIENT_STREAMS)));
+    config.transport_config(Arc::new(transport_config(max_message_size, grants)));
     Ok(config)
 }
 
@@ -210,15 +231,19 @@ pub async fn accept(
         datagram_prefix: Bytes::new(),
         datagram_size: 0,
         max_message_size,
+        close_code: CLOSE_OK,
+        refusal_code: REFUSED,
+        #[cfg(feature = "webtransport")]
+        session: None,
         connection,
     });
     Ok((transport, negotiation.without_context()))
 }
 
 /// The unidirectional streams that the peer opens.
-type Streams = BoxStream<'static, Result<RecvStream, ConnectionError>>;
+pub(super) type Streams = BoxStream<'static, Result<RecvStream, ConnectionError>>;
 
-fn streams(connection: &Connection) -> Streams {
+pub(super) fn streams(connection: &Connection) -> Streams {
     stream::unfold(Some(connection.clone()), |connection| async move {
         let connection = connection?;
         let accepted = connection.accept_uni().await;
@@ -240,6 +265,13 @@ pub(super) struct Parts {
     /// Bytes of a datagram at most, 0 for what the path takes.
     pub(super) datagram_size: usize,
     pub(super) max_message_size: usize,
+    /// Code of an orderly close.
+    pub(super) close_code: VarInt,
+    /// Code for streams that are not read.
+    pub(super) refusal_code: VarInt,
+    /// What the streams belong to, if not to the connection itself.
+    #[cfg(feature = "webtransport")]
+    pub(super) session: Option<Session>,
 }
 
 /// A QUIC connection as a message transport, of either side.
@@ -264,6 +296,10 @@ pub struct QuicTransport {
     end: Option<Result<(), TransportError>>,
     wrote: Option<Instant>,
     closing: Closing,
+    close_code: VarInt,
+    refusal_code: VarInt,
+    #[cfg(feature = "webtransport")]
+    session: Option<Session>,
 }
 
 /// How far closing is.
@@ -273,6 +309,10 @@ enum Closing {
     Acknowledgement,
     /// The peer has it and is given time to read it.
     Linger(Pin<Box<Sleep>>),
+    /// The rest of the goodbye of a session is to be written, and then acknowledged.
+    #[cfg(feature = "webtransport")]
+    Goodbye(Bytes),
+    Close,
     /// Waits until the packet with the close has left.
     Sent {
         packets: u64,
@@ -305,6 +345,10 @@ impl QuicTransport {
             end: None,
             wrote: None,
             closing: Closing::No,
+            close_code: parts.close_code,
+            refusal_code: parts.refusal_code,
+            #[cfg(feature = "webtransport")]
+            session: parts.session,
         }
     }
 
@@ -319,7 +363,7 @@ impl QuicTransport {
                 Poll::Ready(Some(Ok(mut stream))) => {
                     tracing::debug!("refused stream {} of the peer: one is read", stream.id());
                     // Fails only for a stream that ended already.
-                    let _ = stream.stop(REFUSED);
+                    let _ = stream.stop(self.refusal_code);
                 }
                 Poll::Ready(Some(Err(_)) | None) => self.streams = None,
             }
@@ -329,6 +373,17 @@ impl QuicTransport {
     /// Next message of the stream, or its end.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
         self.poll_streams(cx);
+        let message = self.poll_stream(cx);
+        #[cfg(feature = "webtransport")]
+        if message.is_pending()
+            && let Some(session) = &mut self.session
+        {
+            return session.ended.as_mut().poll(cx).map(Err);
+        }
+        message
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
         let Some(reader) = &mut self.reader else {
             // Without a stream only the end of the connection is left to tell.
             return match (&self.streams, self.connection.close_reason()) {
@@ -376,6 +431,38 @@ impl QuicTransport {
     /// Lets the library take what the path carries in a round trip, and some more.
     fn widen_window(&self) {
         self.connection.set_send_window(self.connection.stats().path.cwnd + UNSENT_LIMIT);
+    }
+
+    #[cfg(not(feature = "webtransport"))]
+    fn after_linger(&self) -> Closing {
+        Closing::Close
+    }
+
+    #[cfg(feature = "webtransport")]
+    fn after_linger(&self) -> Closing {
+        match self.session {
+            Some(_) => Closing::Goodbye(webtransport::goodbye()),
+            None => Closing::Close,
+        }
+    }
+
+    /// Ends the session, before the connection ends under it. Failures mean that it has ended already.
+    #[cfg(feature = "webtransport")]
+    fn poll_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let (Closing::Goodbye(rest), Some(session)) = (&mut self.closing, &mut self.session)
+            && !rest.is_empty()
+        {
+            self.connection.set_send_window(UNSENT_LIMIT);
+            let connect = session.connect_mut();
+            while !rest.is_empty() {
+                match ready!(AsyncWrite::poll_write(Pin::new(connect), cx, rest)) {
+                    Ok(written) => rest.advance(written),
+                    Err(_) => return Poll::Ready(()),
+                }
+            }
+            let _ = connect.finish();
+        }
+        self.poll_acknowledged(cx)
     }
 
     /// Waits for the peer's acknowledgement of everything.
@@ -463,6 +550,10 @@ impl Transport for QuicTransport {
         self.writer.poll_flush(cx).map_err(|error| self.broken(&error))
     }
 
+    fn has_datagrams(&self) -> bool {
+        self.connection.max_datagram_size().is_some()
+    }
+
     fn bytes_written(&self) -> u64 {
         self.writer.written()
     }
@@ -487,12 +578,17 @@ impl Transport for QuicTransport {
                 Closing::Linger(limit) => {
                     // The caller learns from reading that the peer closed, and does not come back here.
                     ready!(limit.as_mut().poll(cx));
-                    if self.connection.close_reason().is_some() {
-                        self.closing = Closing::Done;
-                        continue;
-                    }
+                    self.after_linger()
+                }
+                #[cfg(feature = "webtransport")]
+                Closing::Goodbye(_) => {
+                    ready!(self.poll_goodbye(cx));
+                    Closing::Close
+                }
+                Closing::Close if self.connection.close_reason().is_some() => Closing::Done,
+                Closing::Close => {
                     let packets = self.connection.stats().udp_tx.datagrams;
-                    self.connection.close(CLOSE_OK, &[]);
+                    self.connection.close(self.close_code, &[]);
                     let (limit, tick) = CLOSE_SENT;
                     Closing::Sent { packets, until: Instant::now() + limit, tick: Box::pin(sleep(tick)) }
                 }
@@ -513,11 +609,11 @@ impl Transport for QuicTransport {
 impl Drop for QuicTransport {
     fn drop(&mut self) {
         // Before the streams are dropped, which would end them first.
-        self.connection.close(CLOSE_OK, &[]);
+        self.connection.close(self.close_code, &[]);
     }
 }
 
-fn closed() -> TransportError {
+pub(super) fn closed() -> TransportError {
     TransportError::Lost("the connection is closed".to_owned())
 }
 
@@ -527,7 +623,7 @@ fn alert(code: TransportErrorCode) -> Option<u8> {
 }
 
 /// Why a connection ended; `None` for an orderly end.
-fn describe_end(error: ConnectionError) -> Option<TransportError> {
+pub(super) fn describe_end(error: ConnectionError) -> Option<TransportError> {
     Some(match error {
         ConnectionError::LocallyClosed => return None,
         ConnectionError::ApplicationClosed(close)
@@ -551,7 +647,7 @@ fn describe_end(error: ConnectionError) -> Option<TransportError> {
 }
 
 /// A peer's text, for people.
-fn reason(text: &[u8]) -> String {
+pub(super) fn reason(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     if text.is_empty() { String::new() } else { format!(": {:.200}", text.escape_debug()) }
 }

@@ -112,11 +112,31 @@ void broker_start(struct broker *broker, const char *token) {
     broker->ca[0] = '\0';
 }
 
-void broker_start_secure(struct broker *broker, const char *token) {
+/* A file for the broker's certificate. */
+static void make_ca_file(struct broker *broker) {
     snprintf(broker->ca, sizeof broker->ca, "/tmp/libiscp-ca-XXXXXX");
     int file = mkstemp(broker->ca);
     CHECK(file >= 0);
     close(file);
+}
+
+void broker_start_transport(struct broker *broker, const char *transport) {
+    if (strcmp(transport, "ws") == 0) {
+        broker_start(broker, NULL);
+        return;
+    }
+    char flag[32];
+    snprintf(flag, sizeof flag, "--%s", transport);
+    make_ca_file(broker);
+    const char *arguments[] = {ISCP_PROGRAM,        "broker",   flag, "127.0.0.1:0", "--self-signed",
+                               "--self-signed-pem", broker->ca, NULL};
+    process_start(&broker->process, arguments);
+    process_expect(&broker->process, "certificate SHA-256 ");
+    CHECK(sscanf(broker->process.text, "listening %63s", broker->url) == 1);
+}
+
+void broker_start_secure(struct broker *broker, const char *token) {
+    make_ca_file(broker);
     const char *arguments[] = {ISCP_PROGRAM,
                                "broker",
                                "--wss",

@@ -43,6 +43,10 @@ void broker_start(struct broker *broker, const char *token);
 /* One with TLS and a certificate of its own, that gives access tokens to the client iscp-dev with the secret
  * iscp-dev-secret. `token` is another that it accepts, or NULL. */
 void broker_start_secure(struct broker *broker, const char *token);
+
+/* One for a transport, "ws" to "webtransport"; its certificate, if it needs one, is its own. */
+void broker_start_transport(struct broker *broker, const char *transport);
+
 void broker_stop(struct broker *broker);
 
 #endif

@@ -147,6 +147,8 @@ TEST(options_out_of_range) {
     FAILS(iscp_conn_options_set_compression(options, "zip", &error), ISCP_ERR_INVALID_OPTION, "zip");
     FAILS(iscp_conn_options_set_compression(options, "per-message:10", &error), ISCP_ERR_INVALID_OPTION,
           "10");
+    FAILS(iscp_conn_options_set_quic_congestion(options, "reno", &error), ISCP_ERR_INVALID_OPTION, "reno");
+    FAILS(iscp_conn_options_set_quic_datagram_size(options, 63, &error), ISCP_ERR_INVALID_OPTION, "63");
     FAILS(iscp_conn_options_set_project_uuid(options, "not-a-uuid", &error), ISCP_ERR_INVALID_OPTION,
           "project_uuid");
     FAILS(iscp_upstream_options_set_qos(up_options, 3, &error), ISCP_ERR_INVALID_OPTION, "qos");

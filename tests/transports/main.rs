@@ -5,3 +5,4 @@ mod api;
 mod raw_client;
 mod raw_server;
 mod support;
+mod webtransport;

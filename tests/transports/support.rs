@@ -3,22 +3,25 @@
 use std::future::Future;
 use std::time::Duration;
 
+use bytes::Bytes;
 use iscp::client::{
     Completion, ConnectOptions, Connection, Downstream, DownstreamOptions, Upstream, UpstreamOptions,
 };
 use iscp::core::FlushPolicy;
+use iscp::encoding::{Encoding, Schema};
 use iscp::error::{Error, Result};
-use iscp::message::{DataFilter, DataId, DownstreamFilter, Qos};
+use iscp::message::{DataFilter, DataId, DownstreamFilter, Message, Qos};
 use iscp::transport::Scheme;
 use iscp::transport::tls::{TlsOptions, certificates};
 use iscp_broker::{Listener, Server, ServerConfig, ServerHandle, TlsIdentity};
+use quinn::{ReadExactError, RecvStream, SendStream};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 /// Nothing here takes nearly as long; only a failure waits for it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// The transports under test.
-pub(crate) const SCHEMES: [Scheme; 1] = [Scheme::Quic];
+pub(crate) const SCHEMES: [Scheme; 2] = [Scheme::Quic, Scheme::WebTransport];
 
 /// A CA, and a certificate of it for `localhost`, as PEM.
 pub(crate) struct Pki {
@@ -136,4 +139,55 @@ pub(crate) fn payload(number: i64, size: usize) -> Vec<u8> {
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(LIMIT * 2, test).await.expect("in time") });
+}
+
+/// Either end of the messages of a connection, as bytes.
+pub(crate) struct Peer {
+    pub(crate) connection: quinn::Connection,
+    pub(crate) outgoing: SendStream,
+    pub(crate) incoming: RecvStream,
+}
+
+impl Peer {
+    pub(crate) async fn send(&mut self, message: &Message) {
+        self.outgoing.write_all(&framed(message)).await.unwrap();
+    }
+
+    /// Next message, or how the stream ended.
+    pub(crate) async fn next(&mut self) -> std::result::Result<Message, ReadExactError> {
+        read(&mut self.incoming).await
+    }
+
+    /// Skips pings until there is something else.
+    pub(crate) async fn next_but_pings(&mut self) -> Message {
+        loop {
+            match self.next().await.unwrap() {
+                Message::Ping(id) => self.send(&Message::Pong(id)).await,
+                message => return message,
+            }
+        }
+    }
+}
+
+pub(crate) fn encode(message: &Message) -> Bytes {
+    Encoding::Protobuf.encode(message, Schema::V3)
+}
+
+/// A message behind its length.
+pub(crate) fn framed(message: &Message) -> Vec<u8> {
+    let message = encode(message);
+    [&(message.len() as u32).to_be_bytes()[..], &message].concat()
+}
+
+pub(crate) async fn read(stream: &mut RecvStream) -> std::result::Result<Message, ReadExactError> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).await?;
+    let mut message = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut message).await?;
+    Ok(Encoding::Protobuf.decode(message.into()).unwrap())
+}
+
+/// Number of a stream on the wire.
+pub(crate) fn stream_id(id: quinn::StreamId) -> u64 {
+    quinn::VarInt::from(id).into_inner()
 }

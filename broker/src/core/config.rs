@@ -64,9 +64,10 @@ pub struct Timing {
     /// Shortest time a stream with an expiry interval above 0 survives the loss of its connection:
     /// TypeScript needs longer to notice a loss than its default expiry. Default 2 s.
     pub min_expiry: Duration,
-    /// How long a chunk waits for chunks with lower numbers. Default 100 ms.
+    /// How long a chunk waits for chunks with lower numbers, and the close of an UNRELIABLE upstream for
+    /// chunks still under way. Default 100 ms.
     pub reorder_wait: Duration,
-    /// How long the close of an upstream waits for chunks still under way. Default 1 s.
+    /// How long the close of any other upstream waits for chunks still under way. Default 1 s.
     pub close_wait: Duration,
     /// How much longer than its ping timeout a socket may take nothing. A slow link can need seconds
     /// until the system reports room. Default 5 s.

@@ -99,6 +99,46 @@ mod tests {
         }
     }
 
+    /// The rules as they are said, level by level.
+    fn plainly_matches(pattern: &[&str], value: &[&str]) -> bool {
+        match (pattern, value) {
+            (["#"], _) | ([], []) => true,
+            (["+", pattern @ ..], [_, value @ ..]) => plainly_matches(pattern, value),
+            ([level, pattern @ ..], [same, value @ ..]) => level == same && plainly_matches(pattern, value),
+            _ => false,
+        }
+    }
+
+    /// Every text of up to `most` levels out of `levels`.
+    fn texts(levels: &[&str], most: usize) -> Vec<String> {
+        let mut texts: Vec<String> = levels.iter().map(|&level| level.to_owned()).collect();
+        let mut longest = texts.clone();
+        for _ in 1..most {
+            longest = longest
+                .iter()
+                .flat_map(|text| levels.iter().map(move |level| format!("{text}/{level}")))
+                .collect();
+            texts.extend_from_slice(&longest);
+        }
+        texts
+    }
+
+    #[test]
+    fn every_pattern_matches_what_a_plain_reference_says() {
+        let patterns = texts(&["", "a", "ab", "+", "#"], 4);
+        let values = texts(&["", "a", "ab", "b"], 4);
+        let mut matching = 0;
+        for pattern in patterns.iter().filter(|pattern| check_pattern(pattern).is_ok()) {
+            let levels: Vec<_> = pattern.split('/').collect();
+            for value in &values {
+                let expected = plainly_matches(&levels, &value.split('/').collect::<Vec<_>>());
+                assert_eq!(pattern_matches(pattern, value), expected, "{pattern:?} {value:?}");
+                matching += usize::from(expected);
+            }
+        }
+        assert!(matching > 1000, "{matching}");
+    }
+
     #[test]
     fn wildcards_stand_for_whole_levels_and_the_hash_comes_last() {
         for good in ["#", "+", "a/+/b", "a/#", "+/+/#", "a", ""] {

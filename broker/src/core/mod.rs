@@ -43,6 +43,7 @@ use iscp::message::{Message, ResultCode};
 use uuid::Uuid;
 
 pub use config::{Config, Limits, Timing, TokenCheck};
+#[cfg(feature = "full")]
 pub(crate) use connection::same_secret;
 pub use environment::{Environment, SeededEnvironment, SystemEnvironment};
 

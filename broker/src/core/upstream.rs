@@ -484,7 +484,9 @@ impl Broker {
         if upstream.is_complete() {
             self.finish_close(key, now);
         } else {
-            let wait = self.config.timing.close_wait;
+            // Datagrams that are still missing are lost, or not much later than the request.
+            let timing = &self.config.timing;
+            let wait = if upstream.is_ordered() { timing.close_wait } else { timing.reorder_wait };
             self.timers.set(Timer::UpstreamClose(key), now + wait);
         }
     }

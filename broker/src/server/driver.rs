@@ -12,15 +12,21 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use iscp::transport::Scheme;
+#[cfg(feature = "full")]
+use iscp::transport::{self, TransportError};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinSet, LocalSet};
+#[cfg(feature = "full")]
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use super::connection::{self, Accepted};
+#[cfg(feature = "full")]
 use super::oauth2::TokenEndpoint;
-use super::{Endpoint, Listener, ServerConfig, StartError, Started, quic, websocket};
+use super::{Endpoint, Listener, ServerConfig, StartError, Started, websocket};
+#[cfg(feature = "full")]
+use super::{quic, webtransport};
 use crate::core::{Broker, ConnId, SystemEnvironment, TokenCheck};
 
 /// Connections the system may hold ready for us: many clients reconnect in the same moment.
@@ -150,6 +156,7 @@ pub(super) fn run(
                 return;
             }
         };
+        #[cfg(feature = "full")]
         let token_endpoint = match config.oauth2.as_ref().map(|oauth2| TokenEndpoint::open(oauth2, &config)) {
             None => None,
             Some(Ok(endpoint)) => Some(endpoint),
@@ -162,18 +169,20 @@ pub(super) fn run(
         for endpoint in &endpoints {
             info!("listening on {endpoint}");
         }
-        let token_url = token_endpoint.as_ref().map(TokenEndpoint::url);
-        if let Some(url) = &token_url {
+        let mut token_url = None;
+        let mut issued: Option<Arc<dyn TokenCheck>> = None;
+        #[cfg(feature = "full")]
+        if let Some(endpoint) = token_endpoint {
+            let url = endpoint.url();
             info!("access tokens at {url}");
+            token_url = Some(url);
+            issued = Some(endpoint.issued());
+            // Ends with the tasks of the server.
+            tokio::task::spawn_local(endpoint.run());
         }
-        let issued = token_endpoint.as_ref().map(TokenEndpoint::issued);
-        let _ = report.send(Ok(Started { endpoints, token_url }));
-        let shared = Rc::new(Shared::new(config, issued));
-        let tokens = token_endpoint.map(|endpoint| tokio::task::spawn_local(endpoint.run()));
+        let _ = report.send(Ok(Started { endpoints, token_url: token_url.take() }));
+        let shared = Rc::new(Shared::new(config, issued.take()));
         serve(shared, acceptors, commands).await;
-        if let Some(tokens) = tokens {
-            tokens.abort();
-        }
         info!("stopped");
     });
 }
@@ -181,37 +190,59 @@ pub(super) fn run(
 /// What takes new connections of one listener.
 enum Acceptor {
     Ws(TcpListener),
+    #[cfg(feature = "full")]
     Wss(TcpListener, TlsAcceptor),
+    #[cfg(feature = "full")]
     Quic(quinn::Endpoint),
+    #[cfg(feature = "full")]
+    WebTransport(quinn::Endpoint),
 }
 
 impl Acceptor {
     /// Listens at the first address that can be had.
     fn open(listener: &Listener, config: &ServerConfig) -> Result<(Endpoint, Self), StartError> {
         let scheme = listener.scheme;
-        let tls = |alpn: &[&[u8]]| {
-            let identity = config.tls.as_ref().ok_or(StartError::NoCertificate(scheme))?;
-            identity.server_config(alpn)
-        };
         let (address, acceptor) = match scheme {
             Scheme::Ws => {
                 first(&listener.addresses, listen).map(|(address, socket)| (address, Self::Ws(socket)))?
             }
-            Scheme::Wss => {
-                let tls = TlsAcceptor::from(Arc::new(tls(&[b"http/1.1"])?));
-                first(&listener.addresses, listen)
-                    .map(|(address, socket)| (address, Self::Wss(socket, tls)))?
-            }
-            Scheme::Quic => {
-                let tls = tls(&[iscp::transport::quic::ALPN])?;
-                let settings = iscp::transport::quic::server_config(tls, config.core.limits.message_bytes)
-                    .map_err(|error| StartError::Certificate(error.to_string()))?;
-                let open = |address| quic::listen(address, &settings);
-                first(&listener.addresses, open).map(|(address, endpoint)| (address, Self::Quic(endpoint)))?
-            }
-            Scheme::WebTransport => return Err(StartError::Unsupported(scheme)),
+            _ => Self::open_secure(listener, config)?,
         };
         Ok((Endpoint { scheme, address }, acceptor))
+    }
+
+    #[cfg(not(feature = "full"))]
+    fn open_secure(listener: &Listener, _: &ServerConfig) -> Result<(SocketAddr, Self), StartError> {
+        Err(StartError::Unsupported(listener.scheme))
+    }
+
+    #[cfg(feature = "full")]
+    fn open_secure(listener: &Listener, config: &ServerConfig) -> Result<(SocketAddr, Self), StartError> {
+        let scheme = listener.scheme;
+        let tls = |alpn: &[&[u8]]| {
+            let identity = config.tls.as_ref().ok_or(StartError::NoCertificate(scheme))?;
+            identity.server_config(alpn)
+        };
+        let max = config.core.limits.message_bytes;
+        let udp = |settings: Result<quinn::ServerConfig, TransportError>| {
+            let settings = settings.map_err(|error| StartError::Certificate(error.to_string()))?;
+            first(&listener.addresses, |address| quic::listen(address, &settings))
+        };
+        match scheme {
+            Scheme::Ws | Scheme::Wss => {
+                let tls = TlsAcceptor::from(Arc::new(tls(&[b"http/1.1"])?));
+                first(&listener.addresses, listen).map(|(address, socket)| (address, Self::Wss(socket, tls)))
+            }
+            Scheme::Quic => {
+                let settings = transport::quic::server_config(tls(&[transport::quic::ALPN])?, max);
+                udp(settings).map(|(address, endpoint)| (address, Self::Quic(endpoint)))
+            }
+            Scheme::WebTransport => {
+                let settings =
+                    transport::webtransport::server_config(tls(&[transport::webtransport::ALPN])?, max);
+                udp(settings).map(|(address, endpoint)| (address, Self::WebTransport(endpoint)))
+            }
+        }
     }
 
     /// Takes connections for ever, each in a task of its own.
@@ -225,6 +256,7 @@ impl Acceptor {
                 };
                 spawner.spawn(address, handshake);
             },
+            #[cfg(feature = "full")]
             Self::Wss(listener, tls) => loop {
                 let (stream, address) = accept(&listener).await;
                 let handshake = {
@@ -241,15 +273,21 @@ impl Acceptor {
                 };
                 spawner.spawn(address, handshake);
             },
+            #[cfg(feature = "full")]
             Self::Quic(endpoint) => {
                 while let Some(incoming) = endpoint.accept().await {
+                    let shared = Rc::clone(&shared);
                     let address = incoming.remote_address();
-                    let handshake = {
-                        let shared = Rc::clone(&shared);
-                        async move { quic::accept(&shared, incoming).await }
-                    };
                     // The library refuses what is dropped.
-                    spawner.spawn(address, handshake);
+                    spawner.spawn(address, async move { quic::accept(&shared, incoming).await });
+                }
+            }
+            #[cfg(feature = "full")]
+            Self::WebTransport(endpoint) => {
+                while let Some(incoming) = endpoint.accept().await {
+                    let shared = Rc::clone(&shared);
+                    let address = incoming.remote_address();
+                    spawner.spawn(address, async move { webtransport::accept(&shared, incoming).await });
                 }
             }
         }

@@ -2,10 +2,15 @@
 
 mod connection;
 mod driver;
+#[cfg(feature = "full")]
 mod oauth2;
+#[cfg(feature = "full")]
 mod quic;
+#[cfg(feature = "full")]
 mod tls;
 mod websocket;
+#[cfg(feature = "full")]
+mod webtransport;
 
 use std::fmt;
 use std::io;
@@ -17,7 +22,9 @@ use std::time::{Duration, Instant};
 use iscp::transport::Scheme;
 use tokio::sync::watch;
 
+#[cfg(feature = "full")]
 pub use oauth2::OAuth2Config;
+#[cfg(feature = "full")]
 pub use tls::TlsIdentity;
 
 use crate::core;
@@ -28,11 +35,13 @@ pub struct ServerConfig {
     /// Where to listen.
     pub listeners: Vec<Listener>,
     /// Certificate and key, without which there is no `wss`, `quic` and `webtransport`.
+    #[cfg(feature = "full")]
     pub tls: Option<TlsIdentity>,
     /// Access tokens, in addition to those of `core`. None in either, and no `oauth2`: everyone may
     /// connect.
     pub tokens: Vec<String>,
     /// A token endpoint of the server's own, for development.
+    #[cfg(feature = "full")]
     pub oauth2: Option<OAuth2Config>,
     /// From the first sign of a client to the end of the transport's handshake. Default 10 s.
     pub handshake_timeout: Duration,
@@ -44,8 +53,10 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listeners: Vec::new(),
+            #[cfg(feature = "full")]
             tls: None,
             tokens: Vec::new(),
+            #[cfg(feature = "full")]
             oauth2: None,
             handshake_timeout: Duration::from_secs(10),
             core: core::Config::default(),
@@ -87,7 +98,7 @@ pub enum StartError {
     /// The certificate or its key cannot be used.
     #[error("cannot use the certificate: {0}")]
     Certificate(String),
-    /// The broker was built without a transport.
+    /// The broker was built without the feature `full`, which the transport needs.
     #[error("this build has no transport for {}://", .0.name())]
     Unsupported(Scheme),
     /// An address could not be taken.
@@ -298,9 +309,29 @@ mod tests {
         config.listeners = vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))];
         config.tokens = vec![String::new()];
         assert!(matches!(Server::start(config.clone()), Err(StartError::EmptyToken)));
-        config.tokens.clear();
-        config.oauth2 =
-            Some(OAuth2Config { clients: vec![("id".to_owned(), String::new())], ..OAuth2Config::default() });
+    }
+
+    #[cfg(feature = "full")]
+    #[test]
+    fn a_token_endpoint_whose_client_has_no_secret_does_not_start() {
+        let config = ServerConfig {
+            listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
+            oauth2: Some(OAuth2Config {
+                clients: vec![("id".to_owned(), String::new())],
+                ..OAuth2Config::default()
+            }),
+            ..ServerConfig::default()
+        };
         assert!(matches!(Server::start(config), Err(StartError::EmptyClient)));
+    }
+
+    #[cfg(not(feature = "full"))]
+    #[test]
+    fn a_transport_that_is_not_built_in_is_named() {
+        let config = ServerConfig {
+            listeners: vec![Listener::new(Scheme::Quic, ([127, 0, 0, 1], 0))],
+            ..ServerConfig::default()
+        };
+        assert_eq!(Server::start(config).unwrap_err().to_string(), "this build has no transport for quic://");
     }
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use iscp::transport::quic;
-use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
+use quinn::{Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime};
 use socket2::SockRef;
 use tracing::info;
 
@@ -27,6 +27,13 @@ pub(super) fn listen(address: SocketAddr, config: &ServerConfig) -> io::Result<(
     Ok((endpoint.local_addr()?, endpoint))
 }
 
+/// Completes the handshake of QUIC itself.
+pub(super) async fn handshake(incoming: Incoming) -> Option<Connection> {
+    let address = incoming.remote_address();
+    let failed = |error: &ConnectionError| info!(%address, %error, "QUIC handshake failed");
+    incoming.accept().inspect_err(failed).ok()?.await.inspect_err(failed).ok()
+}
+
 /// Completes the handshake of a client and reads its parameters.
 pub(super) async fn accept(shared: &Shared, incoming: Incoming) -> Option<Accepted> {
     let address = incoming.remote_address();
@@ -35,12 +42,10 @@ pub(super) async fn accept(shared: &Shared, incoming: Incoming) -> Option<Accept
         incoming.refuse();
         return None;
     }
-    let refused = |error: &dyn std::fmt::Display| info!(%address, %error, "QUIC handshake failed");
-    let connecting = incoming.accept().inspect_err(|error| refused(error)).ok()?;
-    let connection = connecting.await.inspect_err(|error| refused(error)).ok()?;
-    let limit = shared.config.core.limits.message_bytes;
+    let connection = handshake(incoming).await?;
+    let accepted = quic::accept(connection, shared.config.core.limits.message_bytes).await;
     let (transport, negotiation) =
-        quic::accept(connection, limit).await.inspect_err(|error| refused(error)).ok()?;
+        accepted.inspect_err(|error| info!(%address, %error, "QUIC connection refused")).ok()?;
     let peer = PeerInfo { address: Some(address.ip()), authorization: None };
     Some(Accepted { transport: Box::new(transport), negotiation, peer })
 }

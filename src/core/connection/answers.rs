@@ -42,7 +42,7 @@ impl Connection {
                 if let Some(key) = self.upstream_aliases.get(&ack.stream_id_alias)
                     && let Some(upstream) = self.upstreams.get_mut(key)
                 {
-                    upstream.handle_ack(ack, &mut self.events);
+                    upstream.handle_ack(ack, now, &mut self.events);
                 }
             }
             Message::DownstreamChunk(chunk) => {
@@ -152,7 +152,7 @@ impl Connection {
             return self.end(Some(&error));
         }
         let key = self.new_key();
-        let upstream = Upstream::new(key, *config, response);
+        let upstream = Upstream::new(key, *config, response, self.datagrams);
         self.upstream_aliases.insert(upstream.alias, key);
         let opened = OpenedUpstream {
             key,

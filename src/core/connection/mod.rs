@@ -86,6 +86,8 @@ pub struct Connection {
     last_served: StreamKey,
     control: VecDeque<Message>,
     events: Vec<Event>,
+    /// Whether chunks of UNRELIABLE upstreams go by datagram.
+    datagrams: bool,
 }
 
 impl Connection {
@@ -107,6 +109,7 @@ impl Connection {
             last_served: StreamKey(0),
             control: VecDeque::new(),
             events: Vec::new(),
+            datagrams: false,
         };
         let request_id = connection.request(Request::Connect(op), now);
         let request = ConnectRequest {
@@ -121,6 +124,12 @@ impl Connection {
         };
         connection.control.push_back(Message::ConnectRequest(request));
         connection
+    }
+
+    /// The transport has datagrams: chunks of UNRELIABLE upstreams may be lost on the way, which ends with
+    /// nobody's operation failing for it.
+    pub fn use_datagrams(&mut self) {
+        self.datagrams = true;
     }
 
     // The clock.
@@ -198,7 +207,7 @@ impl Connection {
         if let Some(message) = self.poll_stream_close(now, false) {
             return Some(message);
         }
-        if let Some(message) = self.poll_chunk(now) {
+        if let Some(message) = self.poll_chunk(now, |_| true) {
             return Some(message);
         }
         if let State::Closing { .. } = self.state
@@ -213,6 +222,14 @@ impl Connection {
         None
     }
 
+    /// Next chunk for a transport that takes nothing but datagrams at the moment: what is under way on its
+    /// stream does not hold up the chunks of UNRELIABLE upstreams, unless they are large.
+    pub fn poll_datagram(&mut self, now: Instant) -> Option<Message> {
+        matches!(self.state, State::Open | State::Closing { .. })
+            .then(|| self.poll_chunk(now, Upstream::fits_datagrams))
+            .flatten()
+    }
+
     /// Whether a message from [`poll_transmit`](Self::poll_transmit) may be lost on the way: chunks of
     /// UNRELIABLE upstreams (docs/protocol/transport.md §5.6).
     pub fn is_unreliable(&self, message: &Message) -> bool {
@@ -222,12 +239,14 @@ impl Connection {
         upstream.is_some_and(Upstream::is_unreliable)
     }
 
-    fn poll_chunk(&mut self, now: Instant) -> Option<Message> {
+    fn poll_chunk(&mut self, now: Instant, eligible: impl Fn(&Upstream) -> bool) -> Option<Message> {
         let after = (Excluded(self.last_served), Unbounded);
         let until = (Unbounded, Included(self.last_served));
         for range in [after, until] {
             for (&key, upstream) in self.upstreams.range_mut(range) {
-                if let Some(chunk) = upstream.poll_chunk(now, &mut self.events) {
+                if eligible(upstream)
+                    && let Some(chunk) = upstream.poll_chunk(now, &mut self.events)
+                {
                     self.last_served = key;
                     return Some(Message::UpstreamChunk(chunk));
                 }

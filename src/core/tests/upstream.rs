@@ -355,6 +355,114 @@ fn chunks_that_are_never_acknowledged_count_as_undelivered_in_the_end() {
     assert!(ends[0].undelivered_chunks.iter().copied().eq(1..=chunks));
 }
 
+/// A stream whose chunks go by datagram, acknowledged every 10 ms, and some chunks of it.
+fn by_datagram(rig: &mut Rig, chunks: u32) -> OpenedUpstream {
+    rig.core.use_datagrams();
+    let config = UpstreamConfig { qos: Qos::Unreliable, ack_interval: ms(10), ..UpstreamConfig::default() };
+    rig.sending(config, chunks)
+}
+
+#[test]
+fn datagrams_do_not_wait_for_the_stream() {
+    let mut rig = Rig::open();
+    let upstream = by_datagram(&mut rig, 0);
+    rig.core.send_base_time(OpId(90), crate::message::BaseTime::default(), false, rig.now);
+    for payload in [&b"x"[..], &vec![0; CHUNK_LIMIT + 1]] {
+        rig.write(&upstream, "a", payload);
+    }
+    assert!(rig.core.poll_datagram(rig.now).is_none(), "too large to be certain");
+    // Nothing but chunks, and in their order.
+    assert!(matches!(rig.core.poll_transmit(rig.now), Some(Message::UpstreamMetadata(_))));
+    assert!(matches!(&rig.sent()[..], [Message::UpstreamChunk(_), Message::UpstreamChunk(_)]));
+    rig.write(&upstream, "a", b"x");
+    rig.core.send_base_time(OpId(91), crate::message::BaseTime::default(), false, rig.now);
+    let Some(Message::UpstreamChunk(chunk)) = rig.core.poll_datagram(rig.now) else {
+        panic!("no chunk");
+    };
+    assert_eq!(chunk.chunk.sequence_number, 3);
+    assert_eq!(rig.core.poll_datagram(rig.now), None);
+}
+
+#[test]
+fn a_stream_on_a_transport_without_datagrams_has_none() {
+    let mut rig = Rig::open();
+    let config = UpstreamConfig { qos: Qos::Unreliable, ..config(FlushPolicy::Immediate) };
+    let upstream = rig.open_upstream(config, Aliases::new());
+    rig.write(&upstream, "a", b"x");
+    assert_eq!(rig.core.poll_datagram(rig.now), None);
+    rig.chunk();
+}
+
+#[test]
+fn closing_waits_for_datagrams_only_as_long_as_an_acknowledgement_takes() {
+    let mut rig = Rig::open();
+    let upstream = by_datagram(&mut rig, 3);
+    rig.receive(ack(&[1, 3]));
+    let close = rig.close_upstream(&upstream);
+    rig.pass(ms(1_009));
+    assert_eq!(rig.sent(), []);
+    rig.pass(ms(1));
+    let Message::UpstreamCloseRequest(request) = rig.sends() else {
+        panic!("no close request");
+    };
+    assert_eq!((request.total_data_points, request.final_sequence_number), (3, 3));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert!(rig.outcome(close).is_ok(), "losses are what the QoS means");
+    let ends = rig.upstream_ends();
+    assert_eq!((&ends[0].error, ends[0].undelivered_points), (&None, 1));
+    assert_eq!(ends[0].undelivered_chunks, [2]);
+}
+
+#[test]
+fn closing_after_a_pause_does_not_wait_for_lost_datagrams() {
+    let mut rig = Rig::open();
+    let upstream = by_datagram(&mut rig, 1);
+    rig.pass(ms(1_010));
+    rig.sent();
+    rig.close_upstream(&upstream);
+    rig.pass(ms(0));
+    assert!(matches!(rig.sends(), Message::UpstreamCloseRequest(_)));
+}
+
+#[test]
+fn closing_still_sends_what_is_buffered_before_it_counts_losses() {
+    let mut rig = Rig::open();
+    let upstream = by_datagram(&mut rig, 1);
+    rig.write(&upstream, "a", b"unsent");
+    let close = rig.close_upstream(&upstream);
+    // The transport takes nothing for a while.
+    rig.core.handle_timeout(rig.now + ms(1_500));
+    rig.now += ms(1_500);
+    assert_eq!(rig.chunk().chunk.sequence_number, 2);
+    rig.receive(ack(&[1, 2]));
+    assert!(matches!(rig.sends(), Message::UpstreamCloseRequest(_)));
+    assert!(!rig.is_done(close));
+}
+
+#[test]
+fn a_lost_datagram_is_given_up_once_later_ones_are_acknowledged() {
+    let mut rig = Rig::open();
+    let upstream = by_datagram(&mut rig, 2);
+    let in_flight = || upstream.buffer.counters.in_flight_chunks.load(std::sync::atomic::Ordering::Relaxed);
+    let op = rig.op();
+    rig.core.flush_upstream(op, upstream.key, FlushLevel::Acknowledged, rig.now, ms(5_000));
+    rig.receive(ack(&[2]));
+    assert_eq!(in_flight(), 1, "it may still be under way");
+    rig.pass(ms(1_010));
+    rig.write(&upstream, "a", b"x");
+    rig.chunk();
+    rig.receive(ack(&[3]));
+    assert_eq!(in_flight(), 0);
+    let lost = rig.outcome(op).unwrap_err();
+    assert!(lost.message().contains("chunk 1") && lost.message().contains("lost"), "{lost}");
+    // Late is as good as never, and nobody else is told.
+    rig.receive(ack(&[1]));
+    let next = rig.flush(&upstream, FlushLevel::Acknowledged);
+    assert!(rig.outcome(next).is_ok());
+    let failed = &upstream.buffer.counters.failed_points;
+    assert_eq!(failed.load(std::sync::atomic::Ordering::Relaxed), 1);
+}
+
 #[test]
 fn upstreams_take_turns() {
     let mut rig = Rig::open();

@@ -317,6 +317,20 @@ fn a_close_waits_for_chunks_under_way_for_a_bounded_time() {
 }
 
 #[test]
+fn a_close_hardly_waits_for_datagrams_that_are_missing() {
+    let mut world = World::new();
+    let conn = world.connect("s");
+    let stream = world.open_upstream(conn, upstream("s", Qos::Unreliable));
+    world.chunk(conn, stream.stream_id_alias, 2, vec![full("a")]);
+    world.receive(conn);
+    world.send(conn, close(stream.stream_id, 2));
+    world.advance(99);
+    assert_eq!(names(&world.receive(conn)), [""; 0]);
+    world.advance(1);
+    assert_eq!(names(&world.receive(conn)), ["UpstreamCloseResponse"]);
+}
+
+#[test]
 fn closing_a_stream_that_does_not_exist_succeeds_and_a_foreign_one_does_not() {
     let mut world = World::new();
     let (a, b) = (world.connect("a"), world.connect("b"));

@@ -184,6 +184,19 @@ fn runs_of_points_share_the_memory_of_the_frame() {
 }
 
 #[test]
+fn what_points_bring_along_is_passed_on() {
+    // Field 17 of a point is unknown.
+    let group = b"\x10\x05\x1a\x07\x08\x02\x8a\x01\x02ab";
+    let frame = arm(70, &field(2, &field(2, group)));
+    let message = decode(frame.clone()).unwrap();
+    assert_eq!(encode(&message), frame);
+    // Nevertheless it is the same message as without.
+    let canonical = encode_generated(&message);
+    assert_eq!(canonical.len(), frame.len() - 5);
+    assert_eq!(decode(canonical), Ok(message));
+}
+
+#[test]
 fn scattered_records_become_one_run() {
     // Records, an alias between them, a record whose key has a needless byte, one more record.
     let group = b"\x1a\x02\x08\x02\x1a\x00\x10\x05\x1a\x02\x08\x04\x9a\x00\x03\x12\x01z\x1a\x02\x08\x06";
