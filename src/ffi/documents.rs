@@ -283,6 +283,7 @@ fn every_option_shows_in_the_snapshot() {
         "11111111-2222-3333-4444-555555555555",
         "::1",
         "http://host:1",
+        "bbr",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

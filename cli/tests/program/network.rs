@@ -162,6 +162,23 @@ fn quic_is_served_and_takes_no_proxy() {
 }
 
 #[test]
+fn webtransport_is_served_takes_header_tokens_and_no_proxy() {
+    let pem = file("webtransport.pem", "");
+    let options =
+        ["--webtransport", "127.0.0.1:0", "--self-signed", "--self-signed-pem", &pem, "--token", "a"];
+    let (broker, _) = Broker::start_printing(&options, 2);
+    assert!(broker.url.starts_with("webtransport://127.0.0.1:"), "{}", broker.url);
+    let subscriber = broker.subscribe(&["--ca", &pem, "--token", "a"]);
+    broker.publish(&["--ca", &pem, "--header-token", "Bearer a"], b"by WebTransport\n");
+    subscriber.wait_for_output("by WebTransport\n");
+    run(&broker.publisher(&["--ca", &pem]), b"x\n").failed(&[&broker.url, "AUTH_FAILED"]);
+    run(&broker.publisher(&[]), b"x\n").failed(&[&broker.url, "unknown issuer"]);
+    run(&broker.publisher(&["--ca", &pem, "--proxy", "http://proxy:1"]), b"x\n")
+        .failed(&[&broker.url, "prox"]);
+    run(&["broker", "--webtransport", "127.0.0.1:0"], b"").failed(&["--webtransport", "--tls-cert"]);
+}
+
+#[test]
 fn a_client_gets_its_token_from_the_brokers_own_endpoint() {
     let dev = ["--oauth2-dev", "--oauth2-client", "me:my secret"];
     let (broker, pem, printed) = self_signed("oauth2.pem", &dev);
