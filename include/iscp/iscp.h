@@ -1759,6 +1759,48 @@ iscp_status_t iscp_conn_options_set_interface(struct iscp_conn_options_t *option
                                               struct iscp_error_t **out_error);
 
 /**
+ * Sets how QUIC and WebTransport find out how fast they may send. Default: `cubic`.
+ *
+ * `cubic` (RFC 9438) and `new-reno` (RFC 9002) slow down when packets are lost; `cubic` recovers faster on
+ * long paths. `bbr` measures rate and delay instead, which suits links that lose packets without being
+ * congested, such as radio; it is experimental.
+ *
+ * @param options         the options
+ * @param quic_congestion "cubic", "new-reno" or "bbr"
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "quic"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_quic_congestion(struct iscp_conn_options_t *options,
+                                                    const char *quic_congestion,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets the largest datagram of QUIC and WebTransport, in which the chunks of UNRELIABLE upstreams go.
+ * Default: 0, as large as the path carries.
+ *
+ * A chunk that does not fit is cut into several; it is lost as a whole when one of them is. The path's own
+ * limit applies in any case.
+ *
+ * @param options            the options
+ * @param quic_datagram_size bytes of content, 64 to 65527; 0 for what the path carries
+ * @param out_error          receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "quic"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_quic_datagram_size(struct iscp_conn_options_t *options,
+                                                       size_t quic_datagram_size,
+                                                       struct iscp_error_t **out_error);
+
+/**
  * Connects to a server: asks the token source, opens the transport, and introduces itself.
  *
  * @param options   where and how; copied
