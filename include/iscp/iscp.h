@@ -202,8 +202,8 @@ typedef void (*iscp_release_cb)(void *user_data);
  * Asked for an access token before every attempt to connect.
  *
  * Called on the connection's dispatcher thread. `request` is the application's from now on and must
- * be answered; the attempt fails when the connect time-out passes first. `user_data` is as given to
- * `iscp_conn_options_set_token_callback`.
+ * be answered; the attempt fails when `token_timeout_ms` passes first. `user_data` is as given to
+ * `iscp_conn_options_set_token_callback` or `iscp_conn_options_set_header_token_callback`.
  */
 typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_data);
 

@@ -314,6 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_a_feature_is_refused_by_its_name() {
+        const TABLE: &[Spec<u32>] =
+            &[Spec { key: "size", range: "1 to 10", set: |_, _| built_in("no-such-feature") }];
+        let error = set(TABLE, &mut 0, "size", "7").unwrap_err();
+        assert_eq!(error.status(), Status::Unsupported);
+        assert!(error.message().contains("size") && error.message().contains("no-such-feature"), "{error}");
+        assert!(!error.message().contains("1 to 10"), "{error}");
+        assert_eq!(built_in("protobuf"), Ok(()));
+    }
+
+    #[test]
     fn an_unknown_key_and_a_wrong_value_are_named() {
         const TABLE: &[Spec<u32>] = &[Spec {
             key: "size",

@@ -25,8 +25,8 @@ handle!(iscp_token_request_t, b"iscp.tok", "token request", Mutex<Option<TokenRe
 /// Asked for an access token before every attempt to connect.
 ///
 /// Called on the connection's dispatcher thread. `request` is the application's from now on and must
-/// be answered; the attempt fails when the connect time-out passes first. `user_data` is as given to
-/// `iscp_conn_options_set_token_callback`.
+/// be answered; the attempt fails when `token_timeout_ms` passes first. `user_data` is as given to
+/// `iscp_conn_options_set_token_callback` or `iscp_conn_options_set_header_token_callback`.
 #[allow(non_camel_case_types)]
 pub type iscp_token_cb =
     Option<unsafe extern "C" fn(request: *mut iscp_token_request_t, user_data: *mut c_void)>;

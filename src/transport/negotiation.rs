@@ -247,6 +247,7 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "compression")]
     #[test]
     fn level_0_is_off_unless_the_first_message_shows_otherwise() {
         let read = |query| Negotiation::from_query(query).unwrap().ambiguous;

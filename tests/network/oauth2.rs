@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::mem::forget;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use iscp::client::{Completion, ConnectOptions, Connection, OAuth2Settings, TokenSource};
@@ -53,6 +54,43 @@ fn the_broker_takes_tokens_of_its_own_endpoint() {
     set(&mut options, |settings| settings.client_secret = "wrong".to_owned());
     let error = fails(&options, Status::TokenFailed, &[&url, "invalid_client", "401"]);
     assert!(!error.is_retriable() && !error.message().contains("wrong\""), "{error}");
+}
+
+#[test]
+fn the_endpoint_of_the_broker_refuses_what_is_no_question_for_a_token() {
+    let broker = broker(with_oauth2);
+    let url = broker.token_url().unwrap();
+    let address = url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+    let path = "/api/auth/oauth2/token";
+    for (request, status, part) in [
+        (format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), "405", "allow: POST"),
+        (
+            "POST /token HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "404",
+            path,
+        ),
+        (
+            format!("POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"),
+            "400",
+            "invalid_request",
+        ),
+        (
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 20000\r\n\r\n{}",
+                "x".repeat(20_000)
+            ),
+            "413",
+            "too long",
+        ),
+        ("nonsense\r\n\r\n".to_owned(), "400", ""),
+    ] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(part), "{answer}");
+    }
 }
 
 #[test]

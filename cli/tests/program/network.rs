@@ -162,6 +162,23 @@ fn quic_is_served_and_takes_no_proxy() {
 }
 
 #[test]
+fn webtransport_is_served_takes_header_tokens_and_no_proxy() {
+    let pem = file("webtransport.pem", "");
+    let options =
+        ["--webtransport", "127.0.0.1:0", "--self-signed", "--self-signed-pem", &pem, "--token", "a"];
+    let (broker, _) = Broker::start_printing(&options, 2);
+    assert!(broker.url.starts_with("webtransport://127.0.0.1:"), "{}", broker.url);
+    let subscriber = broker.subscribe(&["--ca", &pem, "--token", "a"]);
+    broker.publish(&["--ca", &pem, "--header-token", "Bearer a"], b"by WebTransport\n");
+    subscriber.wait_for_output("by WebTransport\n");
+    run(&broker.publisher(&["--ca", &pem]), b"x\n").failed(&[&broker.url, "AUTH_FAILED"]);
+    run(&broker.publisher(&[]), b"x\n").failed(&[&broker.url, "unknown issuer"]);
+    run(&broker.publisher(&["--ca", &pem, "--proxy", "http://proxy:1"]), b"x\n")
+        .failed(&[&broker.url, "prox"]);
+    run(&["broker", "--webtransport", "127.0.0.1:0"], b"").failed(&["--webtransport", "--tls-cert"]);
+}
+
+#[test]
 fn a_client_gets_its_token_from_the_brokers_own_endpoint() {
     let dev = ["--oauth2-dev", "--oauth2-client", "me:my secret"];
     let (broker, pem, printed) = self_signed("oauth2.pem", &dev);
@@ -248,5 +265,33 @@ fn a_proxy_is_used_and_its_password_is_not_shown() {
             command.env("HTTP_PROXY", &url).env("NO_PROXY", exceptions);
         });
         assert_eq!(program.finish().code, Some(code), "{exceptions:?}");
+    }
+}
+
+#[test]
+fn tokens_and_secrets_stand_in_no_log() {
+    let dev = ["--ws", "127.0.0.1:0", "--oauth2-dev", "--oauth2-client", "me:hidden-one", "-vvv"];
+    let (broker, printed) = Broker::start_printing(&[&dev[..], &["--token", "hidden-two"]].concat(), 2);
+    let url = printed[0].strip_prefix("listening ").unwrap();
+    let mut texts = Vec::new();
+    for credentials in [
+        &["--token", "hidden-two"][..],
+        &["--token", "hidden-three"],
+        &["--header-token", "hidden-two"],
+        &["--oauth2-url", url, "--oauth2-client-id", "me", "--oauth2-client-secret", "hidden-one"],
+        &["--oauth2-url", url, "--oauth2-client-id", "me", "--oauth2-client-secret", "hidden-four"],
+    ] {
+        let finished = run(&broker.publisher(&[&["-vvv"], credentials].concat()), b"x\n");
+        // It logs, and all the way.
+        assert!(finished.stderr.contains("127.0.0.1"), "{}", finished.stderr);
+        texts.push(finished.stderr);
+    }
+    broker.program.signal(nix::sys::signal::Signal::SIGTERM);
+    let finished = broker.program.wait();
+    assert!(finished.stderr.contains("a token was issued"), "{}", finished.stderr);
+    texts.push(finished.stderr);
+    for text in texts {
+        // In Base64 the secret would be a part of "me:hidden-…".
+        assert!(!text.contains("hidden") && !text.contains("bWU6aGlkZGVu"), "{text}");
     }
 }
