@@ -6,7 +6,7 @@ use http::HeaderMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "quic"))]
 use super::Scheme;
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
@@ -128,7 +128,10 @@ pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Tran
     Ok(compressed(transport, &options.negotiation, options.max_message_size))
 }
 
-#[cfg_attr(not(feature = "websocket"), expect(unused_variables, reason = "no transport is built in"))]
+#[cfg_attr(
+    not(any(feature = "websocket", feature = "quic")),
+    expect(unused_variables, reason = "no transport is built in")
+)]
 async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     match target.scheme {
         #[cfg(feature = "websocket")]

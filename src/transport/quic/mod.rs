@@ -22,8 +22,10 @@ use quinn::{
 use super::dial::{self, Congestion, DialOptions};
 use super::negotiation::MAX_NEGOTIATION;
 use super::{Negotiation, Target, Transport, TransportError, socket, tls};
+#[cfg(feature = "webtransport")]
+pub(super) use failure::reason;
 use failure::refusal;
-pub(super) use failure::{closed, describe_end, reason};
+pub(super) use failure::{closed, describe_end};
 pub(super) use messages::Parts;
 pub use messages::QuicTransport;
 use messages::UNSENT_LIMIT;
