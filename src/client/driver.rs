@@ -527,6 +527,7 @@ impl<'a> Driver<'a> {
                 tracing::info!("connected to {}, protocol {protocol_version}", self.shared.url);
                 self.schema = Schema::of(&protocol_version);
                 let _ = self.shared.protocol_version.set(protocol_version);
+                self.transport.admit();
                 self.shared.set_state(ConnectionState::Connected);
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),

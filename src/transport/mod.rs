@@ -89,6 +89,9 @@ pub trait Transport: Send {
     /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
 
+    /// The peer has said who it is: what it may use is no longer that of a stranger.
+    fn admit(&mut self) {}
+
     /// Writes out everything taken, says goodbye in the transport's own way and closes.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 }
@@ -120,6 +123,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn bytes_written(&self) -> u64 {
         (**self).bytes_written()
+    }
+
+    fn admit(&mut self) {
+        (**self).admit();
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
