@@ -132,6 +132,10 @@ pub(in crate::encoding) trait Entry {
     #[cfg(feature = "json")]
     fn parts(&self) -> (Option<u32>, Option<&Self::Value>);
 
+    /// The value, which is there from now on.
+    #[cfg(feature = "json")]
+    fn value_mut(&mut self) -> &mut Self::Value;
+
     /// Key and value, taken out.
     fn into_parts(self) -> (Option<u32>, Option<Self::Value>);
 }
@@ -148,6 +152,11 @@ macro_rules! entries {
             #[cfg(feature = "json")]
             fn parts(&self) -> (Option<u32>, Option<&$value>) {
                 (self.key, self.value.as_ref())
+            }
+
+            #[cfg(feature = "json")]
+            fn value_mut(&mut self) -> &mut $value {
+                self.value.get_or_insert_default()
             }
 
             fn into_parts(self) -> (Option<u32>, Option<$value>) {
