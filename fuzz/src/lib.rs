@@ -1,8 +1,39 @@
 //! What the fuzz targets check beyond "no panic, no error of memory".
 
+mod framing;
+mod inflate;
+mod memory;
+mod points;
+mod segments;
+
+use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use iscp::encoding::{Encoding, RawMessage, Schema};
 use iscp::transport::{Compression, Negotiation};
+
+/// Checks a byte stream of messages.
+pub fn framing(bytes: &[u8]) {
+    checked(bytes, framing::check);
+}
+
+/// Checks a sequence of datagrams.
+pub fn segments(bytes: &[u8]) {
+    checked(bytes, segments::check);
+}
+
+/// Checks a sequence of compressed messages.
+pub fn inflate(bytes: &[u8]) {
+    checked(bytes, inflate::check);
+}
+
+/// Checks a run of data points.
+pub fn points(bytes: &[u8]) {
+    points::check(bytes);
+}
+
+fn checked(bytes: &[u8], check: impl FnOnce(&mut Unstructured<'_>) -> Result<()>) {
+    check(&mut Unstructured::new(bytes)).expect("numbers behind the end are 0");
+}
 
 /// Checks one transport message: both layers agree whether it is valid, and what is taken survives every
 /// encoding.
