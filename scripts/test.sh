@@ -75,6 +75,7 @@ run "Documents" tests/docs/links.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Fuzz targets" fuzz_targets
 run "Rust tests" cargo test --locked --workspace
+run "Small library" cargo test --locked -p iscp --no-default-features --features websocket
 run "CMake build" cmake_build
 run "CMake build again" cmake_build_again
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
