@@ -112,11 +112,11 @@ struct Map<'a, E>(&'a [E]);
 impl<E: Entry<Value: Value>> Value for Map<'_, E> {
     fn write<S: Serializer>(&self, schema: Schema, serializer: S) -> Result<S::Ok, S::Error> {
         let default = E::Value::default();
-        let entries = self.0.iter().map(|entry| {
-            let (key, value) = entry.parts();
-            (key.unwrap_or_default(), Json { value: value.unwrap_or(&default), schema })
-        });
-        serializer.collect_map(entries.collect::<BTreeMap<_, _>>())
+        let mut entries = BTreeMap::new();
+        for (key, value) in self.0.iter().map(Entry::parts) {
+            entries.insert(key.unwrap_or_default(), Json { value: value.unwrap_or(&default), schema });
+        }
+        serializer.collect_map(entries)
     }
 }
 

@@ -171,8 +171,12 @@ pub(super) use entries;
 /// The entries of a map by their keys. A missing part of an entry is its default, and of several entries
 /// with a key the last one counts.
 fn by_key<E: Entry>(entries: Vec<E>) -> BTreeMap<u32, E::Value> {
-    let parts = entries.into_iter().map(E::into_parts);
-    parts.map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default())).collect()
+    let mut values = BTreeMap::new();
+    // Not collected, which would bring a sorting algorithm into the library for every type.
+    for (key, value) in entries.into_iter().map(E::into_parts) {
+        values.insert(key.unwrap_or_default(), value.unwrap_or_default());
+    }
+    values
 }
 
 /// Brings a map into the form that [`Field::write`] gives it.
@@ -184,7 +188,11 @@ pub(super) fn sort_map<E: Entry>(entries: &mut Vec<E>) {
 impl<E: Entry, T: Field<E::Value>> Field<Vec<E>> for Aliases<T> {
     fn read(wire: Vec<E>, name: &str) -> Result<Self, DecodeError> {
         // The last entry is chosen before any is checked: those it replaces do not count.
-        by_key(wire).into_iter().map(|(key, value)| Ok((key, T::read(value, name)?))).collect()
+        let mut aliases = Self::new();
+        for (key, value) in by_key(wire) {
+            aliases.insert(key, T::read(value, name)?);
+        }
+        Ok(aliases)
     }
 
     fn write(&self) -> Vec<E> {
