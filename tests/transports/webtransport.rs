@@ -186,6 +186,41 @@ fn a_session_ends_by_its_capsule_or_by_its_stream() {
     });
 }
 
+/// `content` in a frame of HTTP/3 with the given number of bytes at most.
+fn data_frames(content: &[u8], size: usize) -> Vec<u8> {
+    content
+        .chunks(size)
+        .flat_map(|part| [&[0, 0x80], &(part.len() as u32).to_be_bytes()[1..], part].concat())
+        .collect()
+}
+
+#[test]
+fn no_more_is_kept_of_a_session_s_stream_than_a_capsule() {
+    let world = World::new();
+    run(async {
+        // A peer may say much that means nothing here, in frames of any size.
+        let (mut session, mut peer) = connect(&world).await;
+        let grease = [&b"\x17\x80\0\x10\0"[..], &[0; 4096]].concat().repeat(50);
+        for size in [7, 4101, 60_000] {
+            session.connect.0.write_all(&data_frames(&grease, size)).await.unwrap();
+        }
+        expect_alive(&mut peer).await;
+        // Closing takes a code of four bytes. What follows is not waited for.
+        for length in 0..4 {
+            let (mut session, peer) = connect(&world).await;
+            let short = [&[0x68, 0x43, length][..], &vec![0; length.into()]].concat();
+            session.connect.0.write_all(&data_frames(&short, 100)).await.unwrap();
+            let more = data_frames(&[0; 65_536], 65_536);
+            let mut taken = 0;
+            while session.connect.0.write_all(&more).await.is_ok() {
+                taken += more.len();
+                assert!(taken < 32 << 20, "the broker goes on reading");
+            }
+            peer.connection.closed().await;
+        }
+    });
+}
+
 #[test]
 fn other_requests_are_refused() {
     let world = World::new();
