@@ -38,6 +38,10 @@ const REASSEMBLY: Limits =
 /// A server waits this long after its last message for the client to close: some clients drop what they
 /// have not read when the close arrives.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long messages are waited for that were sent before the end of a session. Most peers end or reset
+/// their stream, or close the connection, long before.
+#[cfg(feature = "webtransport")]
+const LATE_MESSAGES: Duration = Duration::from_millis(500);
 /// How long the packet with the close may wait for the socket, and how often that is looked at.
 const CLOSE_SENT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1));
 
@@ -88,6 +92,9 @@ pub struct QuicTransport {
     refusal_code: VarInt,
     #[cfg(feature = "webtransport")]
     session: Option<Session>,
+    /// How the peer ended the session, and how long messages that it sent before are waited for.
+    #[cfg(feature = "webtransport")]
+    session_end: Option<(Result<(), TransportError>, Pin<Box<Sleep>>)>,
 }
 
 /// How far closing is.
@@ -137,6 +144,8 @@ impl QuicTransport {
             refusal_code: parts.refusal_code,
             #[cfg(feature = "webtransport")]
             session: parts.session,
+            #[cfg(feature = "webtransport")]
+            session_end: None,
         }
     }
 
@@ -163,12 +172,36 @@ impl QuicTransport {
         self.poll_streams(cx);
         let message = self.poll_stream(cx);
         #[cfg(feature = "webtransport")]
-        if message.is_pending()
-            && let Some(session) = &mut self.session
-        {
-            return session.ended.as_mut().poll(cx).map(Err);
-        }
+        return self.or_session_end(message, cx);
+        #[cfg(not(feature = "webtransport"))]
         message
+    }
+
+    /// The end of the session is that of the messages, but it comes on a stream of its own and may overtake
+    /// some of them.
+    #[cfg(feature = "webtransport")]
+    fn or_session_end(
+        &mut self,
+        message: Poll<Result<Bytes, Result<(), TransportError>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+        if matches!(message, Poll::Ready(Ok(_)) | Poll::Ready(Err(Err(TransportError::Malformed(_))))) {
+            return message;
+        }
+        if self.session_end.is_none()
+            && let Some(session) = &mut self.session
+            && let Poll::Ready(end) = session.ended.as_mut().poll(cx)
+        {
+            // Not polled again.
+            session.ended = Box::pin(std::future::pending());
+            self.session_end = Some((end, Box::pin(sleep(LATE_MESSAGES))));
+        }
+        let Some((end, limit)) = &mut self.session_end else { return message };
+        if message.is_pending() {
+            ready!(limit.as_mut().poll(cx));
+        }
+        // A stream that ends with its session says nothing else.
+        Poll::Ready(Err(end.clone()))
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
