@@ -31,7 +31,6 @@ type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 pub(crate) fn generate(schema: &FileDescriptorSet) -> Result<String> {
     let mut out = String::from(
         "//! The JSON mapping. Written by `cargo run -p iscp-proto-codegen` from `proto/`: do not edit.\n\n\
-         use serde::ser::SerializeMap;\n\n\
          use super::read::{self, Field, Place, Value};\n\
          use super::write::{self, Members};\n\
          use crate::encoding::Schema;\n\
@@ -118,8 +117,8 @@ impl Message<'_> {
                  fn field(&mut self, {key}: &str) -> Option<Field<'_>> {{\n        \
                      {read}\n    }}\n}}\n\n\
              impl write::Object for {path} {{\n    \
-                 fn write<S: SerializeMap>(&self, {members}: &mut Members<S>) -> Result<(), S::Error> {{\n\
-                     {writer}        Ok(())\n    }}\n}}\n",
+                 fn write(&self, {members}: &mut Members<'_>) {{\n\
+                     {writer}    }}\n}}\n",
         )?;
         (0..)
             .zip(&self.message.oneof_decl)
@@ -188,7 +187,7 @@ impl Message<'_> {
                 writeln!(out, "        match &self.{oneof} {{")?;
                 for (_, arm) in arms {
                     let path = self.arm(oneof, arm)?;
-                    writeln!(out, "            Some({path}(arm)) => members.value({:?}, arm)?,", arm.name())?;
+                    writeln!(out, "            Some({path}(arm)) => members.value({:?}, arm),", arm.name())?;
                 }
                 writeln!(out, "            None => {{}}\n        }}")?;
             }
@@ -203,10 +202,10 @@ impl Message<'_> {
         if since_v3 {
             writeln!(
                 out,
-                "        if members.schema() >= Schema::V3 {{\n            members.{call}?;\n        }}"
+                "        if members.schema() >= Schema::V3 {{\n            members.{call};\n        }}"
             )?;
         } else {
-            writeln!(out, "        members.{call}?;")?;
+            writeln!(out, "        members.{call};")?;
         }
         Ok(())
     }

@@ -1,7 +1,5 @@
 //! The JSON mapping. Written by `cargo run -p iscp-proto-codegen` from `proto/`: do not edit.
 
-use serde::ser::SerializeMap;
-
 use super::read::{self, Field, Place, Value};
 use super::write::{self, Members};
 use crate::encoding::Schema;
@@ -96,10 +94,9 @@ impl read::Object for pb::DataId {
 }
 
 impl write::Object for pb::DataId {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("name", &self.name)?;
-        members.value("type", &self.r#type)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("name", &self.name);
+        members.value("type", &self.r#type);
     }
 }
 
@@ -114,10 +111,9 @@ impl read::Object for pb::DataFilter {
 }
 
 impl write::Object for pb::DataFilter {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("name", &self.name)?;
-        members.value("type", &self.r#type)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("name", &self.name);
+        members.value("type", &self.r#type);
     }
 }
 
@@ -132,10 +128,9 @@ impl read::Object for pb::DownstreamFilter {
 }
 
 impl write::Object for pb::DownstreamFilter {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("source_node_id", &self.source_node_id)?;
-        members.value("data_filters", &self.data_filters)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("source_node_id", &self.source_node_id);
+        members.value("data_filters", &self.data_filters);
     }
 }
 
@@ -150,10 +145,9 @@ impl read::Object for pb::DataPoint {
 }
 
 impl write::Object for pb::DataPoint {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("elapsed_time", &self.elapsed_time)?;
-        members.value("payload", &self.payload)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("elapsed_time", &self.elapsed_time);
+        members.value("payload", &self.payload);
     }
 }
 
@@ -170,17 +164,16 @@ impl read::Object for pb::DataPointGroup {
 }
 
 impl write::Object for pb::DataPointGroup {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
+    fn write(&self, members: &mut Members<'_>) {
         match &self.data_id_or_alias {
-            Some(pb::data_point_group::DataIdOrAlias::DataId(arm)) => members.value("data_id", arm)?,
-            Some(pb::data_point_group::DataIdOrAlias::DataIdAlias(arm)) => members.value("data_id_alias", arm)?,
+            Some(pb::data_point_group::DataIdOrAlias::DataId(arm)) => members.value("data_id", arm),
+            Some(pb::data_point_group::DataIdOrAlias::DataIdAlias(arm)) => members.value("data_id_alias", arm),
             None => {}
         }
-        members.value("data_points", &self.data_points)?;
+        members.value("data_points", &self.data_points);
         if members.schema() >= Schema::V3 {
-            members.value("data_filter_ids", &self.data_filter_ids)?;
+            members.value("data_filter_ids", &self.data_filter_ids);
         }
-        Ok(())
     }
 }
 
@@ -204,10 +197,9 @@ impl read::Object for pb::StreamChunk {
 }
 
 impl write::Object for pb::StreamChunk {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("sequence_number", &self.sequence_number)?;
-        members.value("data_point_groups", &self.data_point_groups)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("sequence_number", &self.sequence_number);
+        members.value("data_point_groups", &self.data_point_groups);
     }
 }
 
@@ -222,10 +214,9 @@ impl read::Object for pb::DownstreamFilterReference {
 }
 
 impl write::Object for pb::DownstreamFilterReference {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("downstream_filter_index", &self.downstream_filter_index)?;
-        members.value("data_filter_index", &self.data_filter_index)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("downstream_filter_index", &self.downstream_filter_index);
+        members.value("data_filter_index", &self.data_filter_index);
     }
 }
 
@@ -239,9 +230,8 @@ impl read::Object for pb::DownstreamFilterReferences {
 }
 
 impl write::Object for pb::DownstreamFilterReferences {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("references", &self.references)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("references", &self.references);
     }
 }
 
@@ -257,11 +247,10 @@ impl read::Object for pb::UpstreamInfo {
 }
 
 impl write::Object for pb::UpstreamInfo {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("session_id", &self.session_id)?;
-        members.value("stream_id", &self.stream_id)?;
-        members.value("source_node_id", &self.source_node_id)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("session_id", &self.session_id);
+        members.value("stream_id", &self.stream_id);
+        members.value("source_node_id", &self.source_node_id);
     }
 }
 
@@ -272,8 +261,7 @@ impl read::Object for pb::extensions::UpstreamCallExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamCallExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -284,8 +272,7 @@ impl read::Object for pb::extensions::UpstreamCallAckExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamCallAckExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -296,8 +283,7 @@ impl read::Object for pb::extensions::DownstreamCallExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamCallExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -317,15 +303,14 @@ impl read::Object for pb::UpstreamCall {
 }
 
 impl write::Object for pb::UpstreamCall {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("call_id", &self.call_id)?;
-        members.value("request_call_id", &self.request_call_id)?;
-        members.value("destination_node_id", &self.destination_node_id)?;
-        members.value("name", &self.name)?;
-        members.value("type", &self.r#type)?;
-        members.value("payload", &self.payload)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("call_id", &self.call_id);
+        members.value("request_call_id", &self.request_call_id);
+        members.value("destination_node_id", &self.destination_node_id);
+        members.value("name", &self.name);
+        members.value("type", &self.r#type);
+        members.value("payload", &self.payload);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -342,12 +327,11 @@ impl read::Object for pb::UpstreamCallAck {
 }
 
 impl write::Object for pb::UpstreamCallAck {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("call_id", &self.call_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("call_id", &self.call_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -367,15 +351,14 @@ impl read::Object for pb::DownstreamCall {
 }
 
 impl write::Object for pb::DownstreamCall {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("call_id", &self.call_id)?;
-        members.value("request_call_id", &self.request_call_id)?;
-        members.value("source_node_id", &self.source_node_id)?;
-        members.value("name", &self.name)?;
-        members.value("type", &self.r#type)?;
-        members.value("payload", &self.payload)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("call_id", &self.call_id);
+        members.value("request_call_id", &self.request_call_id);
+        members.value("source_node_id", &self.source_node_id);
+        members.value("name", &self.name);
+        members.value("type", &self.r#type);
+        members.value("payload", &self.payload);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -390,10 +373,9 @@ impl read::Object for pb::extensions::ConnectRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::ConnectRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("access_token", &self.access_token)?;
-        members.value("intdash", &self.intdash)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("access_token", &self.access_token);
+        members.value("intdash", &self.intdash);
     }
 }
 
@@ -407,9 +389,8 @@ impl read::Object for pb::extensions::IntdashExtensionFields {
 }
 
 impl write::Object for pb::extensions::IntdashExtensionFields {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("project_uuid", &self.project_uuid)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("project_uuid", &self.project_uuid);
     }
 }
 
@@ -420,8 +401,7 @@ impl read::Object for pb::extensions::ConnectResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::ConnectResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -432,8 +412,7 @@ impl read::Object for pb::extensions::DisconnectExtensionFields {
 }
 
 impl write::Object for pb::extensions::DisconnectExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -444,8 +423,7 @@ impl read::Object for pb::extensions::PingExtensionFields {
 }
 
 impl write::Object for pb::extensions::PingExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -456,8 +434,7 @@ impl read::Object for pb::extensions::PongExtensionFields {
 }
 
 impl write::Object for pb::extensions::PongExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -479,23 +456,22 @@ impl read::Object for pb::ConnectRequest {
 }
 
 impl write::Object for pb::ConnectRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("protocol_version", &self.protocol_version)?;
-        members.value("node_id", &self.node_id)?;
-        members.value("ping_interval", &self.ping_interval)?;
-        members.value("ping_timeout", &self.ping_timeout)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("protocol_version", &self.protocol_version);
+        members.value("node_id", &self.node_id);
+        members.value("ping_interval", &self.ping_interval);
+        members.value("ping_timeout", &self.ping_timeout);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("connection_id", &self.connection_id)?;
+            members.value("connection_id", &self.connection_id);
         }
         if members.schema() >= Schema::V3 {
-            members.value("connection_group_id", &self.connection_group_id)?;
+            members.value("connection_group_id", &self.connection_group_id);
         }
         if members.schema() >= Schema::V3 {
-            members.value("expiry_interval", &self.expiry_interval)?;
+            members.value("expiry_interval", &self.expiry_interval);
         }
-        Ok(())
     }
 }
 
@@ -515,19 +491,18 @@ impl read::Object for pb::ConnectResponse {
 }
 
 impl write::Object for pb::ConnectResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("protocol_version", &self.protocol_version)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("protocol_version", &self.protocol_version);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("connection_id", &self.connection_id)?;
+            members.value("connection_id", &self.connection_id);
         }
         if members.schema() >= Schema::V3 {
-            members.value("connection_group_id", &self.connection_group_id)?;
+            members.value("connection_group_id", &self.connection_group_id);
         }
-        Ok(())
     }
 }
 
@@ -543,11 +518,10 @@ impl read::Object for pb::Disconnect {
 }
 
 impl write::Object for pb::Disconnect {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -562,10 +536,9 @@ impl read::Object for pb::Ping {
 }
 
 impl write::Object for pb::Ping {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -580,10 +553,9 @@ impl read::Object for pb::Pong {
 }
 
 impl write::Object for pb::Pong {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -594,8 +566,7 @@ impl read::Object for pb::extensions::DownstreamOpenRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamOpenRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -606,8 +577,7 @@ impl read::Object for pb::extensions::DownstreamOpenResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamOpenResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -618,8 +588,7 @@ impl read::Object for pb::extensions::DownstreamResumeRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamResumeRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -630,8 +599,7 @@ impl read::Object for pb::extensions::DownstreamResumeResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamResumeResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -642,8 +610,7 @@ impl read::Object for pb::extensions::DownstreamCloseRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamCloseRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -654,8 +621,7 @@ impl read::Object for pb::extensions::DownstreamCloseResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamCloseResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -666,8 +632,7 @@ impl read::Object for pb::extensions::DownstreamChunkExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamChunkExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -678,8 +643,7 @@ impl read::Object for pb::extensions::DownstreamChunkAckExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamChunkAckExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -690,8 +654,7 @@ impl read::Object for pb::extensions::DownstreamChunkResultExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamChunkResultExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -702,8 +665,7 @@ impl read::Object for pb::extensions::DownstreamChunkAckCompleteExtensionFields 
 }
 
 impl write::Object for pb::extensions::DownstreamChunkAckCompleteExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -724,16 +686,15 @@ impl read::Object for pb::DownstreamOpenRequest {
 }
 
 impl write::Object for pb::DownstreamOpenRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("desired_stream_id_alias", &self.desired_stream_id_alias)?;
-        members.value("downstream_filters", &self.downstream_filters)?;
-        members.value("expiry_interval", &self.expiry_interval)?;
-        members.map("data_id_aliases", &self.data_id_aliases)?;
-        members.enumeration::<pb::QoS>("qos", self.qos)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        members.value("omit_empty_chunk", &self.omit_empty_chunk)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("desired_stream_id_alias", &self.desired_stream_id_alias);
+        members.value("downstream_filters", &self.downstream_filters);
+        members.value("expiry_interval", &self.expiry_interval);
+        members.map("data_id_aliases", &self.data_id_aliases);
+        members.enumeration::<pb::QoS>("qos", self.qos);
+        members.value("extension_fields", &self.extension_fields);
+        members.value("omit_empty_chunk", &self.omit_empty_chunk);
     }
 }
 
@@ -753,17 +714,16 @@ impl read::Object for pb::DownstreamOpenResponse {
 }
 
 impl write::Object for pb::DownstreamOpenResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("assigned_stream_id", &self.assigned_stream_id)?;
-        members.value("server_time", &self.server_time)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("assigned_stream_id", &self.assigned_stream_id);
+        members.value("server_time", &self.server_time);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("resume_token", &self.resume_token)?;
+            members.value("resume_token", &self.resume_token);
         }
-        Ok(())
     }
 }
 
@@ -781,15 +741,14 @@ impl read::Object for pb::DownstreamResumeRequest {
 }
 
 impl write::Object for pb::DownstreamResumeRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("stream_id", &self.stream_id)?;
-        members.value("desired_stream_id_alias", &self.desired_stream_id_alias)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("stream_id", &self.stream_id);
+        members.value("desired_stream_id_alias", &self.desired_stream_id_alias);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("resume_token", &self.resume_token)?;
+            members.value("resume_token", &self.resume_token);
         }
-        Ok(())
     }
 }
 
@@ -807,15 +766,14 @@ impl read::Object for pb::DownstreamResumeResponse {
 }
 
 impl write::Object for pb::DownstreamResumeResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("resume_token", &self.resume_token)?;
+            members.value("resume_token", &self.resume_token);
         }
-        Ok(())
     }
 }
 
@@ -831,11 +789,10 @@ impl read::Object for pb::DownstreamCloseRequest {
 }
 
 impl write::Object for pb::DownstreamCloseRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("stream_id", &self.stream_id)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("stream_id", &self.stream_id);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -852,12 +809,11 @@ impl read::Object for pb::DownstreamCloseResponse {
 }
 
 impl write::Object for pb::DownstreamCloseResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -876,19 +832,18 @@ impl read::Object for pb::DownstreamChunk {
 }
 
 impl write::Object for pb::DownstreamChunk {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id_alias", &self.stream_id_alias)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id_alias", &self.stream_id_alias);
         match &self.upstream_or_alias {
-            Some(pb::downstream_chunk::UpstreamOrAlias::UpstreamInfo(arm)) => members.value("upstream_info", arm)?,
-            Some(pb::downstream_chunk::UpstreamOrAlias::UpstreamAlias(arm)) => members.value("upstream_alias", arm)?,
+            Some(pb::downstream_chunk::UpstreamOrAlias::UpstreamInfo(arm)) => members.value("upstream_info", arm),
+            Some(pb::downstream_chunk::UpstreamOrAlias::UpstreamAlias(arm)) => members.value("upstream_alias", arm),
             None => {}
         }
-        members.value("stream_chunk", &self.stream_chunk)?;
-        members.value("extension_fields", &self.extension_fields)?;
+        members.value("stream_chunk", &self.stream_chunk);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("downstream_filter_references", &self.downstream_filter_references)?;
+            members.value("downstream_filter_references", &self.downstream_filter_references);
         }
-        Ok(())
     }
 }
 
@@ -916,14 +871,13 @@ impl read::Object for pb::DownstreamChunkAck {
 }
 
 impl write::Object for pb::DownstreamChunkAck {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id_alias", &self.stream_id_alias)?;
-        members.value("ack_id", &self.ack_id)?;
-        members.value("results", &self.results)?;
-        members.map("upstream_aliases", &self.upstream_aliases)?;
-        members.map("data_id_aliases", &self.data_id_aliases)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id_alias", &self.stream_id_alias);
+        members.value("ack_id", &self.ack_id);
+        members.value("results", &self.results);
+        members.map("upstream_aliases", &self.upstream_aliases);
+        members.map("data_id_aliases", &self.data_id_aliases);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -941,13 +895,12 @@ impl read::Object for pb::DownstreamChunkResult {
 }
 
 impl write::Object for pb::DownstreamChunkResult {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id_of_upstream", &self.stream_id_of_upstream)?;
-        members.value("sequence_number_in_upstream", &self.sequence_number_in_upstream)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id_of_upstream", &self.stream_id_of_upstream);
+        members.value("sequence_number_in_upstream", &self.sequence_number_in_upstream);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -965,13 +918,12 @@ impl read::Object for pb::DownstreamChunkAckComplete {
 }
 
 impl write::Object for pb::DownstreamChunkAckComplete {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id_alias", &self.stream_id_alias)?;
-        members.value("ack_id", &self.ack_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id_alias", &self.stream_id_alias);
+        members.value("ack_id", &self.ack_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -985,9 +937,8 @@ impl read::Object for pb::extensions::UpstreamMetadataExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamMetadataExtensionFields {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("persist", &self.persist)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("persist", &self.persist);
     }
 }
 
@@ -998,8 +949,7 @@ impl read::Object for pb::extensions::UpstreamMetadataAckExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamMetadataAckExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1010,8 +960,7 @@ impl read::Object for pb::extensions::DownstreamMetadataExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamMetadataExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1022,8 +971,7 @@ impl read::Object for pb::extensions::DownstreamMetadataAckExtensionFields {
 }
 
 impl write::Object for pb::extensions::DownstreamMetadataAckExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1039,14 +987,13 @@ impl read::Object for pb::UpstreamMetadata {
 }
 
 impl write::Object for pb::UpstreamMetadata {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
         match &self.metadata {
-            Some(pb::upstream_metadata::Metadata::BaseTime(arm)) => members.value("base_time", arm)?,
+            Some(pb::upstream_metadata::Metadata::BaseTime(arm)) => members.value("base_time", arm),
             None => {}
         }
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1071,12 +1018,11 @@ impl read::Object for pb::UpstreamMetadataAck {
 }
 
 impl write::Object for pb::UpstreamMetadataAck {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1102,24 +1048,23 @@ impl read::Object for pb::DownstreamMetadata {
 }
 
 impl write::Object for pb::DownstreamMetadata {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("stream_id_alias", &self.stream_id_alias)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("stream_id_alias", &self.stream_id_alias);
         match &self.metadata {
-            Some(pb::downstream_metadata::Metadata::BaseTime(arm)) => members.value("base_time", arm)?,
-            Some(pb::downstream_metadata::Metadata::UpstreamOpen(arm)) => members.value("upstream_open", arm)?,
-            Some(pb::downstream_metadata::Metadata::UpstreamAbnormalClose(arm)) => members.value("upstream_abnormal_close", arm)?,
-            Some(pb::downstream_metadata::Metadata::UpstreamResume(arm)) => members.value("upstream_resume", arm)?,
-            Some(pb::downstream_metadata::Metadata::UpstreamNormalClose(arm)) => members.value("upstream_normal_close", arm)?,
-            Some(pb::downstream_metadata::Metadata::DownstreamOpen(arm)) => members.value("downstream_open", arm)?,
-            Some(pb::downstream_metadata::Metadata::DownstreamAbnormalClose(arm)) => members.value("downstream_abnormal_close", arm)?,
-            Some(pb::downstream_metadata::Metadata::DownstreamResume(arm)) => members.value("downstream_resume", arm)?,
-            Some(pb::downstream_metadata::Metadata::DownstreamNormalClose(arm)) => members.value("downstream_normal_close", arm)?,
+            Some(pb::downstream_metadata::Metadata::BaseTime(arm)) => members.value("base_time", arm),
+            Some(pb::downstream_metadata::Metadata::UpstreamOpen(arm)) => members.value("upstream_open", arm),
+            Some(pb::downstream_metadata::Metadata::UpstreamAbnormalClose(arm)) => members.value("upstream_abnormal_close", arm),
+            Some(pb::downstream_metadata::Metadata::UpstreamResume(arm)) => members.value("upstream_resume", arm),
+            Some(pb::downstream_metadata::Metadata::UpstreamNormalClose(arm)) => members.value("upstream_normal_close", arm),
+            Some(pb::downstream_metadata::Metadata::DownstreamOpen(arm)) => members.value("downstream_open", arm),
+            Some(pb::downstream_metadata::Metadata::DownstreamAbnormalClose(arm)) => members.value("downstream_abnormal_close", arm),
+            Some(pb::downstream_metadata::Metadata::DownstreamResume(arm)) => members.value("downstream_resume", arm),
+            Some(pb::downstream_metadata::Metadata::DownstreamNormalClose(arm)) => members.value("downstream_normal_close", arm),
             None => {}
         }
-        members.value("source_node_id", &self.source_node_id)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+        members.value("source_node_id", &self.source_node_id);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1152,12 +1097,11 @@ impl read::Object for pb::DownstreamMetadataAck {
 }
 
 impl write::Object for pb::DownstreamMetadataAck {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1175,13 +1119,12 @@ impl read::Object for pb::BaseTime {
 }
 
 impl write::Object for pb::BaseTime {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("session_id", &self.session_id)?;
-        members.value("name", &self.name)?;
-        members.value("priority", &self.priority)?;
-        members.value("elapsed_time", &self.elapsed_time)?;
-        members.value("base_time", &self.base_time)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("session_id", &self.session_id);
+        members.value("name", &self.name);
+        members.value("priority", &self.priority);
+        members.value("elapsed_time", &self.elapsed_time);
+        members.value("base_time", &self.base_time);
     }
 }
 
@@ -1197,11 +1140,10 @@ impl read::Object for pb::UpstreamOpen {
 }
 
 impl write::Object for pb::UpstreamOpen {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        members.value("session_id", &self.session_id)?;
-        members.enumeration::<pb::QoS>("qos", self.qos)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
+        members.value("session_id", &self.session_id);
+        members.enumeration::<pb::QoS>("qos", self.qos);
     }
 }
 
@@ -1216,10 +1158,9 @@ impl read::Object for pb::UpstreamAbnormalClose {
 }
 
 impl write::Object for pb::UpstreamAbnormalClose {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        members.value("session_id", &self.session_id)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
+        members.value("session_id", &self.session_id);
     }
 }
 
@@ -1235,11 +1176,10 @@ impl read::Object for pb::UpstreamResume {
 }
 
 impl write::Object for pb::UpstreamResume {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        members.value("session_id", &self.session_id)?;
-        members.enumeration::<pb::QoS>("qos", self.qos)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
+        members.value("session_id", &self.session_id);
+        members.enumeration::<pb::QoS>("qos", self.qos);
     }
 }
 
@@ -1256,12 +1196,11 @@ impl read::Object for pb::UpstreamNormalClose {
 }
 
 impl write::Object for pb::UpstreamNormalClose {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        members.value("session_id", &self.session_id)?;
-        members.value("total_data_points", &self.total_data_points)?;
-        members.value("final_sequence_number", &self.final_sequence_number)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
+        members.value("session_id", &self.session_id);
+        members.value("total_data_points", &self.total_data_points);
+        members.value("final_sequence_number", &self.final_sequence_number);
     }
 }
 
@@ -1277,11 +1216,10 @@ impl read::Object for pb::DownstreamOpen {
 }
 
 impl write::Object for pb::DownstreamOpen {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        members.value("downstream_filters", &self.downstream_filters)?;
-        members.enumeration::<pb::QoS>("qos", self.qos)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
+        members.value("downstream_filters", &self.downstream_filters);
+        members.enumeration::<pb::QoS>("qos", self.qos);
     }
 }
 
@@ -1295,9 +1233,8 @@ impl read::Object for pb::DownstreamAbnormalClose {
 }
 
 impl write::Object for pb::DownstreamAbnormalClose {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
     }
 }
 
@@ -1313,11 +1250,10 @@ impl read::Object for pb::DownstreamResume {
 }
 
 impl write::Object for pb::DownstreamResume {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        members.value("downstream_filters", &self.downstream_filters)?;
-        members.enumeration::<pb::QoS>("qos", self.qos)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
+        members.value("downstream_filters", &self.downstream_filters);
+        members.enumeration::<pb::QoS>("qos", self.qos);
     }
 }
 
@@ -1331,9 +1267,8 @@ impl read::Object for pb::DownstreamNormalClose {
 }
 
 impl write::Object for pb::DownstreamNormalClose {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id", &self.stream_id)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id", &self.stream_id);
     }
 }
 
@@ -1347,9 +1282,8 @@ impl read::Object for pb::extensions::UpstreamOpenRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamOpenRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("persist", &self.persist)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("persist", &self.persist);
     }
 }
 
@@ -1360,8 +1294,7 @@ impl read::Object for pb::extensions::UpstreamOpenResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamOpenResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1372,8 +1305,7 @@ impl read::Object for pb::extensions::UpstreamResumeRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamResumeRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1384,8 +1316,7 @@ impl read::Object for pb::extensions::UpstreamResumeResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamResumeResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1399,9 +1330,8 @@ impl read::Object for pb::extensions::UpstreamCloseRequestExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamCloseRequestExtensionFields {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("close_session", &self.close_session)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("close_session", &self.close_session);
     }
 }
 
@@ -1412,8 +1342,7 @@ impl read::Object for pb::extensions::UpstreamCloseResponseExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamCloseResponseExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1424,8 +1353,7 @@ impl read::Object for pb::extensions::UpstreamChunkExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamChunkExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1436,8 +1364,7 @@ impl read::Object for pb::extensions::UpstreamChunkAckExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamChunkAckExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1448,8 +1375,7 @@ impl read::Object for pb::extensions::UpstreamChunkResultExtensionFields {
 }
 
 impl write::Object for pb::extensions::UpstreamChunkResultExtensionFields {
-    fn write<S: SerializeMap>(&self, _: &mut Members<S>) -> Result<(), S::Error> {
-        Ok(())
+    fn write(&self, _: &mut Members<'_>) {
     }
 }
 
@@ -1469,15 +1395,14 @@ impl read::Object for pb::UpstreamOpenRequest {
 }
 
 impl write::Object for pb::UpstreamOpenRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("session_id", &self.session_id)?;
-        members.value("ack_interval", &self.ack_interval)?;
-        members.value("expiry_interval", &self.expiry_interval)?;
-        members.value("data_ids", &self.data_ids)?;
-        members.enumeration::<pb::QoS>("qos", self.qos)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("session_id", &self.session_id);
+        members.value("ack_interval", &self.ack_interval);
+        members.value("expiry_interval", &self.expiry_interval);
+        members.value("data_ids", &self.data_ids);
+        members.enumeration::<pb::QoS>("qos", self.qos);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1499,19 +1424,18 @@ impl read::Object for pb::UpstreamOpenResponse {
 }
 
 impl write::Object for pb::UpstreamOpenResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("assigned_stream_id", &self.assigned_stream_id)?;
-        members.value("assigned_stream_id_alias", &self.assigned_stream_id_alias)?;
-        members.map("data_id_aliases", &self.data_id_aliases)?;
-        members.value("server_time", &self.server_time)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("assigned_stream_id", &self.assigned_stream_id);
+        members.value("assigned_stream_id_alias", &self.assigned_stream_id_alias);
+        members.map("data_id_aliases", &self.data_id_aliases);
+        members.value("server_time", &self.server_time);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("resume_token", &self.resume_token)?;
+            members.value("resume_token", &self.resume_token);
         }
-        Ok(())
     }
 }
 
@@ -1528,14 +1452,13 @@ impl read::Object for pb::UpstreamResumeRequest {
 }
 
 impl write::Object for pb::UpstreamResumeRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("stream_id", &self.stream_id)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("stream_id", &self.stream_id);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("resume_token", &self.resume_token)?;
+            members.value("resume_token", &self.resume_token);
         }
-        Ok(())
     }
 }
 
@@ -1554,16 +1477,15 @@ impl read::Object for pb::UpstreamResumeResponse {
 }
 
 impl write::Object for pb::UpstreamResumeResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("assigned_stream_id_alias", &self.assigned_stream_id_alias)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("assigned_stream_id_alias", &self.assigned_stream_id_alias);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
         if members.schema() >= Schema::V3 {
-            members.value("resume_token", &self.resume_token)?;
+            members.value("resume_token", &self.resume_token);
         }
-        Ok(())
     }
 }
 
@@ -1581,13 +1503,12 @@ impl read::Object for pb::UpstreamCloseRequest {
 }
 
 impl write::Object for pb::UpstreamCloseRequest {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.value("stream_id", &self.stream_id)?;
-        members.value("total_data_points", &self.total_data_points)?;
-        members.value("final_sequence_number", &self.final_sequence_number)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.value("stream_id", &self.stream_id);
+        members.value("total_data_points", &self.total_data_points);
+        members.value("final_sequence_number", &self.final_sequence_number);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1604,12 +1525,11 @@ impl read::Object for pb::UpstreamCloseResponse {
 }
 
 impl write::Object for pb::UpstreamCloseResponse {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("request_id", &self.request_id)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("request_id", &self.request_id);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1626,12 +1546,11 @@ impl read::Object for pb::UpstreamChunk {
 }
 
 impl write::Object for pb::UpstreamChunk {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id_alias", &self.stream_id_alias)?;
-        members.value("stream_chunk", &self.stream_chunk)?;
-        members.value("data_ids", &self.data_ids)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id_alias", &self.stream_id_alias);
+        members.value("stream_chunk", &self.stream_chunk);
+        members.value("data_ids", &self.data_ids);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1648,12 +1567,11 @@ impl read::Object for pb::UpstreamChunkAck {
 }
 
 impl write::Object for pb::UpstreamChunkAck {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("stream_id_alias", &self.stream_id_alias)?;
-        members.value("results", &self.results)?;
-        members.map("data_id_aliases", &self.data_id_aliases)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("stream_id_alias", &self.stream_id_alias);
+        members.value("results", &self.results);
+        members.map("data_id_aliases", &self.data_id_aliases);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1670,12 +1588,11 @@ impl read::Object for pb::UpstreamChunkResult {
 }
 
 impl write::Object for pb::UpstreamChunkResult {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
-        members.value("sequence_number", &self.sequence_number)?;
-        members.enumeration::<pb::ResultCode>("result_code", self.result_code)?;
-        members.value("result_string", &self.result_string)?;
-        members.value("extension_fields", &self.extension_fields)?;
-        Ok(())
+    fn write(&self, members: &mut Members<'_>) {
+        members.value("sequence_number", &self.sequence_number);
+        members.enumeration::<pb::ResultCode>("result_code", self.result_code);
+        members.value("result_string", &self.result_string);
+        members.value("extension_fields", &self.extension_fields);
     }
 }
 
@@ -1717,40 +1634,39 @@ impl read::Object for pb::Message {
 }
 
 impl write::Object for pb::Message {
-    fn write<S: SerializeMap>(&self, members: &mut Members<S>) -> Result<(), S::Error> {
+    fn write(&self, members: &mut Members<'_>) {
         match &self.message {
-            Some(pb::message::Message::ConnectRequest(arm)) => members.value("connect_request", arm)?,
-            Some(pb::message::Message::ConnectResponse(arm)) => members.value("connect_response", arm)?,
-            Some(pb::message::Message::Disconnect(arm)) => members.value("disconnect", arm)?,
-            Some(pb::message::Message::UpstreamOpenRequest(arm)) => members.value("upstream_open_request", arm)?,
-            Some(pb::message::Message::UpstreamOpenResponse(arm)) => members.value("upstream_open_response", arm)?,
-            Some(pb::message::Message::UpstreamResumeRequest(arm)) => members.value("upstream_resume_request", arm)?,
-            Some(pb::message::Message::UpstreamResumeResponse(arm)) => members.value("upstream_resume_response", arm)?,
-            Some(pb::message::Message::UpstreamCloseRequest(arm)) => members.value("upstream_close_request", arm)?,
-            Some(pb::message::Message::UpstreamCloseResponse(arm)) => members.value("upstream_close_response", arm)?,
-            Some(pb::message::Message::UpstreamChunk(arm)) => members.value("upstream_chunk", arm)?,
-            Some(pb::message::Message::UpstreamChunkAck(arm)) => members.value("upstream_chunk_ack", arm)?,
-            Some(pb::message::Message::UpstreamMetadata(arm)) => members.value("upstream_metadata", arm)?,
-            Some(pb::message::Message::UpstreamMetadataAck(arm)) => members.value("upstream_metadata_ack", arm)?,
-            Some(pb::message::Message::DownstreamOpenRequest(arm)) => members.value("downstream_open_request", arm)?,
-            Some(pb::message::Message::DownstreamOpenResponse(arm)) => members.value("downstream_open_response", arm)?,
-            Some(pb::message::Message::DownstreamResumeRequest(arm)) => members.value("downstream_resume_request", arm)?,
-            Some(pb::message::Message::DownstreamResumeResponse(arm)) => members.value("downstream_resume_response", arm)?,
-            Some(pb::message::Message::DownstreamCloseRequest(arm)) => members.value("downstream_close_request", arm)?,
-            Some(pb::message::Message::DownstreamCloseResponse(arm)) => members.value("downstream_close_response", arm)?,
-            Some(pb::message::Message::DownstreamChunk(arm)) => members.value("downstream_chunk", arm)?,
-            Some(pb::message::Message::DownstreamChunkAck(arm)) => members.value("downstream_chunk_ack", arm)?,
-            Some(pb::message::Message::DownstreamChunkAckComplete(arm)) => members.value("downstream_chunk_ack_complete", arm)?,
-            Some(pb::message::Message::DownstreamMetadata(arm)) => members.value("downstream_metadata", arm)?,
-            Some(pb::message::Message::DownstreamMetadataAck(arm)) => members.value("downstream_metadata_ack", arm)?,
-            Some(pb::message::Message::Ping(arm)) => members.value("ping", arm)?,
-            Some(pb::message::Message::Pong(arm)) => members.value("pong", arm)?,
-            Some(pb::message::Message::UpstreamCall(arm)) => members.value("upstream_call", arm)?,
-            Some(pb::message::Message::UpstreamCallAck(arm)) => members.value("upstream_call_ack", arm)?,
-            Some(pb::message::Message::DownstreamCall(arm)) => members.value("downstream_call", arm)?,
+            Some(pb::message::Message::ConnectRequest(arm)) => members.value("connect_request", arm),
+            Some(pb::message::Message::ConnectResponse(arm)) => members.value("connect_response", arm),
+            Some(pb::message::Message::Disconnect(arm)) => members.value("disconnect", arm),
+            Some(pb::message::Message::UpstreamOpenRequest(arm)) => members.value("upstream_open_request", arm),
+            Some(pb::message::Message::UpstreamOpenResponse(arm)) => members.value("upstream_open_response", arm),
+            Some(pb::message::Message::UpstreamResumeRequest(arm)) => members.value("upstream_resume_request", arm),
+            Some(pb::message::Message::UpstreamResumeResponse(arm)) => members.value("upstream_resume_response", arm),
+            Some(pb::message::Message::UpstreamCloseRequest(arm)) => members.value("upstream_close_request", arm),
+            Some(pb::message::Message::UpstreamCloseResponse(arm)) => members.value("upstream_close_response", arm),
+            Some(pb::message::Message::UpstreamChunk(arm)) => members.value("upstream_chunk", arm),
+            Some(pb::message::Message::UpstreamChunkAck(arm)) => members.value("upstream_chunk_ack", arm),
+            Some(pb::message::Message::UpstreamMetadata(arm)) => members.value("upstream_metadata", arm),
+            Some(pb::message::Message::UpstreamMetadataAck(arm)) => members.value("upstream_metadata_ack", arm),
+            Some(pb::message::Message::DownstreamOpenRequest(arm)) => members.value("downstream_open_request", arm),
+            Some(pb::message::Message::DownstreamOpenResponse(arm)) => members.value("downstream_open_response", arm),
+            Some(pb::message::Message::DownstreamResumeRequest(arm)) => members.value("downstream_resume_request", arm),
+            Some(pb::message::Message::DownstreamResumeResponse(arm)) => members.value("downstream_resume_response", arm),
+            Some(pb::message::Message::DownstreamCloseRequest(arm)) => members.value("downstream_close_request", arm),
+            Some(pb::message::Message::DownstreamCloseResponse(arm)) => members.value("downstream_close_response", arm),
+            Some(pb::message::Message::DownstreamChunk(arm)) => members.value("downstream_chunk", arm),
+            Some(pb::message::Message::DownstreamChunkAck(arm)) => members.value("downstream_chunk_ack", arm),
+            Some(pb::message::Message::DownstreamChunkAckComplete(arm)) => members.value("downstream_chunk_ack_complete", arm),
+            Some(pb::message::Message::DownstreamMetadata(arm)) => members.value("downstream_metadata", arm),
+            Some(pb::message::Message::DownstreamMetadataAck(arm)) => members.value("downstream_metadata_ack", arm),
+            Some(pb::message::Message::Ping(arm)) => members.value("ping", arm),
+            Some(pb::message::Message::Pong(arm)) => members.value("pong", arm),
+            Some(pb::message::Message::UpstreamCall(arm)) => members.value("upstream_call", arm),
+            Some(pb::message::Message::UpstreamCallAck(arm)) => members.value("upstream_call_ack", arm),
+            Some(pb::message::Message::DownstreamCall(arm)) => members.value("downstream_call", arm),
             None => {}
         }
-        Ok(())
     }
 }
 

@@ -171,11 +171,10 @@ pub(super) use entries;
 /// The entries of a map by their keys. A missing part of an entry is its default, and of several entries
 /// with a key the last one counts.
 fn by_key<E: Entry>(entries: Vec<E>) -> BTreeMap<u32, E::Value> {
+    let parts = entries.into_iter().map(E::into_parts);
     let mut values = BTreeMap::new();
     // Not collected, which would bring a sorting algorithm into the library for every type.
-    for (key, value) in entries.into_iter().map(E::into_parts) {
-        values.insert(key.unwrap_or_default(), value.unwrap_or_default());
-    }
+    values.extend(parts.map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default())));
     values
 }
 
