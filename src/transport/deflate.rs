@@ -317,8 +317,10 @@ impl<T: Transport> Transport for Compressed<T> {
         self.inner.poll_flush(cx)
     }
 
-    fn has_datagrams(&self) -> bool {
-        self.inner.has_datagrams()
+    fn datagram_limit(&self) -> usize {
+        // What does not shrink grows, by a few bytes for each block.
+        let limit = self.inner.datagram_limit();
+        limit - (limit / 256).max(64).min(limit)
     }
 
     fn bytes_written(&self) -> u64 {
