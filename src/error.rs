@@ -146,7 +146,7 @@ impl Error {
         };
         let mut message = format!("{what}: the server answered {code}");
         if !detail.is_empty() {
-            message.push_str(&format!(" ({detail})"));
+            message.push_str(&format!(" ({})", printable(detail.as_bytes())));
         }
         let mut error = Self::new(status, message);
         error.result = Some((code, detail.to_owned()));
@@ -215,3 +215,40 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// What a peer said, for people: in one line, of bounded length, without anything that a terminal obeys.
+pub(crate) fn printable(text: &[u8]) -> String {
+    const MOST: usize = 200;
+    // A character has 4 bytes at most, so one that is cut here is beyond what is shown.
+    let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST + 4)]);
+    let mut shown = String::new();
+    for (at, character) in text.chars().enumerate() {
+        match character {
+            _ if at == MOST => {
+                shown.push('…');
+                break;
+            }
+            '"' | '\'' => shown.push(character),
+            _ => shown.extend(character.escape_debug()),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_peers_are_in_one_line_and_bounded() {
+        assert_eq!(
+            printable("node \"a\" \u{1b}[2J\r\nb\u{202e}".as_bytes()),
+            "node \"a\" \\u{1b}[2J\\r\\nb\\u{202e}"
+        );
+        assert_eq!(printable(b"a\xffb"), "a\u{fffd}b");
+        let long = "ü".repeat(100_000);
+        assert_eq!(printable(long.as_bytes()), format!("{}…", "ü".repeat(200)));
+        let error = Error::refused("connect", ResultCode::AUTH_FAILED, &long);
+        assert!(error.message().len() < 1000, "{error}");
+    }
+}

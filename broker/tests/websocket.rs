@@ -80,6 +80,30 @@ fn every_path_is_served_and_odd_parameters_are_refused_in_words() {
 }
 
 #[test]
+fn a_foreign_page_is_refused_in_words_unless_it_is_allowed() {
+    let foreign = "https://page.example";
+    let open = start(|_| {});
+    let allowing = start(|config| config.allowed_origins = vec![foreign.to_owned()]);
+    let guarded = start(|config| config.tokens = vec!["secret".to_owned()]);
+    let own = format!("http://{}", address(&open));
+    run(async {
+        for (server, origin) in [(&open, &*own), (&allowing, foreign), (&guarded, foreign)] {
+            Client::dial_from(server, "/", Some(origin)).await.unwrap();
+        }
+        for (server, origin) in [(&open, foreign), (&allowing, "https://other.example"), (&open, "null")] {
+            match Client::dial_from(server, "/", Some(origin)).await {
+                Err(WsError::Http(response)) => {
+                    assert_eq!(response.status(), 403);
+                    let body = String::from_utf8(response.into_body().unwrap_or_default()).unwrap();
+                    assert!(body.contains(origin) && body.lines().count() == 1, "{body:?}");
+                }
+                other => panic!("{:?}", other.map(|_| ())),
+            }
+        }
+    });
+}
+
+#[test]
 fn a_wrong_token_is_refused_and_the_connection_closed() {
     let server = start(|config| config.tokens = vec!["secret".to_owned()]);
     run(async {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::config::DownstreamConfig;
 use super::event::{Event, OpId, Output, ReceivedChunk, ReceivedGroup, ReceivedMetadata, StreamKey};
-use crate::error::{Error, Status};
+use crate::error::{Error, Status, printable};
 use crate::message::{
     Aliases, DataId, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamChunkResult,
     DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse, Message,
@@ -286,7 +286,7 @@ impl Downstream {
                 self.stream_id,
                 complete.ack_id,
                 complete.result_code,
-                complete.result_string
+                printable(complete.result_string.as_bytes())
             );
         }
     }

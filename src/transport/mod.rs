@@ -32,10 +32,19 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+#[cfg(any(feature = "quic", feature = "websocket"))]
+use crate::error::printable;
+
 pub use compression::Compression;
 pub use metered::Metered;
 pub use negotiation::{Negotiation, NegotiationError};
-pub use target::{DEFAULT_PATH, Scheme, Target};
+pub use target::{DEFAULT_PATH, Scheme, Target, redacted};
+
+/// What a peer said, for the end of a message.
+#[cfg(any(feature = "quic", feature = "websocket"))]
+fn reason(text: &[u8]) -> String {
+    if text.is_empty() { String::new() } else { format!(": {}", printable(text)) }
+}
 
 /// How a message travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

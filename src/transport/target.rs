@@ -1,5 +1,6 @@
 //! Where a connection goes: the address a user writes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::Uri;
@@ -80,6 +81,24 @@ impl Scheme {
     }
 }
 
+/// An address for messages: without user, password and query, which may hold secrets even where they have
+/// no meaning. What follows the last `@` is taken for the host, since a password may contain anything.
+pub fn redacted(url: &str) -> Cow<'_, str> {
+    let (start, rest) = match url.find("://") {
+        Some(end) => url.split_at(end + "://".len()),
+        None => ("", url),
+    };
+    let (user, rest) = match rest.rfind('@') {
+        Some(at) => ("…@", &rest[at + 1..]),
+        None => ("", rest),
+    };
+    let (rest, query) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], "?…"),
+        None => (rest, ""),
+    };
+    if user.is_empty() && query.is_empty() { url.into() } else { [start, user, rest, query].concat().into() }
+}
+
 /// A checked address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -100,7 +119,8 @@ impl Target {
     /// `InvalidOption` naming the part that is wrong, `Unsupported` naming the feature that this build
     /// lacks.
     pub fn parse(url: &str) -> Result<Self> {
-        let invalid = |why: String| Error::new(Status::InvalidOption, format!("url {url:?}: {why}"));
+        let invalid =
+            |why: String| Error::new(Status::InvalidOption, format!("url {:?}: {why}", redacted(url)));
         let known = "ws://, wss://, quic:// or webtransport://";
         let parsed: Uri = url.parse().map_err(|error| invalid(format!("{error}")))?;
         let Some(name) = parsed.scheme_str() else {
@@ -137,7 +157,7 @@ impl Target {
         if let Some(missing) = scheme.features().iter().find(|feature| !features::has(feature)) {
             return Err(Error::new(
                 Status::Unsupported,
-                format!("url {url:?}: this build lacks the feature {missing:?}"),
+                format!("url {:?}: this build lacks the feature {missing:?}", redacted(url)),
             ));
         }
         Ok(Self { scheme, host, port, path: path.to_owned() })
@@ -199,6 +219,23 @@ mod tests {
             assert_eq!(error.status(), Status::InvalidOption, "{url}: {error}");
             assert!(error.message().contains(culprit), "{url}: {error}");
         }
+    }
+
+    #[test]
+    fn user_password_and_query_are_not_quoted() {
+        for url in [
+            "ws://user:s3cr3t@host",
+            "ws://user:s3/cr3t@host:0",
+            "ws://user:s3 cr3t@host",
+            "ws://user:s3@cr3t@host",
+            "http://user:s3cr3t@host",
+            "user:s3cr3t@host",
+            "ws://host:0/?token=s3cr3t",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            assert!(error.message().contains("host") && !error.message().contains("cr3t"), "{error}");
+        }
+        assert_eq!(redacted("ws://host:1/path"), "ws://host:1/path");
     }
 
     #[test]

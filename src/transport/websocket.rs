@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, han
 use super::dial::{self, DialOptions};
 #[cfg(feature = "tls")]
 use super::tls;
-use super::{Channel, Metered, Received, Target, Transport, TransportError};
+use super::{Channel, Metered, Received, Target, Transport, TransportError, reason};
 
 /// Size of the read buffer a connection holds for its whole life. Larger ones save system calls
 /// under load but count against the memory of every idle connection.
@@ -94,13 +94,9 @@ fn describe_handshake(url: &Target, error: &WsError) -> String {
     match error {
         WsError::Http(response) => {
             let status = response.status();
-            let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            let detail = body.lines().next().unwrap_or_default();
-            if detail.is_empty() {
-                format!("{url}: the server answered HTTP {status} instead of a WebSocket")
-            } else {
-                format!("{url}: the server answered HTTP {status} instead of a WebSocket: {detail:.200}")
-            }
+            let body = response.body().as_deref().unwrap_or_default();
+            let line = body.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
+            format!("{url}: the server answered HTTP {status} instead of a WebSocket{}", reason(line))
         }
         WsError::Protocol(_) | WsError::HttpFormat(_) => format!("{url}: not a WebSocket server: {error}"),
         _ => format!("{url}: no WebSocket handshake: {error}"),
@@ -130,10 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
                 Some(Ok(WsMessage::Text(text))) => Some(Ok(reliable(text.into()))),
                 Some(Ok(WsMessage::Close(frame))) => match frame {
                     Some(frame) if !is_orderly(frame.code) => Some(Err(TransportError::Lost(format!(
-                        "the peer closed the WebSocket with code {}{}{}",
+                        "the peer closed the WebSocket with code {}{}",
                         u16::from(frame.code),
-                        if frame.reason.is_empty() { "" } else { ": " },
-                        frame.reason
+                        reason(frame.reason.as_bytes())
                     )))),
                     _ => None,
                 },

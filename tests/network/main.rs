@@ -3,5 +3,6 @@
 mod header_tokens;
 mod oauth2;
 mod proxy;
+mod refusals;
 mod support;
 mod tls;

@@ -11,11 +11,11 @@ pub trait TokenCheck: fmt::Debug + Send + Sync {
 }
 
 /// Settings of a broker.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Access tokens, any of which lets a client in. None, and no `token_check`: everyone may connect.
     pub tokens: Vec<String>,
-    /// Lets clients in with other tokens.
+    /// Lets clients in with other tokens. A server's own token endpoint does so beside it.
     pub token_check: Option<Arc<dyn TokenCheck>>,
     /// Whether a new downstream is told of the upstreams that already run, and of their newest base
     /// times. Without it a late reader cannot place elapsed times on a clock
@@ -36,6 +36,19 @@ impl Default for Config {
             timing: Timing::default(),
             limits: Limits::default(),
         }
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Leaves out the tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("tokens", &self.tokens.len())
+            .field("token_check", &self.token_check)
+            .field("replay_metadata", &self.replay_metadata)
+            .field("timing", &self.timing)
+            .field("limits", &self.limits)
+            .finish()
     }
 }
 

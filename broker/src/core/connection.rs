@@ -250,6 +250,8 @@ impl Broker {
         }
         info!(conn = conn.0, node = %node_id, version = version.text(), "connected");
         if let Some(connection) = self.connections.get_mut(&conn) {
+            // Nobody looks at it again.
+            connection.peer.authorization = None;
             connection.phase = Phase::Open(Box::new(Session {
                 node,
                 node_id: node_id.as_str().into(),

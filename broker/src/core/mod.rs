@@ -36,6 +36,7 @@ mod version;
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -61,12 +62,22 @@ use upstream::Upstream;
 pub struct ConnId(pub u64);
 
 /// What the transport knows of a client.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct PeerInfo {
     /// Address of the client.
     pub address: Option<IpAddr>,
     /// Value of the HTTP header `Authorization`, with or without `Bearer`.
     pub authorization: Option<String>,
+}
+
+impl fmt::Debug for PeerInfo {
+    /// Leaves out the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerInfo")
+            .field("address", &self.address)
+            .field("authorization", &self.authorization.is_some())
+            .finish()
+    }
 }
 
 /// Counters of a broker.

@@ -39,6 +39,16 @@ const SEND_BUFFER: u32 = 256 * 1024;
 /// Pause after a failure to accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Takes the tokens that one of two takes.
+#[derive(Debug)]
+struct Either(Arc<dyn TokenCheck>, Arc<dyn TokenCheck>);
+
+impl TokenCheck for Either {
+    fn accepts(&self, token: &str, now: Instant) -> bool {
+        self.0.accepts(token, now) || self.1.accepts(token, now)
+    }
+}
+
 /// What the tasks of a server share.
 pub(super) struct Shared {
     pub(super) config: ServerConfig,
@@ -50,12 +60,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new(mut config: ServerConfig, issued: Option<Arc<dyn TokenCheck>>) -> Self {
+    fn new(config: ServerConfig, issued: Option<Arc<dyn TokenCheck>>) -> Self {
         let mut core = config.core.clone();
-        core.tokens.append(&mut config.tokens);
-        if let Some(issued) = issued {
-            core.token_check = Some(issued);
-        }
+        core.tokens.extend_from_slice(&config.tokens);
+        core.token_check = match (core.token_check.take(), issued) {
+            (Some(own), Some(issued)) => Some(Arc::new(Either(own, issued))),
+            (own, issued) => own.or(issued),
+        };
         Self {
             core: RefCell::new(Broker::new(core, Box::new(SystemEnvironment))),
             config,
@@ -252,7 +263,7 @@ impl Acceptor {
                 let (stream, address) = accept(&listener).await;
                 let handshake = {
                     let shared = Rc::clone(&shared);
-                    async move { websocket::accept(&shared, stream, address).await }
+                    async move { websocket::accept(&shared, stream, address, false).await }
                 };
                 spawner.spawn(address, handshake);
             },
@@ -263,7 +274,7 @@ impl Acceptor {
                     let (shared, tls) = (Rc::clone(&shared), tls.clone());
                     async move {
                         match super::tls::accept(&tls, stream).await {
-                            Ok(stream) => websocket::accept(&shared, stream, address).await,
+                            Ok(stream) => websocket::accept(&shared, stream, address, true).await,
                             Err(error) => {
                                 info!(%address, %error, "TLS handshake failed");
                                 None

@@ -4,6 +4,7 @@ mod connection;
 mod driver;
 #[cfg(feature = "full")]
 mod oauth2;
+mod origin;
 #[cfg(feature = "full")]
 mod quic;
 #[cfg(feature = "full")]
@@ -30,7 +31,7 @@ pub use tls::TlsIdentity;
 use crate::core;
 
 /// Settings of a server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// Where to listen.
     pub listeners: Vec<Listener>,
@@ -45,8 +46,28 @@ pub struct ServerConfig {
     pub oauth2: Option<OAuth2Config>,
     /// From the first sign of a client to the end of the transport's handshake. Default 10 s.
     pub handshake_timeout: Duration,
+    /// Origins of web pages, `SCHEME://HOST[:PORT]` as browsers send them, that may connect, `*` for all. Others
+    /// may not, except by WebSocket those of the host and port that they connect to. Where a token or a client
+    /// certificate is demanded all may.
+    pub allowed_origins: Vec<String>,
     /// Settings of the broker itself.
     pub core: core::Config,
+}
+
+impl fmt::Debug for ServerConfig {
+    /// Leaves out the tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("ServerConfig");
+        shown.field("listeners", &self.listeners);
+        #[cfg(feature = "full")]
+        shown.field("tls", &self.tls).field("oauth2", &self.oauth2);
+        shown
+            .field("tokens", &self.tokens.len())
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("allowed_origins", &self.allowed_origins)
+            .field("core", &self.core)
+            .finish()
+    }
 }
 
 impl Default for ServerConfig {
@@ -59,6 +80,7 @@ impl Default for ServerConfig {
             #[cfg(feature = "full")]
             oauth2: None,
             handshake_timeout: Duration::from_secs(10),
+            allowed_origins: Vec::new(),
             core: core::Config::default(),
         }
     }
@@ -323,6 +345,15 @@ mod tests {
             ..ServerConfig::default()
         };
         assert!(matches!(Server::start(config), Err(StartError::EmptyClient)));
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let mut config = ServerConfig { tokens: vec!["s3cr3t".to_owned()], ..ServerConfig::default() };
+        config.core.tokens = vec!["s3cr3t".to_owned()];
+        let peer = core::PeerInfo { address: None, authorization: Some("Bearer s3cr3t".to_owned()) };
+        let shown = format!("{config:?} {peer:?}");
+        assert!(shown.contains("tokens: 1") && !shown.contains("s3cr3t"), "{shown}");
     }
 
     #[cfg(not(feature = "full"))]

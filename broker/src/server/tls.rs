@@ -56,6 +56,11 @@ impl TlsIdentity {
         Ok(self)
     }
 
+    /// Whether clients without a certificate are refused.
+    pub(super) fn demands_clients(&self) -> bool {
+        self.client_ca.is_some()
+    }
+
     /// Configuration of a server that speaks `alpn`. Clients that name no protocol are taken by
     /// transports that can do without (docs/protocol/transport.md §9).
     pub(super) fn server_config(&self, alpn: &[&[u8]]) -> Result<ServerConfig, StartError> {

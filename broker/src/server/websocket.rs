@@ -14,7 +14,14 @@ use super::driver::Shared;
 use crate::core::PeerInfo;
 
 /// Makes a WebSocket, at whatever path, with parameters that this server can serve.
-pub(super) async fn accept<S>(shared: &Shared, stream: S, address: SocketAddr) -> Option<Accepted>
+///
+/// `secure` is whether the stream is encrypted.
+pub(super) async fn accept<S>(
+    shared: &Shared,
+    stream: S,
+    address: SocketAddr,
+    secure: bool,
+) -> Option<Accepted>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -27,6 +34,10 @@ where
         if full {
             return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "too many connections"));
         }
+        shared
+            .config
+            .check_origin(request.headers(), secure)
+            .map_err(|why| refuse(StatusCode::FORBIDDEN, &why))?;
         negotiation = Negotiation::from_query(request.uri().query().unwrap_or_default())
             .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.to_string()))?;
         peer.authorization = request

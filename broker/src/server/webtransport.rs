@@ -22,6 +22,11 @@ pub(super) async fn accept(shared: &Shared, incoming: Incoming) -> Option<Accept
         request.refuse(StatusCode::SERVICE_UNAVAILABLE, "too many connections").await;
         return None;
     }
+    if let Err(why) = shared.config.check_origin(request.headers(), true) {
+        refused(&why);
+        request.refuse(StatusCode::FORBIDDEN, &why).await;
+        return None;
+    }
     let negotiation = match Negotiation::from_query(request.query()) {
         Ok(negotiation) => negotiation.without_context(),
         Err(error) => {

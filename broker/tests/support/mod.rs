@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::header::ORIGIN;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
 
 /// Nothing here takes nearly as long; only a failure waits for it.
@@ -44,7 +45,19 @@ pub(crate) struct Client(pub(crate) WebSocketStream<TcpStream>);
 
 impl Client {
     pub(crate) async fn dial(server: &ServerHandle, path: &str) -> Result<Self, WsError> {
-        let request = format!("{}{path}", server.url(Scheme::Ws)).into_client_request()?;
+        Self::dial_from(server, path, None).await
+    }
+
+    /// As a browser does for a page of an origin.
+    pub(crate) async fn dial_from(
+        server: &ServerHandle,
+        path: &str,
+        origin: Option<&str>,
+    ) -> Result<Self, WsError> {
+        let mut request = format!("{}{path}", server.url(Scheme::Ws)).into_client_request()?;
+        if let Some(origin) = origin {
+            request.headers_mut().insert(ORIGIN, origin.parse().unwrap());
+        }
         let stream = TcpStream::connect(address(server)).await?;
         let (socket, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Self(socket))

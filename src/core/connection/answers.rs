@@ -7,7 +7,7 @@ use crate::core::downstream::Downstream;
 use crate::core::event::{Event, OpenedDownstream, OpenedUpstream, Output, StreamKey};
 use crate::core::upstream::Upstream;
 use crate::core::version;
-use crate::error::{Error, Status};
+use crate::error::{Error, Status, printable};
 use crate::message::{
     ConnectResponse, Disconnect, DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenResponse, Message,
     Reply, ResultCode, UpstreamCloseRequest, UpstreamOpenResponse,
@@ -115,7 +115,7 @@ impl Connection {
         };
         let detail = match disconnect.result_string.as_str() {
             "" => String::new(),
-            text => format!(" ({text})"),
+            text => format!(" ({})", printable(text.as_bytes())),
         };
         let error =
             Error::new(status, format!("the server disconnected: {}{detail}", disconnect.result_code))

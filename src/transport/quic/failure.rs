@@ -3,7 +3,7 @@
 use quinn::{ConnectionError, TransportErrorCode};
 
 use crate::transport::dial::DialOptions;
-use crate::transport::{TransportError, tls};
+use crate::transport::{TransportError, reason, tls};
 
 /// Code of an orderly close in HTTP/3 (RFC 9114 §8.1).
 const H3_NO_ERROR: u64 = 0x100;
@@ -39,12 +39,6 @@ pub(in crate::transport) fn describe_end(error: ConnectionError) -> Option<Trans
         }
         other => TransportError::Lost(other.to_string()),
     })
-}
-
-/// A peer's text, for people.
-pub(in crate::transport) fn reason(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    if text.is_empty() { String::new() } else { format!(": {:.200}", text.escape_debug()) }
 }
 
 /// What a server said that answered a handshake, or else in a text why there was no answer.

@@ -22,9 +22,9 @@ use quinn::{
 
 use super::dial::{self, Congestion, DialOptions};
 use super::negotiation::MAX_NEGOTIATION;
-use super::{Negotiation, Target, Transport, TransportError, socket, tls};
 #[cfg(feature = "webtransport")]
-pub(super) use failure::reason;
+pub(super) use super::reason;
+use super::{Negotiation, Target, Transport, TransportError, socket, tls};
 use failure::refusal;
 pub(super) use failure::{closed, describe_end};
 pub(super) use messages::Parts;
