@@ -5,6 +5,7 @@
 //! in `read` and `write`, over serde_json.
 
 #[rustfmt::skip]
+#[allow(clippy::use_self, reason = "written by a program")]
 mod generated;
 mod read;
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub(super) enum Place<'a> {
     List(&'a mut dyn List),
     Map(&'a mut dyn Map),
     /// One that is made when there is a value for it.
-    Absent(Box<dyn FnOnce() -> Place<'a> + 'a>),
+    Absent(Box<dyn FnOnce() -> Self + 'a>),
 }
 
 /// The names of an enum.

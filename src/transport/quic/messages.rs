@@ -62,6 +62,9 @@ pub(in crate::transport) struct Parts {
     pub(in crate::transport) session: Option<Session>,
 }
 
+/// How a session ended, and how long what was sent before may still come.
+type SessionEnd = (Result<(), TransportError>, Pin<Box<Sleep>>);
+
 /// A QUIC connection as a message transport, of either side.
 ///
 /// `bytes_written` counts what the library took from the message stream. It holds no more than the path
@@ -88,7 +91,7 @@ pub struct QuicTransport {
     session: Option<Session>,
     /// How the peer ended the session, and how long messages that it sent before are waited for.
     #[cfg(feature = "webtransport")]
-    session_end: Option<(Result<(), TransportError>, Pin<Box<Sleep>>)>,
+    session_end: Option<SessionEnd>,
 }
 
 /// How far closing is.
