@@ -64,6 +64,20 @@ cmake_build_again() {
     fi
 }
 
+# Stripped, with every feature; docs/building.md says what it was.
+library_size() {
+    local limit=$((5 * 1024 * 1024)) size
+    strip --strip-all -o "$build/libiscp-stripped.so" "$build/lib/libiscp.so"
+    size=$(stat -L -c %s "$build/libiscp-stripped.so")
+    rm "$build/libiscp-stripped.so"
+    printf 'libiscp.so, stripped: %d of at most %d bytes\n' "$size" "$limit"
+    if ((size > limit)); then
+        printf 'The shared library is too large by %d bytes; docs/building.md says how to find out why.\n' \
+            $((size - limit)) >&2
+        return 1
+    fi
+}
+
 c_tests() {
     # Not ctest --test-dir, which CMake knows only since 3.20.
     (cd "$build" && ctest --output-on-failure --parallel "$jobs")
@@ -75,8 +89,10 @@ run "Documents" tests/docs/links.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Fuzz targets" fuzz_targets
 run "Rust tests" cargo test --locked --workspace
+run "Small library" cargo test --locked -p iscp --no-default-features --features websocket
 run "CMake build" cmake_build
 run "CMake build again" cmake_build_again
+run "Size of the library" library_size
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Consumer projects" tests/consumer/run.sh "$build"

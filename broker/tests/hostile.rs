@@ -121,6 +121,27 @@ fn a_compressed_bomb_is_not_inflated() {
 }
 
 #[test]
+fn a_stranger_gets_little_inflated_and_nothing_large_read() {
+    let _alone = alone();
+    let mut bomber = Codec::new(Compression::PerMessage { level: 9 }, 1 << 20).unwrap();
+    let bomb = bomber.compress(&vec![0; 16 << 20]).unwrap();
+    let megabytes = attacked(
+        |_| {},
+        |server| async move {
+            let mut client = Client::dial(&server, "/?comp=per-message&clevel=9").await.unwrap();
+            client.send_bytes(bomb).await;
+            while client.next_bytes().await.is_ok() {}
+            let mut client = Client::dial(&server, "/").await.unwrap();
+            client.send_bytes(Bytes::from(vec![0; 1 << 20])).await;
+            let (code, reason) = disconnected(&mut client).await;
+            assert_eq!(code, ResultCode::MALFORMED_MESSAGE);
+            assert!(reason.contains("first message"), "{reason}");
+        },
+    );
+    assert!(megabytes < 8, "{megabytes} MB");
+}
+
+#[test]
 fn a_million_aliases_are_refused() {
     let _alone = alone();
     let data_ids: Vec<DataId> = (0..1_000_000).map(|number| DataId::new(format!("{number:x}"), "")).collect();

@@ -1,4 +1,4 @@
-//! Messages on a stream, behind their lengths.
+//! Messages on a byte stream that is cut anywhere.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Datagrams with segments of messages.
+//! Datagrams, lost, repeated and reordered.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

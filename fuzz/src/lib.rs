@@ -1,12 +1,39 @@
 //! What the fuzz targets check beyond "no panic, no error of memory".
 
-use std::time::{Duration, Instant};
+mod framing;
+mod inflate;
+mod memory;
+mod points;
+mod segments;
 
-use bytes::{BufMut, Bytes};
+use arbitrary::{Result, Unstructured};
+use bytes::Bytes;
 use iscp::encoding::{Encoding, RawMessage, Schema};
-use iscp::transport::framing::Decoder;
-use iscp::transport::segments::{Cut, Limits, Reassembler, Segmenter};
 use iscp::transport::{Compression, Negotiation};
+
+/// Checks a byte stream of messages.
+pub fn framing(bytes: &[u8]) {
+    checked(bytes, framing::check);
+}
+
+/// Checks a sequence of datagrams.
+pub fn segments(bytes: &[u8]) {
+    checked(bytes, segments::check);
+}
+
+/// Checks a sequence of compressed messages.
+pub fn inflate(bytes: &[u8]) {
+    checked(bytes, inflate::check);
+}
+
+/// Checks a run of data points.
+pub fn points(bytes: &[u8]) {
+    points::check(bytes);
+}
+
+fn checked(bytes: &[u8], check: impl FnOnce(&mut Unstructured<'_>) -> Result<()>) {
+    check(&mut Unstructured::new(bytes)).expect("numbers behind the end are 0");
+}
 
 /// Checks one transport message: both layers agree whether it is valid, and what is taken survives every
 /// encoding.
@@ -54,66 +81,4 @@ pub fn negotiation(bytes: &[u8]) {
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
-}
-
-/// Checks messages on a stream, of which the first byte says how it is cut: the pieces make no difference,
-/// and what is kept is bounded by what came.
-pub fn framing(input: &[u8]) {
-    const MAX: usize = 1 << 16;
-    let Some((&size, stream)) = input.split_first() else { return };
-    let decode = |size: usize| {
-        let mut decoder = Decoder::new(MAX);
-        let (mut messages, mut came) = (Vec::new(), 0);
-        for mut piece in stream.chunks(size.max(1)) {
-            while !piece.is_empty() {
-                let room = decoder.room();
-                let (now, rest) = piece.split_at(piece.len().min(room.capacity() - room.len()));
-                room.put_slice(now);
-                (piece, came) = (rest, came + now.len());
-                assert!(decoder.memory() <= 64 * 1024 + 4 * came);
-                loop {
-                    match decoder.take() {
-                        Ok(Some(message)) => messages.push(message),
-                        Ok(None) => break,
-                        Err(error) => return (messages, Some(error)),
-                    }
-                }
-            }
-        }
-        (messages, None)
-    };
-    let whole = decode(stream.len());
-    assert_eq!(decode(size.into()), whole);
-    let framed: Vec<u8> = whole
-        .0
-        .iter()
-        .flat_map(|message| (message.len() as u32).to_be_bytes().into_iter().chain(message.iter().copied()))
-        .collect();
-    assert!(stream.starts_with(&framed));
-}
-
-/// Checks datagrams: each behind its length in a byte. Whatever came before, what is held is bounded, and
-/// a message that is sent after it arrives.
-pub fn segments(mut input: &[u8]) {
-    let limits = Limits { message: 4096, held: 16 * 1024, partials: 8, age: Duration::from_secs(5) };
-    let mut reassembler = Reassembler::new(limits);
-    let mut now = Instant::now();
-    while let Some((&length, rest)) = input.split_first() {
-        let (datagram, rest) = rest.split_at(rest.len().min(length.into()));
-        if let Some(message) = reassembler.receive(datagram, now) {
-            assert!(message.len() <= limits.message);
-        }
-        assert!(reassembler.held() <= limits.held);
-        now += Duration::from_millis(datagram.len() as u64);
-        input = rest;
-    }
-    reassembler.expire(now + limits.age);
-    assert_eq!(reassembler.held(), 0);
-    let message: Vec<u8> = (0..1_000).map(|at| at as u8).collect();
-    let cut = Cut::new(message.len(), 100).expect("few segments");
-    let complete: Vec<_> = Segmenter::default()
-        .cut(&message, cut, &[])
-        .filter_map(|datagram| reassembler.receive(&datagram, now + limits.age))
-        .collect();
-    assert_eq!(complete, [&message[..]]);
 }

@@ -223,7 +223,7 @@ impl<'a> Driver<'a> {
         let op = OpId(0);
         let encoding = options.dial.negotiation.encoding;
         let mut core = core::Connection::new(options.config, token, op, Instant::now());
-        if transport.has_datagrams() {
+        if transport.datagram_limit() > 0 {
             core.use_datagrams();
         }
         Self {
@@ -406,8 +406,7 @@ impl<'a> Driver<'a> {
         // Datagrams need not wait for the peer to take what is on the stream.
         while full
             && sent < TURN
-            && self.transport.has_datagrams()
-            && let Some(message) = self.core.poll_datagram(now)
+            && let Some(message) = self.core.poll_datagram(self.transport.datagram_limit(), now)
         {
             self.send(&message)?;
             sent += 1;
@@ -530,6 +529,7 @@ impl<'a> Driver<'a> {
                 tracing::info!("connected to {}, protocol {protocol_version}", self.shared.url);
                 self.schema = Schema::of(&protocol_version);
                 let _ = self.shared.protocol_version.set(protocol_version);
+                self.transport.admit();
                 self.shared.set_state(ConnectionState::Connected);
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),

@@ -8,23 +8,19 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::{StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt, Limited};
 use oauth2::basic::BasicClient;
 use oauth2::{
     AsyncHttpClient, ClientId, ClientSecret, HttpRequest, HttpResponse, RequestTokenError, Scope,
     TokenResponse, TokenUrl,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 
 use crate::error::{Error, Result, Status};
-use crate::transport::dial::{self, DialOptions};
-use crate::transport::http1::{describe, drive};
+use crate::transport::dial::{self, DialOptions, Stream};
+use crate::transport::http1::{describe, drive, handshake};
 use crate::transport::{Target, TransportError, redacted, tls};
 
 /// Bytes of an answer that are read at most, of its headers and of the rest each.
@@ -285,14 +281,11 @@ impl Http {
             settings.insecure = false;
         }
         let stream = tls::connect(&settings, &host, &[b"http/1.1"], stream).await?;
-        exchange(request, stream).await
+        exchange(request, Box::new(stream)).await
     }
 }
 
-async fn exchange<S>(request: HttpRequest, stream: S) -> Result<HttpResponse, TransportError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn exchange(request: HttpRequest, stream: Stream) -> Result<HttpResponse, TransportError> {
     let lost = |error: hyper::Error| TransportError::Lost(format!("no answer: {}", describe(&error)));
     let (mut head, body) = request.into_parts();
     if let Some(authority) = head.uri.authority().map(|authority| authority.as_str().to_owned()) {
@@ -302,9 +295,10 @@ where
     }
     let path = head.uri.path_and_query().cloned();
     head.uri = path.map_or_else(|| Uri::from_static("/"), Uri::from);
-    let (mut sender, connection) =
-        http1::Builder::new().max_buf_size(MAX_ANSWER).handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    let request = http::Request::from_parts(head, Full::new(Bytes::from(body)));
+    // A form, which is ASCII.
+    let body = String::from_utf8(body).map_err(|error| TransportError::Setting(error.to_string()))?;
+    let (mut sender, connection) = handshake(stream, MAX_ANSWER).await.map_err(lost)?;
+    let request = http::Request::from_parts(head, body);
     drive(connection, async {
         let (head, body) = sender.send_request(request).await.map_err(lost)?.into_parts();
         if head.status.is_redirection() {

@@ -88,8 +88,18 @@ impl<T: std::hash::Hash + Eq + Clone> AliasTable<T> {
 
     fn announce(&mut self) -> Aliases<T> {
         let by_alias = &self.by_alias;
-        self.fresh.drain(..).map(|alias| (alias, T::clone(&by_alias[&alias]))).collect()
+        let mut fresh = Aliases::new();
+        // Not collected, which would bring a sorting algorithm into the library for every type.
+        fresh.extend(self.fresh.drain(..).map(|alias| (alias, T::clone(&by_alias[&alias]))));
+        fresh
     }
+}
+
+/// The aliases that a downstream gives to data ids from the beginning.
+fn preset(config: &DownstreamConfig) -> Aliases<DataId> {
+    let mut aliases = Aliases::new();
+    aliases.extend((1..).zip(config.data_ids.iter().cloned()));
+    aliases
 }
 
 /// One downstream of a connection.
@@ -122,7 +132,7 @@ impl Downstream {
             desired_stream_id_alias: alias,
             filters: config.filters.clone(),
             expiry_interval_s: u32::try_from(config.expiry_interval.as_secs()).unwrap_or(u32::MAX),
-            data_id_aliases: (1..).zip(config.data_ids.iter().cloned()).collect(),
+            data_id_aliases: preset(config),
             qos: config.qos,
             omit_empty_chunk: config.omit_empty_chunk,
         }
@@ -134,7 +144,7 @@ impl Downstream {
         config: DownstreamConfig,
         response: &DownstreamOpenResponse,
     ) -> Self {
-        let known = (1..).zip(config.data_ids.iter().cloned()).collect();
+        let known = preset(&config);
         Self {
             key,
             config,

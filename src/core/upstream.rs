@@ -531,9 +531,10 @@ impl Upstream {
         events.push(Event::UpstreamClosed(self.key, end));
     }
 
-    /// Whether the next chunk certainly goes by datagram.
-    pub(super) fn fits_datagrams(&self) -> bool {
-        self.lossy && self.buffer.lock().bytes() <= CHUNK_LIMIT
+    /// Whether the message of the next chunk certainly has at most `limit` bytes. In JSON its payloads take
+    /// a third more.
+    pub(super) fn fits_datagrams(&self, limit: usize) -> bool {
+        self.lossy && self.buffer.lock().bytes() <= CHUNK_LIMIT.min(limit / 3 * 2)
     }
 
     pub(super) fn is_unreliable(&self) -> bool {

@@ -57,13 +57,19 @@ impl Encoding {
         }
     }
 
-    /// The message in one transport message. Payloads share the memory of `bytes` where the encoding allows it.
+    /// The message in one transport message. Payloads share the memory of `bytes` where the
+    /// encoding allows it and they are most of it.
     ///
     /// # Errors
     /// Names the field that is wrong and what is wrong with it.
     pub fn decode(self, bytes: Bytes) -> Result<Message, DecodeError> {
         match self {
-            Self::Protobuf => protobuf::decode(bytes),
+            Self::Protobuf => {
+                let frame = bytes.len();
+                let mut message = protobuf::decode(bytes)?;
+                message.detach(frame);
+                Ok(message)
+            }
             #[cfg(feature = "json")]
             Self::Json => json::decode(&bytes),
         }

@@ -55,7 +55,8 @@ const PROTOCOL_VERSION: &CStr = c"3.0.0";
 
 /// Whether the library was built with a feature.
 ///
-/// @param name a feature: a transport ("websocket") or an encoding ("protobuf")
+/// @param name a feature: a transport ("websocket", "quic", "webtransport"), an encoding ("protobuf",
+///             "json"), or "tls", "compression", "oauth2", "proxy"
 /// @return true if it was; false for everything else, unknown names and NULL included
 ///
 /// Thread: any. Blocking: no. Lifetime: borrows `name` for the call. Since: 0.1.0.
@@ -95,6 +96,39 @@ pub unsafe extern "C" fn iscp_shutdown(timeout_ms: i32, out_error: *mut *mut isc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ConnectOptions;
+    use crate::error::Status;
+    use crate::ffi::conn_options::OPTIONS;
+    use crate::ffi::options;
+
+    /// An option for each feature that a build can lack.
+    #[test]
+    fn what_is_not_built_in_is_unsupported_and_what_is_works() {
+        for (feature, key, value) in [
+            ("tls", "tls_server_name", "host"),
+            ("json", "encoding", "json"),
+            ("compression", "compression", "per-message"),
+            ("oauth2", "oauth2_token_url", "https://host/token"),
+            ("proxy", "proxy", "http://host:1"),
+            ("quic", "quic_congestion", "bbr"),
+            ("quic", "url", "quic://host"),
+            ("webtransport", "url", "webtransport://host"),
+        ] {
+            let name = std::ffi::CString::new(feature).unwrap();
+            // SAFETY: a string.
+            let built = unsafe { iscp_has_feature(name.as_ptr()) };
+            let set = options::set(OPTIONS, &mut ConnectOptions::default(), key, value);
+            assert_eq!(set.is_ok(), built, "{feature}: {set:?}");
+            if let Err(error) = set {
+                assert_eq!(error.status(), Status::Unsupported, "{error}");
+                assert!(error.message().contains(feature), "{error}");
+            }
+        }
+        // SAFETY: a string, and NULL, which is taken.
+        assert!(!unsafe {
+            iscp_has_feature(c"no-such-feature".as_ptr()) || iscp_has_feature(std::ptr::null())
+        });
+    }
 
     #[test]
     fn versions_are_those_of_the_manifest() {

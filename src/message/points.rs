@@ -66,6 +66,11 @@ impl Points {
         Ok(Self { bytes, count, payload_bytes })
     }
 
+    /// Copies the run out of the memory it shares.
+    pub(crate) fn detach(&mut self) {
+        self.bytes = Bytes::copy_from_slice(&self.bytes);
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.count

@@ -104,6 +104,11 @@ impl Codec {
         })
     }
 
+    /// Allows messages of up to `limit` bytes from now on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Compresses one message. The messages must reach the peer in this order.
     ///
     /// # Errors
@@ -144,49 +149,74 @@ impl Codec {
             return Ok(Bytes::new());
         }
         POOL.with_borrow_mut(|pool| {
-            let inflate = &mut pool.inflate;
-            inflate.reset(false);
-            if !self.received.bytes.is_empty() {
-                inflate.set_dictionary(&self.received.bytes).map_err(|_| InflateError::Broken)?;
+            let inflated = self.inflate_into(&mut pool.inflate, &mut pool.buffer, compressed);
+            match inflated {
+                Ok(()) => {
+                    self.received.push(&pool.buffer);
+                    Ok(take(&mut pool.buffer))
+                }
+                Err(error) => {
+                    let_go(&mut pool.buffer);
+                    Err(error)
+                }
             }
-            let out = &mut pool.buffer;
-            out.clear();
-            loop {
-                let before = (inflate.total_in(), inflate.total_out());
-                let consumed = usize::try_from(before.0).unwrap_or(compressed.len());
-                if out.len() == out.capacity() {
-                    let step = out.len().max(compressed.len().saturating_mul(2)).max(MIN_STEP);
-                    // One more than allowed tells a message that is too large.
-                    out.reserve(step.min(self.limit + 1 - out.len()));
-                }
-                let status = inflate
-                    .decompress_vec(&compressed[consumed..], out, FlushDecompress::None)
-                    .map_err(|_| InflateError::Broken)?;
-                if out.len() > self.limit {
-                    return Err(InflateError::TooLarge(self.limit));
-                }
-                match status {
-                    Status::StreamEnd => break,
-                    Status::Ok | Status::BufError => {
-                        let after = (inflate.total_in(), inflate.total_out());
-                        if after == before && out.len() < out.capacity() {
-                            return Err(InflateError::Truncated);
-                        }
+        })
+    }
+
+    fn inflate_into(
+        &self,
+        inflate: &mut Decompress,
+        out: &mut Vec<u8>,
+        compressed: &[u8],
+    ) -> Result<(), InflateError> {
+        inflate.reset(false);
+        if !self.received.bytes.is_empty() {
+            inflate.set_dictionary(&self.received.bytes).map_err(|_| InflateError::Broken)?;
+        }
+        out.clear();
+        loop {
+            let before = (inflate.total_in(), inflate.total_out());
+            let consumed = usize::try_from(before.0).unwrap_or(compressed.len());
+            if out.len() == out.capacity() {
+                let step = out.len().max(compressed.len().saturating_mul(2)).max(MIN_STEP);
+                // One more than allowed tells a message that is too large.
+                out.reserve(step.min((self.limit + 1).saturating_sub(out.len())).max(1));
+            }
+            let status = inflate
+                .decompress_vec(&compressed[consumed..], out, FlushDecompress::None)
+                .map_err(|_| InflateError::Broken)?;
+            if out.len() > self.limit {
+                return Err(InflateError::TooLarge(self.limit));
+            }
+            match status {
+                Status::StreamEnd => return Ok(()),
+                Status::Ok | Status::BufError => {
+                    let after = (inflate.total_in(), inflate.total_out());
+                    if after == before && out.len() < out.capacity() {
+                        return Err(InflateError::Truncated);
                     }
                 }
             }
-            self.received.push(out);
-            Ok(take(out))
-        })
+        }
     }
 }
 
-/// The content of a buffer, which keeps its memory for the next message unless that is much.
+/// The content of a buffer, which keeps its memory for the next message unless that is much. What is
+/// handed out holds hardly more memory than it has bytes: who keeps it counts those.
 fn take(buffer: &mut Vec<u8>) -> Bytes {
-    if buffer.capacity() > KEPT_BUFFER {
+    if buffer.len() > KEPT_BUFFER && buffer.len() > buffer.capacity() / 2 {
         return Bytes::from(std::mem::take(buffer));
     }
-    Bytes::copy_from_slice(buffer)
+    let bytes = Bytes::copy_from_slice(buffer);
+    let_go(buffer);
+    bytes
+}
+
+/// Gives back the memory of a buffer if it is much.
+fn let_go(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > KEPT_BUFFER {
+        *buffer = Vec::new();
+    }
 }
 
 /// What is known of the compression of a connection.
@@ -201,17 +231,26 @@ enum State {
 pub struct Compressed<T> {
     inner: T,
     state: State,
+    /// Largest message of a peer that is admitted.
+    limit: usize,
 }
+
+/// Largest message of a peer that has not said yet who it is.
+const STRANGER: usize = 64 * 1024;
 
 impl<T: Transport> Compressed<T> {
     /// Compresses and inflates the messages of `inner`.
-    pub fn new(inner: T, codec: Codec) -> Self {
-        Self { inner, state: State::On(codec) }
+    pub fn new(inner: T, mut codec: Codec) -> Self {
+        let limit = codec.limit;
+        codec.set_limit(limit.min(STRANGER));
+        Self { inner, state: State::On(codec), limit }
     }
 
     /// Does so if the first message of the peer is compressed.
-    pub fn undecided(inner: T, codec: Codec) -> Self {
-        Self { inner, state: State::Undecided(codec) }
+    pub fn undecided(inner: T, mut codec: Codec) -> Self {
+        let limit = codec.limit;
+        codec.set_limit(limit.min(STRANGER));
+        Self { inner, state: State::Undecided(codec), limit }
     }
 
     fn pack(&mut self, message: Bytes) -> Result<Bytes, TransportError> {
@@ -278,12 +317,21 @@ impl<T: Transport> Transport for Compressed<T> {
         self.inner.poll_flush(cx)
     }
 
-    fn has_datagrams(&self) -> bool {
-        self.inner.has_datagrams()
+    fn datagram_limit(&self) -> usize {
+        // What does not shrink grows, by a few bytes for each block.
+        let limit = self.inner.datagram_limit();
+        limit - (limit / 256).max(64).min(limit)
     }
 
     fn bytes_written(&self) -> u64 {
         self.inner.bytes_written()
+    }
+
+    fn admit(&mut self) {
+        if let State::On(codec) = &mut self.state {
+            codec.set_limit(self.limit);
+        }
+        self.inner.admit();
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

@@ -77,26 +77,31 @@ pub trait Transport: Send {
     fn send(&mut self, message: Bytes) -> Result<(), TransportError>;
 
     /// Takes a message that may be lost, as [`Transport::send`] does; `false` when it was dropped at once
-    /// because datagrams leave too slowly. It goes the reliable way where there are no datagrams, and when
-    /// it is too large for them.
+    /// because datagrams leave too slowly. It goes the reliable way if it is larger than
+    /// [`Transport::datagram_limit`].
     ///
-    /// With [datagrams](Transport::has_datagrams), a message of up to 768 KiB may be handed over although
-    /// [`Transport::poll_ready`] did not say so.
+    /// One that is not may be handed over although [`Transport::poll_ready`] did not say so. A larger one is
+    /// dropped then.
     fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
         self.send(message).map(|()| true)
     }
 
-    /// Whether [`Transport::send_unreliable`] uses datagrams.
-    fn has_datagrams(&self) -> bool {
-        false
+    /// Bytes of the largest message for which [`Transport::send_unreliable`] uses datagrams at present; 0
+    /// where there are none.
+    fn datagram_limit(&self) -> usize {
+        0
     }
 
-    /// Writes out everything taken.
+    /// Writes out everything taken. Datagrams are not waited for, but some leave only when this is called
+    /// again, for which the task is woken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
 
     /// Bytes the system, or a library in its place, has taken from the transport so far. Once it takes no
     /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
+
+    /// The peer has said who it is: what it may use is no longer that of a stranger.
+    fn admit(&mut self) {}
 
     /// Writes out everything taken, says goodbye in the transport's own way and closes.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
@@ -119,8 +124,8 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).send_unreliable(message)
     }
 
-    fn has_datagrams(&self) -> bool {
-        (**self).has_datagrams()
+    fn datagram_limit(&self) -> usize {
+        (**self).datagram_limit()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
@@ -129,6 +134,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn bytes_written(&self) -> u64 {
         (**self).bytes_written()
+    }
+
+    fn admit(&mut self) {
+        (**self).admit();
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

@@ -7,6 +7,9 @@ use super::Compression;
 /// Bytes of a negotiation that are read at most.
 pub(super) const MAX_NEGOTIATION: usize = 8 * 1024;
 
+/// Keys of a negotiation that are read at most. Eight are known.
+const MAX_PAIRS: usize = 64;
+
 /// Parameters of a connection. The client chooses, the server never answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Negotiation {
@@ -114,6 +117,9 @@ impl Negotiation {
             let (key, value) = (key.as_ref(), value.as_ref());
             if key.is_empty() {
                 return Err(NegotiationError::new("a negotiation key is empty"));
+            }
+            if seen.len() == MAX_PAIRS {
+                return Err(NegotiationError(format!("the negotiation has more than {MAX_PAIRS} keys")));
             }
             if seen.iter().any(|other| other == key) {
                 return Err(NegotiationError(format!("negotiation key {key:?} is given twice")));
@@ -312,5 +318,7 @@ mod tests {
         }
         assert_eq!(Negotiation::from_bytes(b""), Ok(off()));
         assert!(Negotiation::from_bytes(&vec![0; MAX_NEGOTIATION + 1]).is_err());
+        let many: Vec<_> = (0..65).map(|number| (format!("key{number}"), "")).collect();
+        assert!(Negotiation::from_pairs(many).unwrap_err().to_string().contains("64 keys"));
     }
 }

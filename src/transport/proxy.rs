@@ -4,14 +4,13 @@ use std::fmt;
 
 use http::header::{HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::{Method, Request, StatusCode, Uri};
-use hyper::client::conn::http1;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::TransportError;
 use super::dial::Stream;
-use super::http1::{describe, drive};
+use super::http1::{describe, drive, handshake};
 
 /// Bytes of the headers of an answer that are read at most.
 const MAX_HEADERS: usize = 16 * 1024;
@@ -132,11 +131,7 @@ impl HttpProxy {
                 describe(&error)
             ))
         };
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(MAX_HEADERS)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(failed)?;
+        let (mut sender, connection) = handshake(Box::new(stream), MAX_HEADERS).await.map_err(failed)?;
         let destination = authority(host, port);
         let mut request = Request::builder()
             .method(Method::CONNECT)

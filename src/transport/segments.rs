@@ -13,7 +13,7 @@ pub const HEADER: usize = 8;
 
 /// Segments of a message at most. One more, which the header could express, is more than an official
 /// client can receive (docs/protocol/transport.md §5.4 D2).
-const MAX_SEGMENTS: usize = 65_535;
+pub const MAX_SEGMENTS: usize = 65_535;
 
 /// How a message is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,17 +5,18 @@
 //! from those of HTTP/3, and its end is carried over.
 
 use std::future::ready;
+use std::io;
+use std::pin::pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt;
 use http::{HeaderMap, StatusCode};
 use quinn::{Connection, RecvStream, SendStream, ServerConfig, Side, VarInt as Code};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, simplex};
 use url::Url;
 use web_transport_proto::{
-    Capsule, ConnectError, ConnectRequest, ConnectResponse, Frame, Http3CapsuleReader, Settings, StreamUni,
-    VarInt,
+    Capsule, CapsuleError, ConnectError, ConnectRequest, ConnectResponse, Frame, Settings, StreamUni, VarInt,
 };
 
 use super::dial::DialOptions;
@@ -36,6 +37,8 @@ const CLOSE_CODE: Code = Code::from_u32(0x100);
 /// WEBTRANSPORT_BUFFERED_STREAM_REJECTED, for streams that are not read.
 const REFUSED: Code = Code::from_u32(0x3994_bd84);
 
+/// Content of the frames on a session's stream that is taken out of them at a time.
+const CONTENT: usize = 1024;
 /// Text of a refusal that is read at most.
 const MAX_REFUSAL: u64 = 200;
 
@@ -83,25 +86,61 @@ fn data_frame(content: &[u8]) -> Bytes {
 
 /// Waits until the peer ends the session.
 async fn read_end(connection: Connection, stream: RecvStream) -> Result<(), TransportError> {
-    let mut capsules = Http3CapsuleReader::new(stream);
-    loop {
-        match capsules.read().await {
-            Ok(Some(Capsule::CloseWebTransportSession { code: 0, .. }) | None) => return Ok(()),
-            Ok(Some(Capsule::CloseWebTransportSession { code, reason })) => {
-                let reason = quic::reason(reason.as_bytes());
-                return Err(TransportError::Lost(format!(
-                    "the peer closed the session with code {code}{reason}"
-                )));
-            }
-            Ok(Some(_)) => {}
-            Err(error) => {
-                return match connection.close_reason() {
-                    Some(reason) => describe_end(reason).map_or(Ok(()), Err),
-                    None => Err(TransportError::Lost(format!("the stream of the session: {error}"))),
-                };
-            }
+    let (mut content, sink) = simplex(CONTENT);
+    let failed = |error: &dyn std::fmt::Display| match connection.close_reason() {
+        Some(reason) => describe_end(reason).map_or(Ok(()), Err),
+        None => Err(TransportError::Lost(format!("the stream of the session: {error}"))),
+    };
+    let mut capsules = pin!(read_capsules(&mut content));
+    let ended = tokio::select! {
+        biased;
+        ended = &mut capsules => ended,
+        // What came before the end of the stream counts, and its failure only if that was nothing.
+        unpacked = unpack(stream, sink) => match (capsules.await, unpacked) {
+            (Ok(None), Err(error)) => return failed(&error),
+            (ended, _) => ended,
+        },
+    };
+    match ended {
+        Ok(Some(closed)) => closed,
+        Ok(None) => Ok(()),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Copies the content of DATA frames, and skips others.
+async fn unpack(mut stream: RecvStream, mut sink: impl AsyncWrite + Unpin) -> io::Result<()> {
+    while let Some(frame) = VarInt::read_optional(&mut stream).await.map_err(io::Error::other)? {
+        let length = VarInt::read(&mut stream).await.map_err(io::Error::other)?.into_inner();
+        let mut content = (&mut stream).take(length);
+        let copied = match Frame(frame) {
+            Frame::DATA => tokio::io::copy(&mut content, &mut sink).await?,
+            _ => tokio::io::copy(&mut content, &mut tokio::io::sink()).await?,
+        };
+        if copied < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
+    Ok(())
+}
+
+/// Reads up to the capsule that closes the session, and says with what; `None` when there was none. A
+/// capsule that is not whole is an error, and so is one of more than 64 KiB.
+async fn read_capsules(
+    content: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<Result<(), TransportError>>, CapsuleError> {
+    while let Some(capsule) = Capsule::read(content).await? {
+        match capsule {
+            Capsule::CloseWebTransportSession { code: 0, .. } => return Ok(Some(Ok(()))),
+            Capsule::CloseWebTransportSession { code, reason } => {
+                let reason = quic::reason(reason.as_bytes());
+                let text = format!("the peer closed the session with code {code}{reason}");
+                return Ok(Some(Err(TransportError::Lost(text))));
+            }
+            Capsule::Grease { .. } | Capsule::Unknown { .. } => {}
+        }
+    }
+    Ok(None)
 }
 
 fn session_id(connect: &SendStream) -> VarInt {

@@ -4,10 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iscp::message::{
-    ConnectRequest, DataPointGroup, Disconnect, Message, OrAlias, Points, Qos, ResultCode, StreamChunk,
-    UpstreamChunk, UpstreamOpenRequest,
-};
+use iscp::message::{ConnectRequest, Disconnect, Message, Qos, ResultCode};
 use iscp::transport::Scheme;
 use iscp::transport::tls::client_config;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -16,7 +13,8 @@ use quinn::{
 };
 
 use crate::support::{
-    LIMIT, Peer, World, downstream, encode, framed, id, next_points, payload, run, stream_id,
+    LIMIT, Peer, World, chunk, downstream, encode, framed, next_points, open_upstream, payload, run,
+    stream_id,
 };
 
 const ENC_PROTO: &[u8] = b"\x00\x03enc\x00\x05proto";
@@ -47,26 +45,6 @@ fn connect_request(node: &str) -> Message {
     })
 }
 
-fn open_request(qos: Qos) -> Message {
-    Message::UpstreamOpenRequest(UpstreamOpenRequest {
-        request_id: 2,
-        session_id: "session".to_owned(),
-        ack_interval_ms: 10,
-        qos,
-        ..UpstreamOpenRequest::default()
-    })
-}
-
-fn chunk(alias: u32, number: u32, payload: &[u8]) -> Message {
-    let points: Points = [(i64::from(number), payload)].into_iter().collect();
-    let groups = vec![DataPointGroup { data_id: OrAlias::Full(id()), points }];
-    Message::UpstreamChunk(UpstreamChunk {
-        stream_id_alias: alias,
-        chunk: StreamChunk { sequence_number: number, groups },
-        data_ids: vec![id()],
-    })
-}
-
 async fn expect_accepted(peer: &mut Peer) {
     match peer.next().await.unwrap() {
         Message::ConnectResponse(response) => assert_eq!(response.result_code, ResultCode::SUCCEEDED),
@@ -86,17 +64,6 @@ async fn connect(world: &World, node: &str) -> Peer {
     let mut peer = Peer { connection, outgoing, incoming };
     expect_accepted(&mut peer).await;
     peer
-}
-
-async fn open_upstream(peer: &mut Peer, qos: Qos) -> u32 {
-    peer.send(&open_request(qos)).await;
-    match peer.next_but_pings().await {
-        Message::UpstreamOpenResponse(response) => {
-            assert_eq!(response.result_code, ResultCode::SUCCEEDED);
-            response.stream_id_alias
-        }
-        other => panic!("{other:?}"),
-    }
 }
 
 /// Shows that the broker still serves the connection.

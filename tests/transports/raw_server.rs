@@ -1,8 +1,11 @@
 //! The client against a server of bytes (docs/protocol/transport.md §3, §5).
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use iscp::client::{ConnectOptions, Connection, ConnectionState};
 use iscp::core::FlushLevel;
@@ -231,20 +234,153 @@ async fn accept_upstream_again(peer: &mut Peer) {
 
 #[test]
 fn without_datagrams_every_chunk_takes_the_stream() {
-    let no_datagrams = |config: &mut TransportConfig| {
-        config.datagram_receive_buffer_size(None);
+    // None at all, and none that has room for a part of a message.
+    for size in [None, Some(12), Some(17)] {
+        let adjust = move |config: &mut TransportConfig| {
+            config.datagram_receive_buffer_size(size);
+        };
+        let server = Server::start(b"iscp", adjust, async |connection| {
+            let mut peer = accept(connection).await;
+            accept_upstream(&mut peer).await;
+            expect_chunk(peer.next_but_pings().await, 1, b"x");
+            acknowledge(&mut peer, 1).await;
+            expect_close_0(&serve_to_the_end(peer).await);
+        });
+        let connection = server.connect();
+        let up = upstream(&connection, Qos::Unreliable);
+        up.write(up.data_id(id()).unwrap(), 1, b"x").unwrap();
+        wait(|done| connection.close(done)).unwrap();
+        server.join();
+    }
+}
+
+#[test]
+fn without_datagrams_chunks_wait_for_a_stream_that_is_not_read() {
+    let adjust = |config: &mut TransportConfig| {
+        config.datagram_receive_buffer_size(Some(17)).stream_receive_window(4_000_u32.into());
     };
-    let server = Server::start(b"iscp", no_datagrams, async |connection| {
+    let (proceed, proceeds) = tokio::sync::oneshot::channel::<()>();
+    let server = Server::start(b"iscp", adjust, async |connection| {
         let mut peer = accept(connection).await;
         accept_upstream(&mut peer).await;
-        expect_chunk(peer.next_but_pings().await, 1, b"x");
-        acknowledge(&mut peer, 1).await;
-        expect_close_0(&serve_to_the_end(peer).await);
+        proceeds.await.unwrap();
+        let mut number = 0;
+        while number < 50 {
+            let message = peer.next_but_pings().await;
+            let Message::UpstreamChunk(UpstreamChunk { chunk, .. }) = message else { panic!("{message:?}") };
+            for point in chunk.groups.iter().flat_map(|group| group.points.iter()) {
+                number += 1;
+                assert!(point.payload == payload(number, 100_000));
+            }
+        }
+        peer.connection.close(0_u32.into(), b"");
     });
     let connection = server.connect();
     let up = upstream(&connection, Qos::Unreliable);
-    up.write(up.data_id(id()).unwrap(), 1, b"x").unwrap();
-    wait(|done| connection.close(done)).unwrap();
+    let data_id = up.data_id(id()).unwrap();
+    for number in 1..=50 {
+        up.write(data_id, number, &payload(number, 100_000)).unwrap();
+    }
+    // They do not pile up between the stream and the queue with a bound.
+    let sent = wait(|done| up.flush(FlushLevel::Sent, Duration::from_millis(200), done));
+    assert_eq!(sent.unwrap_err().status(), Status::Timeout);
+    assert!(connection.counters().messages_sent.load(Relaxed) < 20);
+    proceed.send(()).unwrap();
+    server.join();
+}
+
+/// A way to `server` that carries so many bytes per second, with a queue of 64 KiB. The way back has no limit.
+fn narrow_path(server: SocketAddr, rate: u32) -> SocketAddr {
+    let (report, started) = mpsc::channel();
+    // Ends with the process: a path does not learn that it is no longer used.
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let near = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let far = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            far.connect(server).await.unwrap();
+            report.send(near.local_addr().unwrap()).unwrap();
+            let mut client = None;
+            let mut queue: VecDeque<Vec<u8>> = VecDeque::new();
+            let mut queued = 0;
+            let mut next = tokio::time::Instant::now();
+            let (mut up, mut down) = ([0; 2_048], [0; 2_048]);
+            loop {
+                tokio::select! {
+                    received = near.recv_from(&mut up) => {
+                        let Ok((len, from)) = received else { continue };
+                        client = Some(from);
+                        if queued + len <= 64 * 1024 {
+                            if queue.is_empty() {
+                                next = next.max(tokio::time::Instant::now());
+                            }
+                            queued += len;
+                            queue.push_back(up[..len].to_vec());
+                        }
+                    }
+                    received = far.recv(&mut down) => {
+                        if let (Ok(len), Some(client)) = (received, client) {
+                            let _ = near.send_to(&down[..len], client).await;
+                        }
+                    }
+                    () = tokio::time::sleep_until(next), if !queue.is_empty() => {
+                        let packet = queue.pop_front().unwrap();
+                        queued -= packet.len();
+                        next += Duration::from_secs(1) * packet.len() as u32 / rate;
+                        let _ = far.send(&packet).await;
+                    }
+                }
+            }
+        });
+    });
+    started.recv().unwrap()
+}
+
+/// A flood of datagrams on a slow link keeps back what the stream carries by no more than what is under way.
+#[test]
+fn a_flood_of_datagrams_does_not_keep_back_the_stream() {
+    let server = Server::start(
+        b"iscp",
+        |_| {},
+        async |connection| {
+            let mut peer = accept(connection).await;
+            accept_upstream(&mut peer).await;
+            let connection = peer.connection.clone();
+            let flood = async || connection.read_datagram().await.unwrap().len();
+            for round in 0..5 {
+                // The flood is on.
+                let mut before = 0;
+                while before < 200_000 {
+                    before += flood().await;
+                }
+                peer.send(&Message::Ping(round)).await;
+                let mut between = 0;
+                let pong = async { while peer.next().await.unwrap() != Message::Pong(round) {} };
+                let mut pong = std::pin::pin!(pong);
+                loop {
+                    tokio::select! {
+                        () = &mut pong => break,
+                        len = flood() => between += len,
+                    }
+                    assert!(between < 500_000, "still no pong");
+                }
+            }
+            peer.connection.close(0_u32.into(), b"");
+        },
+    );
+    let mut options = server.options();
+    options.url = format!("quic://{}", narrow_path(server.address, 1_000_000));
+    let connection = Connection::connect_wait(options, Some(LIMIT)).unwrap();
+    let up = upstream(&connection, Qos::Unreliable);
+    let data_id = up.data_id(id()).unwrap();
+    let payload = payload(1, 5_000);
+    while connection.state() == ConnectionState::Connected {
+        // More than the link takes, and not much more than is held for it.
+        for _ in 0..100 {
+            let _ = up.write(data_id, 1, &payload);
+        }
+        let _ = wait(|done| up.flush(FlushLevel::Sent, LIMIT, done));
+    }
     server.join();
 }
 

@@ -10,7 +10,10 @@ use iscp::client::{
 use iscp::core::FlushPolicy;
 use iscp::encoding::{Encoding, Schema};
 use iscp::error::{Error, Result};
-use iscp::message::{DataFilter, DataId, DownstreamFilter, Message, Qos};
+use iscp::message::{
+    DataFilter, DataId, DataPointGroup, DownstreamFilter, Message, OrAlias, Points, Qos, ResultCode,
+    StreamChunk, UpstreamChunk, UpstreamOpenRequest,
+};
 use iscp::transport::Scheme;
 use iscp::transport::tls::{TlsOptions, certificates};
 use iscp_broker::{Listener, Server, ServerConfig, ServerHandle, TlsIdentity};
@@ -166,6 +169,37 @@ impl Peer {
                 message => return message,
             }
         }
+    }
+}
+
+fn open_request(qos: Qos) -> Message {
+    Message::UpstreamOpenRequest(UpstreamOpenRequest {
+        request_id: 2,
+        session_id: "session".to_owned(),
+        ack_interval_ms: 10,
+        qos,
+        ..UpstreamOpenRequest::default()
+    })
+}
+
+pub(crate) fn chunk(alias: u32, number: u32, payload: &[u8]) -> Message {
+    let points: Points = [(i64::from(number), payload)].into_iter().collect();
+    let groups = vec![DataPointGroup { data_id: OrAlias::Full(id()), points }];
+    Message::UpstreamChunk(UpstreamChunk {
+        stream_id_alias: alias,
+        chunk: StreamChunk { sequence_number: number, groups },
+        data_ids: vec![id()],
+    })
+}
+
+pub(crate) async fn open_upstream(peer: &mut Peer, qos: Qos) -> u32 {
+    peer.send(&open_request(qos)).await;
+    match peer.next_but_pings().await {
+        Message::UpstreamOpenResponse(response) => {
+            assert_eq!(response.result_code, ResultCode::SUCCEEDED);
+            response.stream_id_alias
+        }
+        other => panic!("{other:?}"),
     }
 }
 

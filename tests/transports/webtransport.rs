@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use iscp::message::{ConnectRequest as Connect, Disconnect, Message, ResultCode};
+use iscp::message::{ConnectRequest as Connect, Disconnect, Message, Qos, ResultCode};
 use iscp::transport::Scheme;
 use iscp::transport::tls::client_config;
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream};
 use web_transport_proto::{ConnectError, ConnectRequest, ConnectResponse};
 
-use crate::support::{LIMIT, Peer, World, framed, run};
+use crate::support::{
+    LIMIT, Peer, World, chunk, downstream, framed, next_points, open_upstream, payload, run,
+};
 
 /// What HTTP/3 of a client begins with: a control stream with settings.
 const CONTROL: &[u8] = b"\x00\x04\x0d\x33\x01\xab\x60\x37\x42\x01\x80\xff\xd2\x77\x01\x08\x01";
@@ -182,6 +184,68 @@ fn a_session_ends_by_its_capsule_or_by_its_stream() {
                 assert_eq!((close.error_code.into_inner(), &close.reason[..]), (0x100, &b""[..]));
             }
             other => panic!("{other}"),
+        }
+    });
+}
+
+/// The end of a session comes on a stream of its own, and here before most of the data.
+#[test]
+fn a_session_s_end_does_not_overtake_its_messages() {
+    const CHUNKS: u32 = 20;
+    let world = World::new();
+    let reader = world.connect(Scheme::WebTransport, "reader");
+    let down = downstream(&reader, "node", Qos::Reliable);
+    run(async {
+        let (mut session, mut peer) = connect(&world).await;
+        let alias = open_upstream(&mut peer, Qos::Reliable).await;
+        session.connect.0.set_priority(1).unwrap();
+        let chunks: Vec<_> =
+            (1..=CHUNKS).flat_map(|n| framed(&chunk(alias, n, &payload(n.into(), 10_000)))).collect();
+        peer.connection.set_send_window(chunks.len() as u64 * 2);
+        // Nothing leaves before all of it can.
+        peer.outgoing.write_all(&chunks).await.unwrap();
+        session.connect.0.write_all(b"\x00\x07\x68\x43\x04\0\0\0\0").await.unwrap();
+        session.connect.0.finish().unwrap();
+        peer.connection.closed().await;
+    });
+    let mut numbers = Vec::new();
+    while numbers.len() < CHUNKS as usize {
+        numbers.extend(next_points(&down, LIMIT).unwrap().into_iter().map(|(number, _)| number));
+    }
+    assert!(numbers.into_iter().eq(1..=i64::from(CHUNKS)));
+}
+
+/// `content` in a frame of HTTP/3 with the given number of bytes at most.
+fn data_frames(content: &[u8], size: usize) -> Vec<u8> {
+    content
+        .chunks(size)
+        .flat_map(|part| [&[0, 0x80], &(part.len() as u32).to_be_bytes()[1..], part].concat())
+        .collect()
+}
+
+#[test]
+fn no_more_is_kept_of_a_session_s_stream_than_a_capsule() {
+    let world = World::new();
+    run(async {
+        // A peer may say much that means nothing here, in frames of any size.
+        let (mut session, mut peer) = connect(&world).await;
+        let grease = [&b"\x17\x80\0\x10\0"[..], &[0; 4096]].concat().repeat(50);
+        for size in [7, 4101, 60_000] {
+            session.connect.0.write_all(&data_frames(&grease, size)).await.unwrap();
+        }
+        expect_alive(&mut peer).await;
+        // Closing takes a code of four bytes. What follows is not waited for.
+        for length in 0..4 {
+            let (mut session, peer) = connect(&world).await;
+            let short = [&[0x68, 0x43, length][..], &vec![0; length.into()]].concat();
+            session.connect.0.write_all(&data_frames(&short, 100)).await.unwrap();
+            let more = data_frames(&[0; 65_536], 65_536);
+            let mut taken = 0;
+            while session.connect.0.write_all(&more).await.is_ok() {
+                taken += more.len();
+                assert!(taken < 32 << 20, "the broker goes on reading");
+            }
+            peer.connection.closed().await;
         }
     });
 }

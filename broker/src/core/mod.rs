@@ -285,6 +285,11 @@ impl Broker {
         key.and_then(|key| self.downstreams.get(*key)).is_some_and(Downstream::is_unreliable)
     }
 
+    /// Whether the client was accepted.
+    pub fn is_admitted(&self, conn: ConnId) -> bool {
+        self.session(conn).is_some()
+    }
+
     /// Whether the connection is to be closed once [`Broker::poll_transmit`] gives nothing more.
     pub fn is_closing(&self, conn: ConnId) -> bool {
         self.connections.get(&conn).is_none_or(|connection| matches!(connection.phase, Phase::Closing))

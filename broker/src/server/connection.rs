@@ -22,6 +22,8 @@ const READ_BURST: usize = 64;
 /// Bytes handed to the socket before they are flushed and others get their turn. What is handed over
 /// can no longer be overtaken by something more urgent.
 const WRITE_BURST: usize = 64 * 1024;
+/// Largest message of a client that has not said who it is: what it can make us do costs it as much.
+const STRANGER: usize = 64 * 1024;
 /// Time for the last messages and the closing handshake of the WebSocket. Rust waits 3 s for a
 /// response, so a refusal has that long at most.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
@@ -71,6 +73,7 @@ pub(super) async fn run(
             &accepted.negotiation,
             shared.config.core.limits.message_bytes,
         ),
+        admitted: false,
         unflushed: false,
         stall: None,
     };
@@ -144,6 +147,8 @@ struct Link<'a> {
     transport: Box<dyn Transport>,
     /// What the client can read, known once it is answered.
     schema: Schema,
+    /// The client said who it is and may stay.
+    admitted: bool,
     /// Handed to the socket, not yet with the system.
     unflushed: bool,
     stall: Option<Stall>,
@@ -205,7 +210,16 @@ impl Link<'_> {
         end
     }
 
-    fn receive(&self, received: Received) {
+    fn receive(&mut self, received: Received) {
+        if !self.admitted {
+            if received.channel == Channel::Unreliable {
+                return;
+            }
+            if received.bytes.len() > STRANGER {
+                let reason = format!("a first message of more than {STRANGER} bytes");
+                return self.shared.core.borrow_mut().malformed(self.conn, &reason, Instant::now());
+            }
+        }
         let message = self.encoding.decode(received.bytes);
         let mut core = self.shared.core.borrow_mut();
         // Only chunks come by datagram; whatever else does, or cannot be read, is dropped alone
@@ -217,6 +231,10 @@ impl Link<'_> {
         match message {
             Ok(message) => core.handle_message(self.conn, message, Instant::now()),
             Err(error) => core.malformed(self.conn, &error.to_string(), Instant::now()),
+        }
+        if !self.admitted && core.is_admitted(self.conn) {
+            self.admitted = true;
+            self.transport.admit();
         }
     }
 

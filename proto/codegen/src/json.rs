@@ -31,9 +31,7 @@ type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 pub(crate) fn generate(schema: &FileDescriptorSet) -> Result<String> {
     let mut out = String::from(
         "//! The JSON mapping. Written by `cargo run -p iscp-proto-codegen` from `proto/`: do not edit.\n\n\
-         use serde::de::MapAccess;\n\
-         use serde::ser::SerializeMap;\n\n\
-         use super::read::{self, Fields};\n\
+         use super::read::{self, Field, Place, Value};\n\
          use super::write::{self, Members};\n\
          use crate::encoding::Schema;\n\
          use crate::encoding::protobuf::generated as pb;\n",
@@ -106,25 +104,45 @@ impl Message<'_> {
             self.write_reader(&mut reader, index, field)?;
             self.write_writer(&mut writer, index, field, since_v3)?;
         }
-        // A message without fields skips every key and writes none.
-        let (read, members) = if self.message.field.is_empty() {
-            ("fields.skip()".to_owned(), "_")
+        // A message without fields knows no key and writes none.
+        let (key, read, members) = if self.message.field.is_empty() {
+            ("_", "None".to_owned(), "_")
         } else {
-            (format!("match fields.key() {{\n{reader}            _ => fields.skip(),\n        }}"), "members")
+            let read = format!("Some(match key {{\n{reader}            _ => return None,\n        }})");
+            ("key", read, "members")
         };
         write!(
             out,
             "\nimpl read::Object for {path} {{\n    \
-                 fn read<'de, A: MapAccess<'de>>(&mut self, fields: &mut Fields<'de, A>) -> Result<(), A::Error> {{\n        \
+                 fn field(&mut self, {key}: &str) -> Option<Field<'_>> {{\n        \
                      {read}\n    }}\n}}\n\n\
              impl write::Object for {path} {{\n    \
-                 fn write<S: SerializeMap>(&self, {members}: &mut Members<S>) -> Result<(), S::Error> {{\n\
-                     {writer}        Ok(())\n    }}\n}}\n",
+                 fn write(&self, {members}: &mut Members<'_>) {{\n\
+                     {writer}    }}\n}}\n",
+        )?;
+        (0..)
+            .zip(&self.message.oneof_decl)
+            .try_for_each(|(index, oneof)| self.write_oneof(out, index, oneof.name()))
+    }
+
+    /// The places of the arms of a oneof.
+    fn write_oneof(&self, out: &mut String, index: i32, name: &str) -> Result {
+        let path = type_path(self.file.package(), &[self.message.name(), name])?;
+        let mut places = String::new();
+        for field in self.message.field.iter().filter(|field| field.oneof_index == Some(index)) {
+            let arm = self.arm(name, field)?;
+            writeln!(places, "            {arm}(arm) => arm.place(),")?;
+        }
+        write!(
+            out,
+            "\nimpl Value for {path} {{\n    \
+                 fn place(&mut self) -> Place<'_> {{\n        \
+                     match self {{\n{places}        }}\n    }}\n}}\n",
         )?;
         Ok(())
     }
 
-    /// The line that reads a field by either of its names.
+    /// The line that finds a field by either of its names.
     fn write_reader(&self, out: &mut String, index: i32, field: &FieldDescriptorProto) -> Result {
         let keys = if field.name() == field.json_name() {
             format!("{:?}", field.name())
@@ -135,7 +153,7 @@ impl Message<'_> {
             Some(oneof) => {
                 let oneof = self.oneof(oneof);
                 let arm = self.arm(oneof, field)?;
-                format!("arm({index}, &mut self.{oneof}, {oneof:?}, {arm})")
+                format!("arm({index}, &mut self.{oneof}, {oneof:?}, || {arm}(Default::default()))")
             }
             None => {
                 let method = match self.kind(field)? {
@@ -146,7 +164,7 @@ impl Message<'_> {
                 format!("{method}({index}, &mut self.{})", ident(field.name()))
             }
         };
-        writeln!(out, "            {keys} => fields.{call},")?;
+        writeln!(out, "            {keys} => read::{call},")?;
         Ok(())
     }
 
@@ -169,7 +187,7 @@ impl Message<'_> {
                 writeln!(out, "        match &self.{oneof} {{")?;
                 for (_, arm) in arms {
                     let path = self.arm(oneof, arm)?;
-                    writeln!(out, "            Some({path}(arm)) => members.value({:?}, arm)?,", arm.name())?;
+                    writeln!(out, "            Some({path}(arm)) => members.value({:?}, arm),", arm.name())?;
                 }
                 writeln!(out, "            None => {{}}\n        }}")?;
             }
@@ -184,10 +202,10 @@ impl Message<'_> {
         if since_v3 {
             writeln!(
                 out,
-                "        if members.schema() >= Schema::V3 {{\n            members.{call}?;\n        }}"
+                "        if members.schema() >= Schema::V3 {{\n            members.{call};\n        }}"
             )?;
         } else {
-            writeln!(out, "        members.{call}?;")?;
+            writeln!(out, "        members.{call};")?;
         }
         Ok(())
     }

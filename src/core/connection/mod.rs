@@ -222,11 +222,12 @@ impl Connection {
         None
     }
 
-    /// Next chunk for a transport that takes nothing but datagrams at the moment: what is under way on its
-    /// stream does not hold up the chunks of UNRELIABLE upstreams, unless they are large.
-    pub fn poll_datagram(&mut self, now: Instant) -> Option<Message> {
+    /// Next chunk for a transport that takes nothing but datagrams at the moment, for messages of at most
+    /// `limit` bytes: what is under way on its stream does not hold up the chunks of UNRELIABLE upstreams,
+    /// unless they are large.
+    pub fn poll_datagram(&mut self, limit: usize, now: Instant) -> Option<Message> {
         matches!(self.state, State::Open | State::Closing { .. })
-            .then(|| self.poll_chunk(now, Upstream::fits_datagrams))
+            .then(|| self.poll_chunk(now, |upstream| upstream.fits_datagrams(limit)))
             .flatten()
     }
 

@@ -370,17 +370,18 @@ fn datagrams_do_not_wait_for_the_stream() {
     for payload in [&b"x"[..], &vec![0; CHUNK_LIMIT + 1]] {
         rig.write(&upstream, "a", payload);
     }
-    assert!(rig.core.poll_datagram(rig.now).is_none(), "too large to be certain");
+    assert!(rig.core.poll_datagram(1 << 20, rig.now).is_none(), "too large to be certain");
     // Nothing but chunks, and in their order.
     assert!(matches!(rig.core.poll_transmit(rig.now), Some(Message::UpstreamMetadata(_))));
     assert!(matches!(&rig.sent()[..], [Message::UpstreamChunk(_), Message::UpstreamChunk(_)]));
     rig.write(&upstream, "a", b"x");
     rig.core.send_base_time(OpId(91), crate::message::BaseTime::default(), false, rig.now);
-    let Some(Message::UpstreamChunk(chunk)) = rig.core.poll_datagram(rig.now) else {
+    assert_eq!(rig.core.poll_datagram(3, rig.now), None);
+    let Some(Message::UpstreamChunk(chunk)) = rig.core.poll_datagram(1 << 20, rig.now) else {
         panic!("no chunk");
     };
     assert_eq!(chunk.chunk.sequence_number, 3);
-    assert_eq!(rig.core.poll_datagram(rig.now), None);
+    assert_eq!(rig.core.poll_datagram(1 << 20, rig.now), None);
 }
 
 #[test]
@@ -389,7 +390,7 @@ fn a_stream_on_a_transport_without_datagrams_has_none() {
     let config = UpstreamConfig { qos: Qos::Unreliable, ..config(FlushPolicy::Immediate) };
     let upstream = rig.open_upstream(config, Aliases::new());
     rig.write(&upstream, "a", b"x");
-    assert_eq!(rig.core.poll_datagram(rig.now), None);
+    assert_eq!(rig.core.poll_datagram(1 << 20, rig.now), None);
     rig.chunk();
 }
 

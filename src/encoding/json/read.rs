@@ -1,26 +1,29 @@
 //! From JSON to the generated types.
+//!
+//! A generated type says at which [`Place`] the value of a key belongs; all else is written once, for places
+//! of every kind. With code for every type this reader would be the largest part of the library.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::fmt;
-use std::marker::PhantomData;
-use std::str::FromStr;
+use std::mem;
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
-use serde_path_to_error::Track;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 
 use crate::encoding::typed::field::Entry;
 use crate::encoding::{DecodeError, shortened};
 
 /// A message: the object that its fields are the members of.
-pub(super) trait Object: Default {
-    /// Reads the field whose key is [`Fields::key`].
-    fn read<'de, A: MapAccess<'de>>(&mut self, fields: &mut Fields<'de, A>) -> Result<(), A::Error>;
+pub(super) trait Object {
+    /// The field of a key; `None` if the schema does not know the key.
+    fn field(&mut self, key: &str) -> Option<Field<'_>>;
 }
 
 /// An enum of the schema.
@@ -33,140 +36,375 @@ pub(super) trait Enumeration {
 }
 
 /// A value of which the type says how it is written.
-pub(super) trait Value: Sized {
-    /// Reads the value, which is not `null`.
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+pub(super) trait Value {
+    /// The place that the value is read into.
+    fn place(&mut self) -> Place<'_>;
 }
 
 /// Reads a text that is one message.
-pub(super) fn from_str<T: Object>(text: &str) -> Result<T, DecodeError> {
+pub(super) fn from_str<T: Object + Default>(text: &str) -> Result<T, DecodeError> {
+    let mut message = T::default();
+    let mut path = Path::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    // Keeping track of the path costs an allocation a key, so it is left to the second attempt.
-    let result = T::read_from(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
-    result.map_err(|error| {
-        let mut track = Track::new();
-        let mut again = serde_json::Deserializer::from_str(text);
-        let tracked = serde_path_to_error::Deserializer::new(&mut again, &mut track);
-        if T::read_from(tracked).is_ok() {
-            return DecodeError::new(error.to_string());
-        }
-        let path = track.path();
-        if path.iter().next().is_none() {
-            return DecodeError::new(error.to_string());
-        }
-        // A path through unknown keys may be long, and the reason stands behind it.
-        let path = shortened(path.to_string(), 200);
-        DecodeError::new(format!("{path}: {error}"))
-    })
-}
-
-/// The members of an object, one at a time.
-pub(super) struct Fields<'de, A> {
-    map: A,
-    key: Cow<'de, str>,
-    /// Fields that had a member already, one bit each.
-    seen: u64,
-}
-
-impl<'de, A: MapAccess<'de>> Fields<'de, A> {
-    /// Key of the current member.
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// Reads a field of which the type says how it is written.
-    pub(super) fn value<T: Value + Default>(&mut self, index: u32, field: &mut T) -> Result<(), A::Error> {
-        *field = self.nullable(index, Plain::<T>::new())?.unwrap_or_default();
-        Ok(())
-    }
-
-    /// Reads the number of an enum.
-    pub(super) fn enumeration<E: Enumeration>(
-        &mut self,
-        index: u32,
-        field: &mut i32,
-    ) -> Result<(), A::Error> {
-        *field = self.nullable(index, Number::<E>(PhantomData))?.unwrap_or_default();
-        Ok(())
-    }
-
-    /// Reads a map, whose entries are sorted by their keys.
-    pub(super) fn map<E: Entry<Value: Value>>(
-        &mut self,
-        index: u32,
-        field: &mut Vec<E>,
-    ) -> Result<(), A::Error> {
-        let entries = self.nullable(index, Map::<E::Value>(PhantomData))?.unwrap_or_default();
-        *field = entries.into_iter().map(|(key, value)| E::new(key, value)).collect();
-        Ok(())
-    }
-
-    /// Reads an arm of a oneof; `null` is an arm that is not set.
-    pub(super) fn arm<T: Value, O>(
-        &mut self,
-        index: u32,
-        field: &mut Option<O>,
-        name: &str,
-        arm: impl FnOnce(T) -> O,
-    ) -> Result<(), A::Error> {
-        let Some(value) = self.nullable(index, Plain::<T>::new())? else {
-            return Ok(());
-        };
-        if field.is_some() {
-            return Err(Error::custom(format_args!("{:?} is a second arm of the oneof `{name}`", self.key)));
-        }
-        *field = Some(arm(value));
-        Ok(())
-    }
-
-    /// Skips a member that the schema does not know.
-    pub(super) fn skip(&mut self) -> Result<(), A::Error> {
-        self.map.next_value_seed(Skip)
-    }
-
-    /// The value of the current member; `None` for `null`.
-    fn nullable<S: DeserializeSeed<'de>>(
-        &mut self,
-        index: u32,
-        seed: S,
-    ) -> Result<Option<S::Value>, A::Error> {
-        let bit = 1 << index;
-        if self.seen & bit != 0 {
-            return Err(Error::custom(format_args!("the field of the key {:?} is given twice", self.key)));
-        }
-        self.seen |= bit;
-        self.map.next_value_seed(Nullable(seed))
+    let reader = Reader { place: Place::Object(&mut message), path: &mut path };
+    match reader.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
+        Ok(()) => Ok(message),
+        Err(error) => Err(DecodeError::new(format!("{}{error}", path.prefix()))),
     }
 }
 
-/// Extends [`Object`] by what all messages do alike.
-trait ReadFrom: Sized {
-    fn read_from<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+/// A field of a message.
+pub(super) struct Field<'a> {
+    /// Its number among the fields of the message, from 0.
+    index: u32,
+    place: Place<'a>,
+    /// The oneof that it is an arm of, if that has an arm already.
+    second_of: Option<&'static str>,
 }
 
-impl<T: Object> ReadFrom for T {
-    fn read_from<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectVisitor<T>(PhantomData<T>);
+/// A place for a value, which says how the value is written. It holds the default before.
+pub(super) enum Place<'a> {
+    Bool(&'a mut bool),
+    U32(&'a mut u32),
+    U64(&'a mut u64),
+    I64(&'a mut i64),
+    String(&'a mut String),
+    Bytes(&'a mut Bytes),
+    Enumeration(&'a mut i32, Names),
+    Object(&'a mut dyn Object),
+    List(&'a mut dyn List),
+    Map(&'a mut dyn Map),
+    /// One that is made when there is a value for it.
+    Absent(Box<dyn FnOnce() -> Place<'a> + 'a>),
+}
 
-        impl<'de, T: Object> Visitor<'de> for ObjectVisitor<T> {
-            type Value = T;
+/// The names of an enum.
+pub(super) struct Names {
+    /// Name of the enum itself.
+    enumeration: &'static str,
+    number: fn(&str) -> Option<i32>,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+/// The items of an array.
+pub(super) trait List {
+    /// Place of one more item.
+    fn push(&mut self) -> Place<'_>;
+}
+
+/// The entries of a map.
+pub(super) trait Map {
+    /// Place for the value of one more entry.
+    fn push(&mut self, key: u32) -> Place<'_>;
+
+    /// Puts the entries into an order, given by where they are.
+    fn reorder(&mut self, order: &mut dyn Iterator<Item = usize>);
+}
+
+/// A field of which the type says how it is written.
+pub(super) fn value(index: u32, field: &mut impl Value) -> Field<'_> {
+    Field { index, place: field.place(), second_of: None }
+}
+
+/// A field with the number of an enum.
+pub(super) fn enumeration<E: Enumeration>(index: u32, field: &mut i32) -> Field<'_> {
+    let names = Names { enumeration: E::NAME, number: E::number };
+    Field { index, place: Place::Enumeration(field, names), second_of: None }
+}
+
+/// A field that is a map, whose entries are sorted by their keys.
+pub(super) fn map(index: u32, field: &mut impl Map) -> Field<'_> {
+    Field { index, place: Place::Map(field), second_of: None }
+}
+
+/// A field that is an arm of a oneof; `null` is an arm that is not set. `default` makes the arm.
+pub(super) fn arm<'a, O: Value>(
+    index: u32,
+    field: &'a mut Option<O>,
+    oneof: &'static str,
+    default: fn() -> O,
+) -> Field<'a> {
+    let second_of = field.is_some().then_some(oneof);
+    let place = Place::Absent(Box::new(move || field.insert(default()).place()));
+    Field { index, place, second_of }
+}
+
+impl Value for bool {
+    fn place(&mut self) -> Place<'_> {
+        Place::Bool(self)
+    }
+}
+
+impl Value for u32 {
+    fn place(&mut self) -> Place<'_> {
+        Place::U32(self)
+    }
+}
+
+impl Value for u64 {
+    fn place(&mut self) -> Place<'_> {
+        Place::U64(self)
+    }
+}
+
+impl Value for i64 {
+    fn place(&mut self) -> Place<'_> {
+        Place::I64(self)
+    }
+}
+
+impl Value for String {
+    fn place(&mut self) -> Place<'_> {
+        Place::String(self)
+    }
+}
+
+impl Value for Bytes {
+    fn place(&mut self) -> Place<'_> {
+        Place::Bytes(self)
+    }
+}
+
+impl<T: Object> Value for T {
+    fn place(&mut self) -> Place<'_> {
+        Place::Object(self)
+    }
+}
+
+impl<T: Object + Default> Value for Option<T> {
+    fn place(&mut self) -> Place<'_> {
+        Place::Absent(Box::new(|| self.insert(T::default()).place()))
+    }
+}
+
+impl<T: Value + Default> Value for Vec<T> {
+    fn place(&mut self) -> Place<'_> {
+        Place::List(self)
+    }
+}
+
+impl<T: Value + Default> List for Vec<T> {
+    fn push(&mut self) -> Place<'_> {
+        let index = self.len();
+        self.push(T::default());
+        self[index].place()
+    }
+}
+
+impl<E: Entry<Value: Value> + Default> Map for Vec<E> {
+    fn push(&mut self, key: u32) -> Place<'_> {
+        let index = self.len();
+        self.push(E::new(key, E::Value::default()));
+        self[index].value_mut().place()
+    }
+
+    fn reorder(&mut self, order: &mut dyn Iterator<Item = usize>) {
+        let mut entries = mem::take(self);
+        self.extend(order.map(|at| mem::take(&mut entries[at])));
+    }
+}
+
+/// Where reading failed: the parts of the path, innermost first.
+#[derive(Default)]
+struct Path(Vec<String>);
+
+impl Path {
+    /// A path through unknown keys may be long, and the reason stands behind it.
+    const MOST: usize = 200;
+
+    /// Adds that it was in the member of a key.
+    #[cold]
+    fn add_key(&mut self, key: &str) {
+        self.0.push(shortened(format!(".{key}"), 1 + Self::MOST));
+    }
+
+    /// Adds that it was in an item of an array.
+    #[cold]
+    fn add_index(&mut self, index: usize) {
+        self.0.push(format!("[{index}]"));
+    }
+
+    /// What stands before the reason of an error.
+    fn prefix(&self) -> String {
+        let path: String = self.0.iter().rev().map(String::as_str).collect();
+        if path.is_empty() {
+            return path;
+        }
+        let path = path.strip_prefix('.').map(str::to_owned).unwrap_or(path);
+        shortened(path, Self::MOST) + ": "
+    }
+}
+
+/// Reads what belongs at a place.
+struct Reader<'a, 'p> {
+    place: Place<'a>,
+    path: &'p mut Path,
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let path = self.path;
+        match self.place {
+            Place::Bool(place) => *place = bool::deserialize(deserializer)?,
+            Place::U32(place) => *place = deserializer.deserialize_any(Integer::U32)? as u32,
+            Place::U64(place) => *place = deserializer.deserialize_any(Integer::U64)? as u64,
+            Place::I64(place) => *place = deserializer.deserialize_any(Integer::I64)? as i64,
+            Place::String(place) => *place = String::deserialize(deserializer)?,
+            Place::Bytes(place) => *place = deserializer.deserialize_str(Base64)?,
+            Place::Enumeration(place, names) => *place = deserializer.deserialize_any(names)?,
+            Place::Object(object) => deserializer.deserialize_map(ObjectVisitor { object, path })?,
+            Place::List(list) => deserializer.deserialize_seq(ListVisitor { list, path })?,
+            Place::Map(map) => deserializer.deserialize_map(MapVisitor { map, path })?,
+            Place::Absent(insert) => return Reader { place: insert(), path }.deserialize(deserializer),
+        }
+        Ok(())
+    }
+}
+
+/// Reads what belongs at a place unless it is `null`; tells whether it was not.
+struct Nullable<'a, 'p>(Reader<'a, 'p>);
+
+impl<'de> DeserializeSeed<'de> for Nullable<'_, '_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nullable<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_none<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        self.0.deserialize(deserializer)?;
+        Ok(true)
+    }
+}
+
+/// Reads the members of an object.
+struct ObjectVisitor<'a, 'p> {
+    object: &'a mut dyn Object,
+    path: &'p mut Path,
+}
+
+impl<'de> Visitor<'de> for ObjectVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        // Fields that had a member already, one bit each.
+        let mut seen = 0_u64;
+        while let Some(key) = members.next_key_seed(Key)? {
+            let path = &mut *self.path;
+            let Some(Field { index, place, second_of }) = self.object.field(&key) else {
+                members.next_value_seed(Skip(path)).inspect_err(|_| self.path.add_key(&key))?;
+                continue;
+            };
+            let bit = 1 << index;
+            if seen & bit != 0 {
+                return Err(Error::custom(format_args!("the field of the key {key:?} is given twice")));
             }
+            seen |= bit;
+            let is_set = members
+                .next_value_seed(Nullable(Reader { place, path }))
+                .inspect_err(|_| self.path.add_key(&key))?;
+            if is_set && let Some(oneof) = second_of {
+                return Err(Error::custom(format_args!("{key:?} is a second arm of the oneof `{oneof}`")));
+            }
+        }
+        Ok(())
+    }
+}
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-                let mut object = T::default();
-                let mut fields = Fields { map, key: Cow::Borrowed(""), seen: 0 };
-                while let Some(key) = fields.map.next_key_seed(Key)? {
-                    fields.key = key;
-                    object.read(&mut fields)?;
+/// Reads the items of an array.
+struct ListVisitor<'a, 'p> {
+    list: &'a mut dyn List,
+    path: &'p mut Path,
+}
+
+impl<'de> Visitor<'de> for ListVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let (list, path) = (self.list, self.path);
+        for index in 0.. {
+            let item = items.next_element_seed(Item { list, path });
+            if item.inspect_err(|_| path.add_index(index))?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads one more item of an array.
+struct Item<'a, 'p> {
+    list: &'a mut dyn List,
+    path: &'p mut Path,
+}
+
+impl<'de> DeserializeSeed<'de> for Item<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        Reader { place: self.list.push(), path: self.path }.deserialize(deserializer)
+    }
+}
+
+/// Reads the entries of a map from `uint32`.
+struct MapVisitor<'a, 'p> {
+    map: &'a mut dyn Map,
+    path: &'p mut Path,
+}
+
+impl<'de> Visitor<'de> for MapVisitor<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let (map, path) = (self.map, self.path);
+        // Where the entry of each key is.
+        let mut entries = BTreeMap::new();
+        while let Some(key) = members.next_key_seed(Key)? {
+            let Some(number) = Integer::U32.parse(&key) else {
+                return Err(Error::invalid_value(Unexpected::Str(&key), &Integer::U32.expected));
+            };
+            let number = number as u32;
+            let count = entries.len();
+            match entries.entry(number) {
+                btree_map::Entry::Vacant(place) => place.insert(count),
+                btree_map::Entry::Occupied(_) => {
+                    return Err(Error::custom(format_args!("the key {key:?} is given twice")));
                 }
-                Ok(object)
-            }
+            };
+            let reader = Reader { place: map.push(number), path };
+            members.next_value_seed(reader).inspect_err(|_| path.add_key(&key))?;
         }
-
-        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+        map.reorder(&mut entries.into_values());
+        Ok(())
     }
 }
 
@@ -194,108 +432,6 @@ impl<'de> Visitor<'de> for Key {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-/// A value or `null`.
-struct Nullable<S>(S);
-
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Nullable<S> {
-    type Value = Option<S::Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_option(self)
-    }
-}
-
-impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Nullable<S> {
-    type Value = Option<S::Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value or null")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        self.0.deserialize(deserializer).map(Some)
-    }
-}
-
-/// A [`Value`].
-struct Plain<T>(PhantomData<T>);
-
-impl<T> Plain<T> {
-    fn new() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<'de, T: Value> DeserializeSeed<'de> for Plain<T> {
-    type Value = T;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        T::read(deserializer)
-    }
-}
-
-impl<T: Object> Value for T {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::read_from(deserializer)
-    }
-}
-
-impl<T: Object> Value for Option<T> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::read_from(deserializer).map(Some)
-    }
-}
-
-impl<T: Value> Value for Vec<T> {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Value> Visitor<'de> for ListVisitor<T> {
-            type Value = Vec<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element_seed(Plain::new())? {
-                    list.push(item);
-                }
-                Ok(list)
-            }
-        }
-
-        deserializer.deserialize_seq(ListVisitor(PhantomData))
-    }
-}
-
-impl Value for bool {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::Deserialize::deserialize(deserializer)
-    }
-}
-
-impl Value for String {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        serde::Deserialize::deserialize(deserializer)
-    }
-}
-
-impl Value for Bytes {
-    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Base64)
     }
 }
 
@@ -328,60 +464,52 @@ impl Visitor<'_> for Base64 {
     }
 }
 
-/// An integer of the schema.
-trait Integer: TryFrom<u64> + TryFrom<i64> + FromStr {
+/// A kind of integers of the schema, in quotes or not.
+struct Integer {
+    least: i128,
+    most: i128,
     /// What is expected, for errors.
-    const EXPECTED: &str;
+    expected: &'static str,
 }
 
-impl Integer for u32 {
-    const EXPECTED: &str = "an unsigned number of 32 bits";
+impl Integer {
+    const U32: Self = Self { least: 0, most: u32::MAX as i128, expected: "an unsigned number of 32 bits" };
+    const U64: Self = Self { least: 0, most: u64::MAX as i128, expected: "an unsigned number of 64 bits" };
+    const I64: Self =
+        Self { least: i64::MIN as i128, most: i64::MAX as i128, expected: "a number of 64 bits" };
+    const I32: Self =
+        Self { least: i32::MIN as i128, most: i32::MAX as i128, expected: "a number of 32 bits" };
+
+    /// The number in a string, which is written as it would be without quotes.
+    fn parse(&self, text: &str) -> Option<i128> {
+        let digits = if self.least < 0 { text.strip_prefix('-').unwrap_or(text) } else { text };
+        let canonical = digits == "0" || digits.starts_with(|first: char| matches!(first, '1'..='9'));
+        if canonical { text.parse().ok().and_then(|number| self.check(number)) } else { None }
+    }
+
+    /// The number, if it is one of the kind.
+    fn check(&self, number: i128) -> Option<i128> {
+        (self.least..=self.most).contains(&number).then_some(number)
+    }
 }
 
-impl Integer for u64 {
-    const EXPECTED: &str = "an unsigned number of 64 bits";
-}
-
-impl Integer for i64 {
-    const EXPECTED: &str = "a number of 64 bits";
-}
-
-impl Integer for i32 {
-    const EXPECTED: &str = "a number of 32 bits";
-}
-
-macro_rules! integers {
-    ($($integer:ty)+) => {
-        $(impl Value for $integer {
-            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(IntegerVisitor(PhantomData))
-            }
-        })+
-    };
-}
-
-integers! { u32 u64 i64 }
-
-/// An integer, in quotes or not.
-struct IntegerVisitor<T>(PhantomData<T>);
-
-impl<T: Integer> Visitor<'_> for IntegerVisitor<T> {
-    type Value = T;
+impl Visitor<'_> for Integer {
+    type Value = i128;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::EXPECTED)
+        f.write_str(self.expected)
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
-        T::try_from(number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<i128, E> {
+        self.check(number.into()).ok_or_else(|| E::invalid_value(Unexpected::Unsigned(number), &self))
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::try_from(number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<i128, E> {
+        self.check(number.into()).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
     }
 
     /// Takes forms such as `1.0` and `1e2`, as long as they say exactly which number is meant.
-    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+    fn visit_f64<E: Error>(self, number: f64) -> Result<i128, E> {
         /// Up to here every whole number has a value of its own.
         const EXACT: f64 = (1_i64 << 53) as f64;
         if number.fract() == 0.0 && number.abs() < EXACT {
@@ -390,85 +518,33 @@ impl<T: Integer> Visitor<'_> for IntegerVisitor<T> {
         Err(E::invalid_value(Unexpected::Float(number), &self))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        integer(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    fn visit_str<E: Error>(self, text: &str) -> Result<i128, E> {
+        self.parse(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
-}
-
-/// The number in a string, which is written as it would be without quotes.
-fn integer<T: FromStr>(text: &str) -> Option<T> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let canonical = digits == "0" || digits.starts_with(|first: char| matches!(first, '1'..='9'));
-    if canonical { text.parse().ok() } else { None }
 }
 
 /// A value of an enum: its name or its number.
-struct Number<E>(PhantomData<E>);
-
-impl<'de, T: Enumeration> DeserializeSeed<'de> for Number<T> {
-    type Value = i32;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<i32, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<T: Enumeration> Visitor<'_> for Number<T> {
+impl Visitor<'_> for Names {
     type Value = i32;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a name or number of the enum {}", T::NAME)
+        write!(f, "a name or number of the enum {}", self.enumeration)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<i32, E> {
-        T::number(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        (self.number)(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<i32, E> {
-        IntegerVisitor(PhantomData).visit_u64(number)
+        Integer::I32.visit_u64(number).map(|number| number as i32)
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<i32, E> {
-        IntegerVisitor(PhantomData).visit_i64(number)
+        Integer::I32.visit_i64(number).map(|number| number as i32)
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<i32, E> {
-        IntegerVisitor(PhantomData).visit_f64(number)
-    }
-}
-
-/// A map from `uint32`.
-struct Map<T>(PhantomData<T>);
-
-impl<'de, T: Value> DeserializeSeed<'de> for Map<T> {
-    type Value = BTreeMap<u32, T>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de, T: Value> Visitor<'de> for Map<T> {
-    type Value = BTreeMap<u32, T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entries = BTreeMap::new();
-        while let Some(key) = map.next_key_seed(Key)? {
-            let Some(number) = integer(&key) else {
-                return Err(Error::invalid_value(Unexpected::Str(&key), &u32::EXPECTED));
-            };
-            match entries.entry(number) {
-                btree_map::Entry::Vacant(place) => place.insert(map.next_value_seed(Plain::new())?),
-                btree_map::Entry::Occupied(_) => {
-                    return Err(Error::custom(format_args!("the key {key:?} is given twice")));
-                }
-            };
-        }
-        Ok(entries)
+        Integer::I32.visit_f64(number).map(|number| number as i32)
     }
 }
 
@@ -476,9 +552,9 @@ impl<'de, T: Value> Visitor<'de> for Map<T> {
 ///
 /// Unlike [`serde::de::IgnoredAny`] it counts levels, by way of `deserialize_any`: a value that is nested
 /// more deeply than serde_json's limit is refused.
-struct Skip;
+struct Skip<'p>(&'p mut Path);
 
-impl<'de> DeserializeSeed<'de> for Skip {
+impl<'de> DeserializeSeed<'de> for Skip<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -486,7 +562,7 @@ impl<'de> DeserializeSeed<'de> for Skip {
     }
 }
 
-impl<'de> Visitor<'de> for Skip {
+impl<'de> Visitor<'de> for Skip<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -518,13 +594,20 @@ impl<'de> Visitor<'de> for Skip {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Self)?.is_some() {}
+        let path = self.0;
+        for index in 0.. {
+            let item = items.next_element_seed(Skip(path));
+            if item.inspect_err(|_| path.add_index(index))?.is_none() {
+                break;
+            }
+        }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while map.next_key_seed(Key)?.is_some() {
-            map.next_value_seed(Self)?;
+        let path = self.0;
+        while let Some(key) = map.next_key_seed(Key)? {
+            map.next_value_seed(Skip(path)).inspect_err(|_| path.add_key(&key))?;
         }
         Ok(())
     }

@@ -132,6 +132,10 @@ pub(in crate::encoding) trait Entry {
     #[cfg(feature = "json")]
     fn parts(&self) -> (Option<u32>, Option<&Self::Value>);
 
+    /// The value, which is there from now on.
+    #[cfg(feature = "json")]
+    fn value_mut(&mut self) -> &mut Self::Value;
+
     /// Key and value, taken out.
     fn into_parts(self) -> (Option<u32>, Option<Self::Value>);
 }
@@ -150,6 +154,11 @@ macro_rules! entries {
                 (self.key, self.value.as_ref())
             }
 
+            #[cfg(feature = "json")]
+            fn value_mut(&mut self) -> &mut $value {
+                self.value.get_or_insert_default()
+            }
+
             fn into_parts(self) -> (Option<u32>, Option<$value>) {
                 (self.key, self.value)
             }
@@ -163,7 +172,10 @@ pub(super) use entries;
 /// with a key the last one counts.
 fn by_key<E: Entry>(entries: Vec<E>) -> BTreeMap<u32, E::Value> {
     let parts = entries.into_iter().map(E::into_parts);
-    parts.map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default())).collect()
+    let mut values = BTreeMap::new();
+    // Not collected, which would bring a sorting algorithm into the library for every type.
+    values.extend(parts.map(|(key, value)| (key.unwrap_or_default(), value.unwrap_or_default())));
+    values
 }
 
 /// Brings a map into the form that [`Field::write`] gives it.
@@ -175,7 +187,11 @@ pub(super) fn sort_map<E: Entry>(entries: &mut Vec<E>) {
 impl<E: Entry, T: Field<E::Value>> Field<Vec<E>> for Aliases<T> {
     fn read(wire: Vec<E>, name: &str) -> Result<Self, DecodeError> {
         // The last entry is chosen before any is checked: those it replaces do not count.
-        by_key(wire).into_iter().map(|(key, value)| Ok((key, T::read(value, name)?))).collect()
+        let mut aliases = Self::new();
+        for (key, value) in by_key(wire) {
+            aliases.insert(key, T::read(value, name)?);
+        }
+        Ok(aliases)
     }
 
     fn write(&self) -> Vec<E> {

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use quinn::{Connection, RecvStream, SendDatagramError, SendStream, Side, VarInt};
+use quinn::{Connection, RecvStream, SendStream, Side, VarInt};
 use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 
 use super::Streams;
+use super::datagrams::Outgoing;
 use super::failure::{closed, describe_end};
 use crate::transport::framing::{MessageReader, MessageWriter, ReadError};
-use crate::transport::segments::{Cut, HEADER, Limits, Reassembler, Segmenter};
+use crate::transport::segments::{Limits, Reassembler};
 #[cfg(feature = "webtransport")]
 use crate::transport::webtransport::{self, Session};
 use crate::transport::{Channel, Received, Transport, TransportError};
@@ -25,11 +26,6 @@ use crate::transport::{Channel, Received, Transport, TransportError};
 /// What the library holds of a stream beyond what the path takes in a round trip. It can no longer be
 /// overtaken by a pong.
 pub(super) const UNSENT_LIMIT: u64 = 128 * 1024;
-/// Messages up to this size go by datagram. One that needs more of them hardly ever arrives whole, and
-/// is better sent reliably.
-const DATAGRAM_MESSAGE: usize = 1 << 20;
-/// What the library counts for a datagram besides its content, at most.
-const DATAGRAM_OVERHEAD: usize = 64;
 /// Datagrams taken without a message before others get their turn.
 const DATAGRAM_TURN: usize = 256;
 /// Messages put together from datagrams: larger than those that we send.
@@ -38,6 +34,10 @@ const REASSEMBLY: Limits =
 /// A server waits this long after its last message for the client to close: some clients drop what they
 /// have not read when the close arrives.
 const LINGER: Duration = Duration::from_millis(500);
+/// How long messages are waited for that were sent before the end of a session. Most peers end or reset
+/// their stream, or close the connection, long before.
+#[cfg(feature = "webtransport")]
+const LATE_MESSAGES: Duration = Duration::from_millis(500);
 /// How long the packet with the close may wait for the socket, and how often that is looked at.
 const CLOSE_SENT: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1));
 
@@ -74,9 +74,7 @@ pub struct QuicTransport {
     writer: MessageWriter<SendStream>,
     max_message_size: usize,
     datagrams: BoxStream<'static, Bytes>,
-    datagram_prefix: Bytes,
-    datagram_size: usize,
-    segmenter: Segmenter,
+    outgoing: Outgoing,
     reassembler: Reassembler,
     /// Whether datagrams come first the next time.
     datagrams_first: bool,
@@ -88,6 +86,9 @@ pub struct QuicTransport {
     refusal_code: VarInt,
     #[cfg(feature = "webtransport")]
     session: Option<Session>,
+    /// How the peer ended the session, and how long messages that it sent before are waited for.
+    #[cfg(feature = "webtransport")]
+    session_end: Option<(Result<(), TransportError>, Pin<Box<Sleep>>)>,
 }
 
 /// How far closing is.
@@ -125,9 +126,7 @@ impl QuicTransport {
             writer: MessageWriter::new(parts.outgoing),
             max_message_size: parts.max_message_size,
             datagrams: datagrams.fuse().boxed(),
-            datagram_prefix: parts.datagram_prefix,
-            datagram_size: parts.datagram_size,
-            segmenter: Segmenter::default(),
+            outgoing: Outgoing::new(parts.datagram_prefix, parts.datagram_size),
             reassembler: Reassembler::new(Limits { message, ..REASSEMBLY }),
             datagrams_first: false,
             end: None,
@@ -137,6 +136,8 @@ impl QuicTransport {
             refusal_code: parts.refusal_code,
             #[cfg(feature = "webtransport")]
             session: parts.session,
+            #[cfg(feature = "webtransport")]
+            session_end: None,
         }
     }
 
@@ -163,12 +164,36 @@ impl QuicTransport {
         self.poll_streams(cx);
         let message = self.poll_stream(cx);
         #[cfg(feature = "webtransport")]
-        if message.is_pending()
-            && let Some(session) = &mut self.session
-        {
-            return session.ended.as_mut().poll(cx).map(Err);
-        }
+        return self.or_session_end(message, cx);
+        #[cfg(not(feature = "webtransport"))]
         message
+    }
+
+    /// The end of the session is that of the messages, but it comes on a stream of its own and may overtake
+    /// some of them.
+    #[cfg(feature = "webtransport")]
+    fn or_session_end(
+        &mut self,
+        message: Poll<Result<Bytes, Result<(), TransportError>>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+        if matches!(message, Poll::Ready(Ok(_)) | Poll::Ready(Err(Err(TransportError::Malformed(_))))) {
+            return message;
+        }
+        if self.session_end.is_none()
+            && let Some(session) = &mut self.session
+            && let Poll::Ready(end) = session.ended.as_mut().poll(cx)
+        {
+            // Not polled again.
+            session.ended = Box::pin(std::future::pending());
+            self.session_end = Some((end, Box::pin(sleep(LATE_MESSAGES))));
+        }
+        let Some((end, limit)) = &mut self.session_end else { return message };
+        if message.is_pending() {
+            ready!(limit.as_mut().poll(cx));
+        }
+        // A stream that ends with its session says nothing else.
+        Poll::Ready(Err(end.clone()))
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
@@ -193,7 +218,7 @@ impl QuicTransport {
         self.reassembler.expire(now);
         for _ in 0..DATAGRAM_TURN {
             let Some(datagram) = ready!(self.datagrams.poll_next_unpin(cx)) else { return Poll::Pending };
-            let Some(segment) = datagram.strip_prefix(&self.datagram_prefix[..]) else { continue };
+            let Some(segment) = datagram.strip_prefix(self.outgoing.prefix()) else { continue };
             match self.reassembler.receive(segment, now) {
                 // An empty message says nothing.
                 Some(message) if !message.is_empty() => return Poll::Ready(message),
@@ -216,9 +241,22 @@ impl QuicTransport {
         self.describe(error).err().unwrap_or_else(closed)
     }
 
-    /// Lets the library take what the path carries in a round trip, and some more.
-    fn widen_window(&self) {
-        self.connection.set_send_window(self.connection.stats().path.cwnd + UNSENT_LIMIT);
+    /// Writes out what the library takes of the stream: what the path carries in a round trip, and some
+    /// more.
+    fn poll_stream_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        let stats = self.connection.stats();
+        self.connection.set_send_window(stats.path.cwnd + UNSENT_LIMIT);
+        let before = self.writer.written();
+        let flushed = self.writer.poll_flush(cx).map_err(|error| self.broken(&error));
+        if self.writer.written() != before {
+            self.outgoing.stream_written(stats.frame_tx.stream);
+        }
+        flushed
+    }
+
+    /// Hands over datagrams that may leave by now; ready when none is left.
+    fn poll_outgoing(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.outgoing.poll(&self.connection, !self.writer.is_empty(), cx)
     }
 
     #[cfg(not(feature = "webtransport"))]
@@ -291,11 +329,11 @@ impl Transport for QuicTransport {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        if !self.writer.is_waiting() {
-            return Poll::Ready(Ok(()));
+        let ready = if self.writer.is_waiting() { self.poll_stream_flush(cx) } else { Poll::Ready(Ok(())) };
+        if let Poll::Ready(Err(error)) = self.poll_outgoing(cx) {
+            return Poll::Ready(Err(error));
         }
-        self.widen_window();
-        self.writer.poll_flush(cx).map_err(|error| self.broken(&error))
+        ready
     }
 
     fn send(&mut self, message: Bytes) -> Result<(), TransportError> {
@@ -304,42 +342,26 @@ impl Transport for QuicTransport {
     }
 
     fn send_unreliable(&mut self, message: Bytes) -> Result<bool, TransportError> {
-        let Some(size) = self.connection.max_datagram_size() else {
-            return self.send(message).map(|()| true);
-        };
-        let size = if self.datagram_size == 0 { size } else { size.min(self.datagram_size) };
-        let prefix = self.datagram_prefix.clone();
-        let cut = Cut::new(message.len(), size.saturating_sub(prefix.len()))
-            .filter(|_| message.len() <= DATAGRAM_MESSAGE);
-        let Some(cut) = cut else { return self.send(message).map(|()| true) };
-        // Half a message would be of no use, and the library would drop the oldest to make room.
-        let needed = message.len() + cut.count * (prefix.len() + HEADER + DATAGRAM_OVERHEAD);
-        if self.connection.datagram_send_buffer_space() < needed {
+        if message.len() <= self.datagram_limit() {
+            return Ok(self.outgoing.push(&self.connection, &message));
+        }
+        // The caller thought that it would go by datagrams, and did not ask whether the stream takes it.
+        if self.writer.is_waiting() {
             return Ok(false);
         }
-        for datagram in self.segmenter.cut(&message, cut, &prefix) {
-            match self.connection.send_datagram(datagram) {
-                Ok(()) => {}
-                Err(SendDatagramError::ConnectionLost(reason)) => {
-                    return Err(describe_end(reason).unwrap_or_else(closed));
-                }
-                // The path has become narrower since it was asked.
-                Err(_) => return Ok(false),
-            }
-        }
-        Ok(true)
+        self.send(message).map(|()| true)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
-        if self.writer.is_empty() {
-            return Poll::Ready(Ok(()));
+        let flushed = if self.writer.is_empty() { Poll::Ready(Ok(())) } else { self.poll_stream_flush(cx) };
+        if let Poll::Ready(Err(error)) = self.poll_outgoing(cx) {
+            return Poll::Ready(Err(error));
         }
-        self.widen_window();
-        self.writer.poll_flush(cx).map_err(|error| self.broken(&error))
+        flushed
     }
 
-    fn has_datagrams(&self) -> bool {
-        self.connection.max_datagram_size().is_some()
+    fn datagram_limit(&self) -> usize {
+        self.outgoing.limit(&self.connection)
     }
 
     fn bytes_written(&self) -> u64 {
@@ -350,7 +372,8 @@ impl Transport for QuicTransport {
         loop {
             self.closing = match &mut self.closing {
                 Closing::No => {
-                    if let Err(error) = ready!(self.poll_flush(cx)) {
+                    let flushed = ready!(self.poll_flush(cx));
+                    if let Err(error) = flushed.and(ready!(self.poll_outgoing(cx))) {
                         self.closing = Closing::Done;
                         return Poll::Ready(Err(error));
                     }

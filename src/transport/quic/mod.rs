@@ -3,6 +3,7 @@
 //! Packets, acknowledgements and timers are the business of the QUIC library, whose tasks run beside
 //! the one that polls the transport. WebTransport uses the same transport on streams of its own.
 
+mod datagrams;
 mod failure;
 mod messages;
 
@@ -45,8 +46,6 @@ const STREAM_WINDOW: usize = 2 << 20;
 /// The same on all streams together: other streams cannot use up what the messages need.
 const WINDOW_SLACK: usize = 64 * 1024;
 
-/// Datagrams that wait to be sent: one message of the largest size, or many small ones.
-const DATAGRAM_SEND_BUFFER: usize = 5 << 18;
 /// Datagrams that wait to be read.
 const DATAGRAM_RECEIVE_BUFFER: usize = 2 << 20;
 
@@ -148,7 +147,7 @@ fn transport_config(max_message_size: usize, grants: Grants) -> TransportConfig 
         .receive_window(varint(window + WINDOW_SLACK))
         .send_window(UNSENT_LIMIT)
         .datagram_receive_buffer_size(Some(DATAGRAM_RECEIVE_BUFFER))
-        .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER);
+        .datagram_send_buffer_size(datagrams::SEND_BUFFER);
     config
 }
 
