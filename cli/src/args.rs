@@ -9,8 +9,10 @@ use iscp::message::{DataFilter, Qos};
 
 use crate::connect_args::ConnectArgs;
 
+// Nothing that may hold a secret is `Debug` here and in `connect_args`.
+
 /// Open broker, publisher, subscriber, caller and message converter for iSCP (intdash Stream Control Protocol).
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     name = "iscp",
     version,
@@ -38,7 +40,7 @@ impl Args {
 }
 
 /// What the program can do.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run a broker until SIGINT or SIGTERM.
     ///
@@ -84,7 +86,7 @@ pub(crate) enum Command {
 }
 
 /// Options of `iscp broker`.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct BrokerArgs {
     #[command(flatten)]
     pub(crate) listen: ListenArgs,
@@ -92,6 +94,13 @@ pub(crate) struct BrokerArgs {
     /// client is accepted.
     #[arg(long, value_name = "TOKEN", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) token: Vec<String>,
+    /// Let web pages of this origin connect, SCHEME://HOST[:PORT], or `*` for all. May be repeated.
+    ///
+    /// Where neither a token nor a certificate is demanded of the clients, browsers could otherwise connect for
+    /// every page that somebody looks at on this machine. Pages of the host and port of a WebSocket itself may
+    /// connect to it without this option.
+    #[arg(long, value_name = "ORIGIN", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) allow_origin: Vec<String>,
     #[command(flatten)]
     pub(crate) certificate: CertificateArgs,
     #[command(flatten)]
@@ -144,7 +153,7 @@ pub(crate) struct CertificateArgs {
 }
 
 /// A token endpoint of the broker's own.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct OAuth2Args {
     /// Give access tokens to clients with an id and a secret, as an OAuth2 server does, and accept them.
     ///
@@ -192,7 +201,7 @@ pub(crate) struct StreamArgs {
 }
 
 /// Options of `iscp call`.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("mode").required(true).args(["to", "serve"]))]
 pub(crate) struct CallArgs {
     #[command(flatten)]
@@ -230,7 +239,7 @@ pub(crate) struct CallArgs {
 }
 
 /// Options of `iscp pub`.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct PubArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,
@@ -251,7 +260,7 @@ pub(crate) struct PubArgs {
 }
 
 /// Options of `iscp sub`.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct SubArgs {
     #[command(flatten)]
     pub(crate) connect: ConnectArgs,

@@ -66,8 +66,14 @@ fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
         Some(prepared) => (Some(prepared.identity), prepared.fingerprint),
     };
     let oauth2 = oauth2(&args.oauth2)?;
-    let config =
-        ServerConfig { listeners, tls, tokens: args.token.clone(), oauth2, ..ServerConfig::default() };
+    let config = ServerConfig {
+        listeners,
+        tls,
+        tokens: args.token.clone(),
+        oauth2,
+        allowed_origins: args.allow_origin.clone(),
+        ..ServerConfig::default()
+    };
     let server = Server::start(config).map_err(|error| match error {
         StartError::NoCertificate(scheme) => Failure::new(format!(
             "--{} needs a certificate: --tls-cert with --tls-key, or --self-signed",

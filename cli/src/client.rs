@@ -5,6 +5,7 @@ use std::time::Duration;
 use crossbeam_channel::{bounded, never, select};
 use iscp::client::{Completion, ConnectOptions, Connection, ConnectionState};
 use iscp::error::{Error, Result as IscpResult};
+use iscp::transport::redacted;
 use tracing::{debug, info};
 
 use crate::connect_args::ConnectArgs;
@@ -16,6 +17,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The same once something went wrong.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What the library gets beyond a time-out that it has too, so that it can say what took so long.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// A connection to the server of the command line.
 pub(crate) struct Client<'a> {
@@ -91,7 +95,12 @@ impl Drop for Client<'_> {
 
 /// Names the server in front of what went wrong with it, unless the message does already.
 fn failure(url: &str, error: &Error) -> Failure {
-    if error.message().contains(url) { Failure::new(error) } else { Failure::new(format!("{url}: {error}")) }
+    let url = redacted(url);
+    if error.message().contains(&*url) {
+        Failure::new(error)
+    } else {
+        Failure::new(format!("{url}: {error}"))
+    }
 }
 
 fn wait<T: Send + 'static, U: Send + 'static>(
@@ -107,7 +116,7 @@ fn wait<T: Send + 'static, U: Send + 'static>(
         let _ = sender.send(result.and_then(then));
     });
     start(done).map_err(|error| failure(url, &error))?;
-    let late = timeout.map_or_else(never, crossbeam_channel::after);
+    let late = timeout.map_or_else(never, |limit| crossbeam_channel::after(limit + MARGIN));
     select! {
         recv(outcome) -> outcome => match outcome {
             Ok(Ok(value)) => Ok(Some(value)),

@@ -19,7 +19,7 @@ use crate::args::parse_seconds;
 use crate::failure::Failure;
 
 /// Options of every client.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct ConnectArgs {
     /// Address of the server, SCHEME://HOST:PORT/PATH with the scheme ws, wss, quic or webtransport.
     #[arg(long, value_name = "URL")]
@@ -45,7 +45,7 @@ pub(crate) struct ConnectArgs {
 }
 
 /// Who the client is.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 struct CredentialArgs {
     /// Access token.
     #[arg(
@@ -105,13 +105,14 @@ struct TlsArgs {
     /// Name that the server's certificate must be for, instead of the host of --url.
     #[arg(help_heading = "TLS", long, value_name = "NAME")]
     server_name: Option<String>,
-    /// Take any certificate: whoever answers is believed.
+    /// Take any certificate: whoever answers is believed. An OAuth2 server on another host than that of --url is
+    /// verified nevertheless.
     #[arg(help_heading = "TLS", long, action = ArgAction::SetTrue, conflicts_with_all = ["ca", "server_name"])]
     insecure: bool,
 }
 
 /// How packets get there.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 struct WayArgs {
     /// HTTP proxy for WebSockets, http://USER:PASSWORD@HOST:PORT, or `env` for that of the environment.
     #[arg(help_heading = "Way to the server", long, value_name = "URL")]
@@ -195,6 +196,10 @@ pub(crate) fn read<T>(
     parse: impl FnOnce(&[u8]) -> Result<T, String>,
 ) -> Result<Option<T>, Failure> {
     let Some(path) = path else { return Ok(None) };
+    if path.to_string_lossy().contains("-----BEGIN") {
+        // It may be a private key.
+        return Err(Failure::new(format!("{flag}: this is PEM text, not the name of a file")));
+    }
     let content = fs::read(path).map_err(|error| refused(flag, path.display(), &error))?;
     parse(&content).map(Some).map_err(|why| refused(flag, path.display(), &why))
 }

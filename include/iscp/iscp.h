@@ -1232,6 +1232,9 @@ iscp_status_t iscp_conn_options_set_response_timeout_ms(struct iscp_conn_options
 /**
  * Sets how long closing the connection may take, its streams included. Default: 10000.
  *
+ * The goodbye of the transport comes afterwards and takes 2 seconds at most, if the server does not answer
+ * it.
+ *
  * @param options          the options
  * @param close_timeout_ms milliseconds, 1 to 3600000
  * @param out_error        receives the detail of a failure, or NULL
@@ -1457,8 +1460,8 @@ iscp_status_t iscp_conn_options_set_header_token_callback(struct iscp_conn_optio
  * With endpoint, id and secret the library asks for a token by client credentials (RFC 6749 section 4.4)
  * before it connects. It uses the token again, also for other connections with the same options, until 60
  * seconds before it ends, or a quarter of its life if that is less; one that the server did not take is not
- * used again. The TLS options hold for the endpoint too, `tls_server_name` only if it is on the host of the
- * server. Excludes a token and a token callback. intdash servers use the path `/api/auth/oauth2/token`.
+ * used again. The TLS options hold for the endpoint too, `tls_server_name` and
+ * `tls_insecure_skip_verify` only if it is on the host of the server. Excludes a token and a token callback. intdash servers use the path `/api/auth/oauth2/token`.
  *
  * @param options          the options
  * @param oauth2_token_url `https://host:port/path`, or `http://` where everybody on the way may read
@@ -1682,7 +1685,8 @@ iscp_status_t iscp_conn_options_set_tls_server_name(struct iscp_conn_options_t *
 /**
  * Sets whether to take any certificate of the server: whoever answers is believed. Default: false.
  *
- * For tests only. Every connect logs a warning.
+ * For tests only. Every connect logs a warning. An OAuth2 server on another host than that of the address is
+ * verified nevertheless: it gets the client's secret.
  *
  * @param options                  the options
  * @param tls_insecure_skip_verify true to take any certificate

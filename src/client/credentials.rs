@@ -27,6 +27,31 @@ pub(super) struct Credentials {
     oauth2: OAuth2,
 }
 
+/// Whether the header token may go into a header of this name.
+///
+/// # Errors
+/// The header makes a request a handshake of WebSocket or WebTransport, or one of HTTP at all.
+pub(crate) fn check_header_token_name(name: &HeaderName) -> Result<(), String> {
+    const PREFIXES: [&str; 2] = ["sec-websocket-", "sec-webtransport-"];
+    const NAMES: [&str; 11] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "wt-available-protocols",
+        "wt-protocol",
+    ];
+    if PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)) || NAMES.contains(&name.as_str()) {
+        return Err(format!("the handshake itself uses the header {name}"));
+    }
+    Ok(())
+}
+
 /// Finds what cannot work together.
 pub(super) fn check(options: &ConnectOptions, target: &Target) -> Result<()> {
     let invalid = |why: String| Err(Error::new(Status::InvalidOption, format!("connect: {why}")));
@@ -40,6 +65,9 @@ pub(super) fn check(options: &ConnectOptions, target: &Target) -> Result<()> {
         if let Err(why) = options.oauth2.check() {
             return invalid(why);
         }
+    }
+    if let Err(why) = check_header_token_name(&options.header_token_name) {
+        return invalid(format!("name of the header token: {why}"));
     }
     if target.scheme == Scheme::Quic && !matches!(options.header_token, TokenSource::None) {
         return invalid(format!("{target}: QUIC has no headers, so there is no place for the header token"));
@@ -91,10 +119,10 @@ impl Credentials {
         Ok(within(limit, ACCESS_TOKEN, token).await?.unwrap_or_default())
     }
 
-    /// The server did not take the token.
-    pub(super) async fn refused(&self) {
-        #[cfg(feature = "oauth2")]
-        self.oauth2.forget().await;
+    /// The server did not take an access token that was [gathered](Self::gather).
+    #[cfg(feature = "oauth2")]
+    pub(super) fn refused(&self, token: &str) {
+        self.oauth2.forget(token);
     }
 }
 

@@ -101,12 +101,15 @@ pub(super) async fn run(
     };
     let ended = match established {
         Ok((transport, token)) => {
+            #[cfg(feature = "oauth2")]
+            let given = token.clone();
             let mut driver =
                 Driver::new(&shared, options, transport, token, done, commands, dispatcher.clone());
             poll_fn(|cx| driver.poll_guarded(cx)).await;
             let ended = driver.finish().await;
+            #[cfg(feature = "oauth2")]
             if ended.as_ref().is_some_and(|error| error.status() == Status::Unauthorized) {
-                credentials.refused().await;
+                credentials.refused(&given);
             }
             ended
         }

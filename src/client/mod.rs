@@ -26,6 +26,7 @@ mod upstream;
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
+pub(crate) use credentials::check_header_token_name;
 pub use downstream::Downstream;
 pub use inbox::InboxCounters;
 #[cfg(feature = "oauth2")]

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::HOST;
@@ -21,7 +21,7 @@ use tokio::sync::Mutex;
 use crate::error::{Error, Result, Status};
 use crate::transport::dial::{self, DialOptions, Stream};
 use crate::transport::http1::{describe, drive, handshake};
-use crate::transport::{Target, TransportError, tls};
+use crate::transport::{Target, TransportError, redacted, tls};
 
 /// Bytes of an answer that are read at most, of its headers and of the rest each.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -50,7 +50,7 @@ impl fmt::Debug for OAuth2Settings {
     /// Leaves out the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OAuth2Settings")
-            .field("token_url", &self.token_url)
+            .field("token_url", &redacted(&self.token_url))
             .field("client_id", &self.client_id)
             .field("client_secret", &!self.client_secret.is_empty())
             .field("scope", &self.scope)
@@ -63,8 +63,28 @@ impl fmt::Debug for OAuth2Settings {
 #[derive(Clone, Default)]
 pub struct OAuth2 {
     settings: OAuth2Settings,
+    cache: Arc<Cache>,
+}
+
+/// The token that the server gave last.
+#[derive(Default)]
+struct Cache {
     /// Held while the server is asked, so that connections that begin together ask once.
-    cached: Arc<Mutex<Option<Cached>>>,
+    asking: Mutex<()>,
+    token: std::sync::Mutex<Option<Cached>>,
+}
+
+impl Cache {
+    fn lock(&self) -> MutexGuard<'_, Option<Cached>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The token, if it is still good for a while.
+    fn get(&self) -> Option<String> {
+        let cached = self.lock();
+        let Cached { token, until } = cached.as_ref()?;
+        (Instant::now() < until.0 && SystemTime::now() < until.1).then(|| token.clone())
+    }
 }
 
 impl fmt::Debug for OAuth2 {
@@ -88,7 +108,7 @@ impl OAuth2 {
     /// Changes settings; tokens that were got with others are forgotten.
     pub fn set(&mut self, change: impl FnOnce(&mut OAuth2Settings)) {
         change(&mut self.settings);
-        self.cached = Arc::default();
+        self.cache = Arc::default();
     }
 
     /// Whether there is an OAuth2 server.
@@ -124,14 +144,11 @@ impl OAuth2 {
 
     /// A token that is still good for a while. `target` is the server it is for.
     pub(super) async fn token(&self, target: &Target, dial: &DialOptions) -> Result<String> {
-        let mut cached = self.cached.lock().await;
-        if let Some(Cached { token, until }) = &*cached
-            && Instant::now() < until.0
-            && SystemTime::now() < until.1
-        {
-            return Ok(token.clone());
+        let _asking = self.cache.asking.lock().await;
+        if let Some(token) = self.cache.get() {
+            return Ok(token);
         }
-        *cached = None;
+        *self.cache.lock() = None;
         // Counted from before the question: how long the answer was under way is unknown.
         let asked = (Instant::now(), SystemTime::now());
         let (token, life) = self.ask(target, dial).await?;
@@ -140,14 +157,14 @@ impl OAuth2 {
         if let Some(use_for) = life.map(|life| life - MARGIN.min(life / 4))
             && let Some(until) = asked.0.checked_add(use_for).zip(asked.1.checked_add(use_for))
         {
-            *cached = Some(Cached { token: token.clone(), until });
+            *self.cache.lock() = Some(Cached { token: token.clone(), until });
         }
         Ok(token)
     }
 
-    /// Forgets the token: the server did not take it.
-    pub(super) async fn forget(&self) {
-        *self.cached.lock().await = None;
+    /// Forgets a token that the server did not take, unless it was replaced since.
+    pub(super) fn forget(&self, refused: &str) {
+        self.cache.lock().take_if(|cached| cached.token == refused);
     }
 
     async fn ask(&self, target: &Target, dial: &DialOptions) -> Result<(String, Option<Duration>)> {
@@ -199,9 +216,10 @@ fn unreachable(cause: &TransportError, error: Error) -> Error {
 }
 
 fn check_url(text: &str) -> Result<(), String> {
-    let uri: Uri = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    let shown = redacted(text);
+    let uri: Uri = text.parse().map_err(|error| format!("{shown:?}: {error}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
-        return Err(format!("{text:?} does not begin with https:// or http://"));
+        return Err(format!("{shown:?} does not begin with https:// or http://"));
     }
     if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(
@@ -209,9 +227,9 @@ fn check_url(text: &str) -> Result<(), String> {
         );
     }
     if uri.host().is_none_or(|host| host.is_empty() || host == "[]") {
-        return Err(format!("{text:?} has no host"));
+        return Err(format!("{shown:?} has no host"));
     }
-    TokenUrl::new(text.to_owned()).map_err(|error| format!("{text:?}: {error}")).map(drop)
+    TokenUrl::new(text.to_owned()).map_err(|error| format!("{shown:?}: {error}")).map(drop)
 }
 
 /// A text of the server, of bounded length and in one line.
@@ -256,9 +274,11 @@ impl Http {
             return exchange(request, stream).await;
         }
         let mut settings = self.options.tls.clone();
-        if host != self.target.host {
-            // The name is that of the other server.
+        if !host.eq_ignore_ascii_case(&self.target.host) {
+            // Both are about the other server. Whoever gives up knowing that one does not mean to show the
+            // secret to anybody who answers here.
             settings.server_name = None;
+            settings.insecure = false;
         }
         let stream = tls::connect(&settings, &host, &[b"http/1.1"], stream).await?;
         exchange(request, Box::new(stream)).await
@@ -294,4 +314,29 @@ async fn exchange(request: HttpRequest, stream: Stream) -> Result<HttpResponse, 
         Ok(HttpResponse::from_parts(head, body.to_bytes().into()))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knowing(token: &str) -> OAuth2 {
+        let later = Duration::from_secs(60);
+        let oauth2 = OAuth2::default();
+        let until = (Instant::now() + later, SystemTime::now() + later);
+        *oauth2.cache.lock() = Some(Cached { token: token.to_owned(), until });
+        oauth2
+    }
+
+    #[test]
+    fn only_the_token_that_was_refused_is_forgotten_and_at_once() {
+        let oauth2 = knowing("fresh");
+        // Somebody asks for another meanwhile.
+        let asking = oauth2.cache.asking.try_lock().unwrap();
+        oauth2.forget("stale");
+        assert_eq!(oauth2.cache.get().as_deref(), Some("fresh"));
+        oauth2.forget("fresh");
+        assert_eq!(oauth2.cache.get(), None);
+        drop(asking);
+    }
 }

@@ -13,6 +13,7 @@ use super::token::TokenSource;
 use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
 use crate::error::Error;
 use crate::transport::dial::DialOptions;
+use crate::transport::redacted;
 
 /// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
 /// there after the last event.
@@ -147,7 +148,7 @@ impl fmt::Debug for ConnectOptions {
     /// Leaves out the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectOptions")
-            .field("url", &self.url)
+            .field("url", &redacted(&self.url))
             .field("config", &self.config)
             .finish_non_exhaustive()
     }

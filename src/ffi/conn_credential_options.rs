@@ -141,8 +141,8 @@ pub unsafe extern "C" fn iscp_conn_options_set_header_token_callback(
 /// With endpoint, id and secret the library asks for a token by client credentials (RFC 6749 section 4.4)
 /// before it connects. It uses the token again, also for other connections with the same options, until 60
 /// seconds before it ends, or a quarter of its life if that is less; one that the server did not take is not
-/// used again. The TLS options hold for the endpoint too, `tls_server_name` only if it is on the host of the
-/// server. Excludes a token and a token callback. intdash servers use the path `/api/auth/oauth2/token`.
+/// used again. The TLS options hold for the endpoint too, `tls_server_name` and
+/// `tls_insecure_skip_verify` only if it is on the host of the server. Excludes a token and a token callback. intdash servers use the path `/api/auth/oauth2/token`.
 ///
 /// @param options          the options
 /// @param oauth2_token_url `https://host:port/path`, or `http://` where everybody on the way may read

@@ -23,7 +23,7 @@ use super::options::{boolean, file};
 use super::status::iscp_status_t;
 use super::token::iscp_token_cb;
 use super::{fork, iscp_closed_cb};
-use crate::client::{ConnectOptions, TokenSource};
+use crate::client::{ConnectOptions, TokenSource, check_header_token_name};
 use crate::encoding::Encoding;
 use crate::error::Error;
 #[cfg(feature = "quic")]
@@ -314,10 +314,10 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "header_token_name",
         range: "name of an HTTP header that the handshake itself does not use",
         set: |options, value| {
-            let name: HeaderName = value.parse().map_err(|_| format!("{value:?} is no name of a header"))?;
-            if is_of_the_handshake(&name) {
-                return Err(format!("the handshake itself uses the header {value:?}").into());
-            }
+            // Not quoted: who confuses the two options gives the token here.
+            let name: HeaderName =
+                value.parse().map_err(|_| "it has characters that no name of a header has".to_owned())?;
+            check_header_token_name(&name)?;
             options.header_token_name = name;
             Ok(())
         },
@@ -359,13 +359,6 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         }),
     },
 ];
-
-/// Headers that make a request a WebSocket handshake, or one of HTTP at all.
-fn is_of_the_handshake(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("sec-websocket-")
-        || ["host", "connection", "upgrade", "content-length", "transfer-encoding"].contains(&name)
-}
 
 /// Makes connection options with every option at its default.
 ///
@@ -622,6 +615,9 @@ pub unsafe extern "C" fn iscp_conn_options_set_response_timeout_ms(
 }
 
 /// Sets how long closing the connection may take, its streams included. Default: 10000.
+///
+/// The goodbye of the transport comes afterwards and takes 2 seconds at most, if the server does not answer
+/// it.
 ///
 /// @param options          the options
 /// @param close_timeout_ms milliseconds, 1 to 3600000

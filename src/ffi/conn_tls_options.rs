@@ -214,7 +214,8 @@ pub unsafe extern "C" fn iscp_conn_options_set_tls_server_name(
 
 /// Sets whether to take any certificate of the server: whoever answers is believed. Default: false.
 ///
-/// For tests only. Every connect logs a warning.
+/// For tests only. Every connect logs a warning. An OAuth2 server on another host than that of the address is
+/// verified nevertheless: it gets the client's secret.
 ///
 /// @param options                  the options
 /// @param tls_insecure_skip_verify true to take any certificate

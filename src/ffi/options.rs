@@ -79,15 +79,27 @@ impl<D> Collected<D> {
 pub(super) fn set<D>(table: &[Spec<D>], data: &mut D, key: &str, value: &str) -> Result<()> {
     let Some(spec) = table.iter().find(|spec| spec.key == key) else {
         let known: Vec<_> = table.iter().map(|spec| spec.key).collect();
+        let key = if is_pem(key) { "PEM text" } else { key };
         let message = format!("there is no option {key:?}; the options are {}", known.join(", "));
         return Err(Error::new(Status::UnknownOption, message));
     };
     (spec.set)(data, value).map_err(|mut refusal| {
+        if is_pem(&refusal.why) {
+            refusal.why = "the value is PEM text, which may be a private key and is not shown".to_owned();
+            if let Some(kind) = key.strip_suffix("_file") {
+                refusal.why.push_str(&format!("; the option {kind}_pem takes PEM text"));
+            }
+        }
         if refusal.status == Status::InvalidOption {
             refusal.why.push_str(&format!("; expected {}", spec.range));
         }
         refusal.into_error(key)
     })
+}
+
+/// Whether a text contains a PEM text, or quotes one.
+fn is_pem(text: &str) -> bool {
+    text.contains("-----BEGIN")
 }
 
 /// Body of a typed setter.
@@ -300,6 +312,8 @@ fn check_pattern(pattern: &str) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::ConnectOptions;
+    use crate::ffi::conn_options::OPTIONS;
 
     #[test]
     fn texts_of_data_ids_and_filters_are_checked() {
@@ -322,6 +336,33 @@ mod tests {
         assert!(error.message().contains("size") && error.message().contains("no-such-feature"), "{error}");
         assert!(!error.message().contains("1 to 10"), "{error}");
         assert_eq!(built_in("protobuf"), Ok(()));
+    }
+
+    #[test]
+    fn no_option_quotes_a_pem_text() {
+        const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\n-----END PRIVATE KEY-----\n";
+        let mut options = ConnectOptions::default();
+        for Spec { key, .. } in OPTIONS {
+            // Some options take every text.
+            let Err(error) = set(OPTIONS, &mut options, key, KEY) else { continue };
+            assert!(error.message().contains(key) && !error.message().contains("MII"), "{error}");
+            if let Some(kind) = key.strip_suffix("_file").filter(|_| features::has("tls")) {
+                assert!(error.message().contains(&format!("{kind}_pem")), "{error}");
+            }
+        }
+        let error = set(OPTIONS, &mut options, KEY, "tls_client_key_pem").unwrap_err();
+        assert!(!error.message().contains("MII"), "{error}");
+    }
+
+    #[test]
+    fn no_option_quotes_user_and_password_of_a_url() {
+        let mut options = ConnectOptions::default();
+        for key in ["url", "oauth2_token_url", "proxy"] {
+            for url in ["ftp://user:s3cr3t@host", "https://user:s3 cr3t@host:0", "user:s3/cr3t@host"] {
+                let error = set(OPTIONS, &mut options, key, url).unwrap_err();
+                assert!(error.message().contains(key) && !error.message().contains("cr3t"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -122,11 +122,14 @@ pub fn server_name_of(name: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(name.to_owned()).map_err(|_| "neither a DNS name nor an IP address".to_owned())
 }
 
-/// Name to verify the certificate of `host` against.
+/// Name to verify the certificate of `host` against. Warns when it is not verified.
 ///
 /// # Errors
 /// The host is neither a DNS name nor an IP address.
 pub fn server_name(options: &TlsOptions, host: &str) -> Result<ServerName<'static>, TransportError> {
+    if options.insecure {
+        tracing::warn!("TLS: the certificate of {host} is NOT verified; anybody can pretend to be {host}");
+    }
     match &options.server_name {
         Some(name) => Ok(name.clone()),
         None => ServerName::try_from(host.to_owned())
@@ -139,12 +142,7 @@ pub fn server_name(options: &TlsOptions, host: &str) -> Result<ServerName<'stati
 /// # Errors
 /// A certificate cannot be used, or the system has no trusted ones.
 pub fn client_config(options: &TlsOptions, alpn: &[&[u8]]) -> Result<ClientConfig, TransportError> {
-    let roots = if options.insecure {
-        tracing::warn!("TLS: the server's certificate is NOT verified; anybody can pretend to be the server");
-        Arc::new(RootCertStore::empty())
-    } else {
-        roots(options)?
-    };
+    let roots = if options.insecure { Arc::new(RootCertStore::empty()) } else { roots(options)? };
     let mut config = configure(options, roots)?;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Ok(config)

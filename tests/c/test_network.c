@@ -209,7 +209,8 @@ TEST(header_tokens) {
     FAILS(iscp_conn_options_set_header_token_callback(options, NULL, NULL, NULL, &error),
           ISCP_ERR_NULL_ARGUMENT, "callback");
     FAILS(iscp_conn_options_set_header_token(options, "a\nb", &error), ISCP_ERR_INVALID_OPTION, "header");
-    FAILS(iscp_conn_options_set_header_token_name(options, "a b", &error), ISCP_ERR_INVALID_OPTION, "a b");
+    FAILS(iscp_conn_options_set_header_token_name(options, "a b", &error), ISCP_ERR_INVALID_OPTION,
+          "name of a header");
     FAILS(iscp_conn_options_set_header_token_name(options, "Upgrade", &error), ISCP_ERR_INVALID_OPTION,
           "handshake");
     iscp_conn_options_free(options);

@@ -50,6 +50,17 @@ fn the_header_has_the_name_and_the_value_that_were_set() {
 }
 
 #[test]
+fn a_header_of_the_handshake_is_refused_at_once() {
+    let broker = broker(|_| {});
+    let mut options = options(&broker);
+    options.header_token = TokenSource::Static("secret".to_owned());
+    for name in ["host", "upgrade", "connection", "sec-websocket-key", "wt-available-protocols"] {
+        options.header_token_name = HeaderName::from_static(name);
+        fails(&options, Status::InvalidOption, &["header token", name]);
+    }
+}
+
+#[test]
 fn a_token_that_no_header_takes_is_refused() {
     let broker = broker(|_| {});
     let mut options = options(&broker);

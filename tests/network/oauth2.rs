@@ -3,14 +3,17 @@
 use std::io::{Read, Write};
 use std::mem::forget;
 use std::net::TcpStream;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use iscp::client::{Completion, ConnectOptions, Connection, OAuth2Settings, TokenSource};
 use iscp::error::Status;
+use iscp_broker::core::TokenCheck;
 use iscp_broker::{OAuth2Config, ServerConfig};
 
 use crate::support::{
-    Authority, HttpServer, LIMIT, broker, closed_port, connects, fails, header, json, options, serve,
+    Authority, HttpServer, LIMIT, broker, closed_port, connects, fails, header, json, log, options, serve,
+    start_log,
 };
 
 const SECRET: &str = "s3cr3t+/ ";
@@ -45,15 +48,69 @@ fn with_oauth2(config: &mut ServerConfig) {
 
 #[test]
 fn the_broker_takes_tokens_of_its_own_endpoint() {
+    start_log();
     let broker = broker(with_oauth2);
     let mut options = options(&broker);
     fails(&options, Status::Unauthorized, &[]);
     let url = broker.token_url().unwrap().to_owned();
     set(&mut options, |settings| settings.token_url.clone_from(&url));
     connects(&options);
-    set(&mut options, |settings| settings.client_secret = "wrong".to_owned());
+    set(&mut options, |settings| settings.client_secret = "gu3ss3d-s3cr3t".to_owned());
     let error = fails(&options, Status::TokenFailed, &[&url, "invalid_client", "401"]);
-    assert!(!error.is_retriable() && !error.message().contains("wrong\""), "{error}");
+    assert!(!error.is_retriable(), "{error}");
+    for shown in [error.to_string(), format!("{error:?}"), format!("{options:?}"), log()] {
+        assert!(!shown.contains("gu3ss3d"), "{shown}");
+    }
+    assert!(log().contains(&url), "{}", log());
+}
+
+/// Takes one token.
+#[derive(Debug)]
+struct Takes(&'static str);
+
+impl TokenCheck for Takes {
+    fn accepts(&self, token: &str, _: Instant) -> bool {
+        token == self.0
+    }
+}
+
+#[test]
+fn a_check_of_ones_own_is_asked_beside_the_endpoint() {
+    let broker = broker(|config| {
+        with_oauth2(config);
+        config.core.token_check = Some(Arc::new(Takes("own")));
+    });
+    let mut options = options(&broker);
+    for (token, taken) in [("own", true), ("other", false)] {
+        options.token = TokenSource::Static(token.to_owned());
+        if taken {
+            connects(&options);
+        } else {
+            fails(&options, Status::Unauthorized, &[]);
+        }
+    }
+    options.token = TokenSource::None;
+    set(&mut options, |settings| settings.token_url = broker.token_url().unwrap().to_owned());
+    connects(&options);
+}
+
+#[test]
+fn an_endpoint_on_another_host_is_verified_even_if_the_server_is_not() {
+    let ca = Authority::new("ca");
+    let broker = broker(|config| {
+        config.tls = Some(ca.server(&["localhost", "127.0.0.1"]).identity());
+        with_oauth2(config);
+    });
+    let mut options = options(&broker);
+    options.dial.tls.insecure = true;
+    set(&mut options, |settings| settings.token_url = broker.token_url().unwrap().to_owned());
+    connects(&options);
+    options.url = options.url.replace("127.0.0.1", "localhost");
+    // Forgets the token.
+    set(&mut options, |_| {});
+    fails(&options, Status::TokenFailed, &["127.0.0.1", "server's certificate", "unknown issuer"]);
+    ca.trust(&mut options);
+    connects(&options);
 }
 
 #[test]

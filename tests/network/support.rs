@@ -1,8 +1,8 @@
 //! Brokers, certificates and servers that say what a test wants.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,34 @@ use rcgen::{
 
 /// Nothing here takes nearly as long; only a failure waits for it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// What the library has logged at whatever level, in every test so far.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects the log from now on.
+pub(crate) fn start_log() {
+    static START: Once = Once::new();
+    START.call_once(|| {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(|| LogWriter).init();
+    });
+}
+
+/// The log since [`start_log`].
+pub(crate) fn log() -> String {
+    String::from_utf8(LOG.lock().unwrap().clone()).unwrap()
+}
 
 /// A broker with TLS if it has a certificate.
 pub(crate) fn broker(adjust: impl FnOnce(&mut ServerConfig)) -> ServerHandle {

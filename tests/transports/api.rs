@@ -332,3 +332,17 @@ fn addresses_say_which_part_is_wrong() {
     assert_eq!(error.status(), Status::InvalidOption);
     assert_eq!(Scheme::Quic.transport(), "quic");
 }
+
+#[test]
+fn a_web_page_needs_a_permission_for_webtransport() {
+    let from = |world: &World, origin: &'static str| {
+        let mut options = world.options(Scheme::WebTransport, "node");
+        options.dial.headers.insert(http::header::ORIGIN, http::HeaderValue::from_static(origin));
+        options
+    };
+    let world = World::with(|config| config.allowed_origins = vec!["https://page.example".to_owned()]);
+    let error = refused(from(&world, "https://other.example"));
+    assert_eq!(error.status(), Status::Handshake, "{error}");
+    assert!(error.message().contains("403") && error.message().contains("https://other.example"), "{error}");
+    Connection::connect_wait(from(&world, "https://page.example"), Some(LIMIT)).unwrap();
+}

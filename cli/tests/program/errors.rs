@@ -95,9 +95,37 @@ fn a_silent_server_is_not_waited_for() {
     against(
         // Held open for as long as the test runs.
         std::mem::forget,
-        |finished, url| finished.failed(&[url, "500ms"]),
+        |finished, url| finished.failed(&[url, "took longer than 500ms"]),
     );
     assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
+fn a_silent_token_endpoint_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let secret = ["--oauth2-client-id", "id", "--oauth2-client-secret", "s3cr3t", "--connect-timeout", "0.5"];
+    clients("ws://127.0.0.1:1", &[&["--oauth2-url", &url], &secret[..]].concat(), |finished, _| {
+        finished.failed(&["access token", "500ms"]);
+    });
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_not_shown() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG\n";
+    let [cert, key] = ["cert", "key"].map(|what| format!("--client-{what}={key}"));
+    for (url, options, culprit) in [
+        ("ws://user:s3cr3t@host:1", &[][..], "ws://…@host:1"),
+        ("ws://host:1/?token=s3cr3t", &[], "ws://host:1/"),
+        ("ws://host:1", &["--proxy", "ftp://user:s3cr3t@host"], "--proxy"),
+        ("ws://host:1", &[&cert, &key], "--client-cert: this is PEM text"),
+        ("ws://host:1", &["--header-token", "s3cr3t", "--header-token-name", "Host"], "header token"),
+    ] {
+        clients(url, options, |finished, _| {
+            finished.failed(&[culprit]);
+            assert!(!finished.stderr.contains("cr3t") && !finished.stderr.contains("MII"), "{finished:?}");
+        });
+    }
 }
 
 #[test]

@@ -61,6 +61,9 @@ fn a_token_opens_the_door_from_the_request_or_the_header() {
         let response = world.request_connect(conn, request("3.0.0", "node", token));
         assert_eq!(response.result_code, expected, "{token:?} {header:?}");
         assert_eq!(world.broker.is_closing(conn), !expected.is_success());
+        // It is kept no longer than it is needed.
+        let kept = &world.broker.connections[&conn].peer.authorization;
+        assert!(!expected.is_success() || kept.is_none(), "{kept:?}");
     }
 }
 
