@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use quinn::{Connection, RecvStream, SendStream, Side, VarInt};
 use tokio::io::AsyncWrite;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::Streams;
 use super::datagrams::Outgoing;
@@ -76,6 +76,10 @@ pub struct QuicTransport {
     datagrams: BoxStream<'static, Bytes>,
     outgoing: Outgoing,
     reassembler: Reassembler,
+    /// Wakes the task when a message is to be given up.
+    expiry: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Whether a message of the peer came on its stream.
+    heard: bool,
     /// Whether datagrams come first the next time.
     datagrams_first: bool,
     /// How the messages ended, while datagrams that came before are still handed out.
@@ -128,6 +132,8 @@ impl QuicTransport {
             datagrams: datagrams.fuse().boxed(),
             outgoing: Outgoing::new(parts.datagram_prefix, parts.datagram_size),
             reassembler: Reassembler::new(Limits { message, ..REASSEMBLY }),
+            expiry: None,
+            heard: false,
             datagrams_first: false,
             end: None,
             wrote: None,
@@ -216,9 +222,18 @@ impl QuicTransport {
     fn poll_datagrams(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let now = Instant::now();
         self.reassembler.expire(now);
+        // Both sides begin with a message on their streams (docs/protocol/transport.md §5.6). Nothing is kept
+        // of a peer that may yet be refused.
+        let expected = self.heard && self.wrote.is_some();
         for _ in 0..DATAGRAM_TURN {
-            let Some(datagram) = ready!(self.datagrams.poll_next_unpin(cx)) else { return Poll::Pending };
+            let Poll::Ready(Some(datagram)) = self.datagrams.poll_next_unpin(cx) else {
+                self.await_expiry(cx);
+                return Poll::Pending;
+            };
             let Some(segment) = datagram.strip_prefix(self.outgoing.prefix()) else { continue };
+            if !expected {
+                continue;
+            }
             match self.reassembler.receive(segment, now) {
                 // An empty message says nothing.
                 Some(message) if !message.is_empty() => return Poll::Ready(message),
@@ -227,6 +242,23 @@ impl QuicTransport {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Arranges that what is held of incomplete messages is given up also when nothing else happens.
+    fn await_expiry(&mut self, cx: &mut Context<'_>) {
+        let Some(at) = self.reassembler.next_expiry() else {
+            self.expiry = None;
+            return;
+        };
+        let (set, timer) = self.expiry.get_or_insert_with(|| (at, Box::pin(sleep_until(at.into()))));
+        if *set != at {
+            *set = at;
+            timer.as_mut().reset(at.into());
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            self.expiry = None;
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// What a failure of a stream means: nothing bad if the peer closed in an orderly way.
@@ -314,7 +346,10 @@ impl Transport for QuicTransport {
         }
         if self.end.is_none() {
             match self.poll_message(cx) {
-                Poll::Ready(Ok(bytes)) => return received(bytes, Channel::Reliable),
+                Poll::Ready(Ok(bytes)) => {
+                    self.heard = true;
+                    return received(bytes, Channel::Reliable);
+                }
                 Poll::Ready(Err(end)) => self.end = Some(end),
                 Poll::Pending => {}
             }
