@@ -112,11 +112,11 @@ impl Outgoing {
     ) -> Poll<Result<(), TransportError>> {
         while let Some(next) = self.queue.front() {
             let needed = next.len() + OVERHEAD;
-            if self.batch == 0 {
-                if let Err(wait) = self.begin_batch(connection, crowded) {
-                    ready!(self.wait(wait, cx));
-                    continue;
-                }
+            if self.batch == 0
+                && let Err(wait) = self.begin_batch(connection, crowded)
+            {
+                ready!(self.wait(wait, cx));
+                continue;
             }
             if connection.datagram_send_buffer_space() < needed {
                 // The rest of the batch does not matter.

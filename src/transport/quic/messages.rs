@@ -83,7 +83,7 @@ pub struct QuicTransport {
     /// Whether datagrams come first the next time.
     datagrams_first: bool,
     /// How the messages ended, while datagrams that came before are still handed out.
-    end: Option<Result<(), TransportError>>,
+    end: Option<End>,
     wrote: Option<Instant>,
     closing: Closing,
     close_code: VarInt,
@@ -92,8 +92,11 @@ pub struct QuicTransport {
     session: Option<Session>,
     /// How the peer ended the session, and how long messages that it sent before are waited for.
     #[cfg(feature = "webtransport")]
-    session_end: Option<(Result<(), TransportError>, Pin<Box<Sleep>>)>,
+    session_end: Option<(End, Pin<Box<Sleep>>)>,
 }
+
+/// How the messages of the peer ended.
+type End = Result<(), TransportError>;
 
 /// How far closing is.
 enum Closing {
@@ -166,7 +169,7 @@ impl QuicTransport {
     }
 
     /// Next message of the stream, or its end.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         self.poll_streams(cx);
         let message = self.poll_stream(cx);
         #[cfg(feature = "webtransport")]
@@ -180,9 +183,9 @@ impl QuicTransport {
     #[cfg(feature = "webtransport")]
     fn or_session_end(
         &mut self,
-        message: Poll<Result<Bytes, Result<(), TransportError>>>,
+        message: Poll<Result<Bytes, End>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+    ) -> Poll<Result<Bytes, End>> {
         if matches!(message, Poll::Ready(Ok(_)) | Poll::Ready(Err(Err(TransportError::Malformed(_))))) {
             return message;
         }
@@ -202,7 +205,7 @@ impl QuicTransport {
         Poll::Ready(Err(end.clone()))
     }
 
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let Some(reader) = &mut self.reader else {
             // Without a stream only the end of the connection is left to tell.
             return match (&self.streams, self.connection.close_reason()) {
