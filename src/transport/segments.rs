@@ -227,6 +227,11 @@ impl Reassembler {
         }
     }
 
+    /// When the next message is given up if it stays incomplete.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.partials.front().map(|oldest| oldest.began + self.limits.age)
+    }
+
     /// Bytes held for messages that are not complete.
     pub fn held(&self) -> usize {
         self.held
@@ -389,6 +394,7 @@ mod tests {
         let start = Instant::now();
         let mut reassembler = Reassembler::new(LIMITS);
         reassembler.receive(&segment(1, 1, 0, b"a"), start);
+        assert_eq!(reassembler.next_expiry(), Some(start + LIMITS.age));
         reassembler.expire(start + LIMITS.age - Duration::from_millis(1));
         assert_ne!(reassembler.held(), 0);
         reassembler.expire(start + LIMITS.age);

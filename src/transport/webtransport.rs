@@ -10,13 +10,14 @@ use std::pin::pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use futures_util::stream::StreamExt;
+use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderMap, StatusCode};
-use quinn::{Connection, RecvStream, SendStream, ServerConfig, Side, VarInt as Code};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, ServerConfig, Side, VarInt as Code};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, simplex};
 use url::Url;
 use web_transport_proto::{
     Capsule, CapsuleError, ConnectError, ConnectRequest, ConnectResponse, Frame, Settings, StreamUni, VarInt,
+    VarIntUnexpectedEnd,
 };
 
 use super::dial::DialOptions;
@@ -165,8 +166,9 @@ async fn open_session(
     connection: Connection,
 ) -> Result<QuicTransport, TransportError> {
     let handshake = |what: &dyn std::fmt::Display| TransportError::Handshake(what.to_string());
+    let mut kinds = kinds(&connection);
     let (control, (settings, held)) =
-        tokio::try_join!(send_settings(&connection), receive_settings(&connection))?;
+        tokio::try_join!(send_settings(&connection), receive_settings(&mut kinds))?;
     if settings.supports_webtransport() == 0 {
         return Err(handshake(&"the server does not offer WebTransport"));
     }
@@ -192,7 +194,9 @@ async fn open_session(
         }
     }
     let session = Session::new(&connection, control, (send, receive));
-    start(Side::Client, connection, session, held, options.quic_datagram_size, options.max_message_size).await
+    let streams = streams(kinds, session.id(), held);
+    start(Side::Client, connection, session, streams, options.quic_datagram_size, options.max_message_size)
+        .await
 }
 
 /// What a server says besides the status, if anything.
@@ -217,13 +221,11 @@ async fn send_settings(connection: &Connection) -> Result<SendStream, TransportE
 }
 
 /// The server's settings, with the streams that came up to them.
-async fn receive_settings(connection: &Connection) -> Result<(Settings, Vec<RecvStream>), TransportError> {
+async fn receive_settings(kinds: &mut Kinds) -> Result<(Settings, Vec<RecvStream>), TransportError> {
     let mut held = Vec::new();
-    loop {
-        let accepted = connection.accept_uni().await;
-        let mut stream = accepted.map_err(|error| describe_end(error).unwrap_or_else(closed))?;
-        let kind = VarInt::read(&mut stream).await;
-        if !matches!(kind.map(StreamUni), Ok(StreamUni::CONTROL)) {
+    while let Some(accepted) = kinds.next().await {
+        let (kind, mut stream) = accepted.map_err(|error| describe_end(error).unwrap_or_else(closed))?;
+        if !matches!(kind, Ok(StreamUni::CONTROL)) {
             held.push(stream);
             continue;
         }
@@ -235,6 +237,7 @@ async fn receive_settings(connection: &Connection) -> Result<(Settings, Vec<Recv
         held.push(stream);
         return Ok((settings, held));
     }
+    Err(closed())
 }
 
 /// The transport of a session that both sides agreed on.
@@ -242,7 +245,7 @@ async fn start(
     side: Side,
     connection: Connection,
     session: Session,
-    held: Vec<RecvStream>,
+    streams: Streams,
     datagram_size: usize,
     max_message_size: usize,
 ) -> Result<QuicTransport, TransportError> {
@@ -257,7 +260,7 @@ async fn start(
     VarInt::try_from(id.into_inner() / 4).unwrap_or_default().encode(&mut prefix);
     Ok(QuicTransport::new(Parts {
         side,
-        streams: streams(&connection, id, held),
+        streams,
         outgoing,
         datagram_prefix: prefix.freeze(),
         datagram_size,
@@ -269,6 +272,22 @@ async fn start(
     }))
 }
 
+/// Streams that the peer opens, each when it says of what kind it is. One that does not say holds up no
+/// other.
+type Kinds =
+    BoxStream<'static, Result<(Result<StreamUni, VarIntUnexpectedEnd>, RecvStream), ConnectionError>>;
+
+fn kinds(connection: &Connection) -> Kinds {
+    quic::streams(connection)
+        .map(|accepted| async {
+            let mut stream = accepted?;
+            let kind = VarInt::read(&mut stream).await.map(StreamUni);
+            Ok((kind, stream))
+        })
+        .buffer_unordered(UNKNOWN_STREAMS)
+        .boxed()
+}
+
 /// What a stream of the peer is for.
 enum Purpose {
     Session(RecvStream),
@@ -277,8 +296,12 @@ enum Purpose {
     Nothing,
 }
 
-async fn purpose(mut stream: RecvStream, session: VarInt) -> Purpose {
-    match VarInt::read(&mut stream).await.map(StreamUni) {
+async fn purpose(
+    kind: Result<StreamUni, VarIntUnexpectedEnd>,
+    mut stream: RecvStream,
+    session: VarInt,
+) -> Purpose {
+    match kind {
         Ok(StreamUni::WEBTRANSPORT) => match VarInt::read(&mut stream).await {
             Ok(id) if id == session => Purpose::Session(stream),
             _ => Purpose::Nothing,
@@ -292,11 +315,11 @@ async fn purpose(mut stream: RecvStream, session: VarInt) -> Purpose {
 }
 
 /// The streams that the peer opens for the session. Those of HTTP/3 are held as long.
-fn streams(connection: &Connection, session: VarInt, mut held: Vec<RecvStream>) -> Streams {
-    quic::streams(connection)
+fn streams(kinds: Kinds, session: VarInt, mut held: Vec<RecvStream>) -> Streams {
+    kinds
         .map(move |accepted| async move {
             match accepted {
-                Ok(stream) => Ok(purpose(stream, session).await),
+                Ok((kind, stream)) => Ok(purpose(kind, stream, session).await),
                 Err(error) => Err(error),
             }
         })
@@ -379,7 +402,8 @@ impl Request {
             .await
             .map_err(|error| TransportError::Lost(error.to_string()))?;
         let session = Session::new(&self.connection, self.control, self.connect);
-        start(Side::Server, self.connection, session, Vec::new(), 0, max_message_size).await
+        let streams = streams(kinds(&self.connection), session.id(), Vec::new());
+        start(Side::Server, self.connection, session, streams, 0, max_message_size).await
     }
 }
 

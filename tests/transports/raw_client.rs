@@ -1,5 +1,6 @@
 //! The broker against a client of bytes (docs/protocol/transport.md §3, §5).
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use quinn::{
 };
 
 use crate::support::{
-    LIMIT, Peer, World, chunk, downstream, encode, framed, next_points, open_upstream, payload, run,
+    LIMIT, Peer, SCHEMES, World, chunk, downstream, encode, framed, next_points, open_upstream, payload, run,
     stream_id,
 };
 
@@ -54,7 +55,10 @@ async fn expect_accepted(peer: &mut Peer) {
 
 /// A connection as the official clients make it.
 async fn connect(world: &World, node: &str) -> Peer {
-    let connection = dial(world, address(world)).await.unwrap();
+    begin(dial(world, address(world)).await.unwrap(), node).await
+}
+
+async fn begin(connection: Connection, node: &str) -> Peer {
     let mut negotiation = connection.open_uni().await.unwrap();
     negotiation.write_all(ENC_PROTO).await.unwrap();
     negotiation.finish().unwrap();
@@ -122,11 +126,10 @@ fn clients_of_every_style_are_served() {
                 assert_eq!(stream_id(incoming.id()), 3);
                 let mut peer = Peer { connection, outgoing, incoming };
                 expect_accepted(&mut peer).await;
-                // No other stream comes, and this one does not end.
-                let more =
-                    tokio::time::timeout(Duration::from_millis(20), peer.connection.accept_uni()).await;
-                assert!(more.is_err());
                 expect_alive(&mut peer).await;
+                // No other stream came, and this one did not end.
+                let more = tokio::time::timeout(Duration::ZERO, peer.connection.accept_uni()).await;
+                assert!(more.is_err());
             }
         }
     });
@@ -221,10 +224,10 @@ fn further_streams_are_refused_and_harm_nobody() {
             extra.reset(0_u32.into()).unwrap();
         }
         expect_alive(&mut peer).await;
-        // Streams with both directions are not granted at all.
-        let open = tokio::time::timeout(Duration::from_millis(50), peer.connection.open_bi()).await;
-        assert!(open.is_err());
         expect_alive(&mut peer).await;
+        // Streams with both directions are not granted at all.
+        let open = tokio::time::timeout(Duration::ZERO, peer.connection.open_bi()).await;
+        assert!(open.is_err());
         expect_alive(&mut other).await;
     });
 }
@@ -350,5 +353,66 @@ fn connection_ids_have_at_most_8_bytes() {
         let destination = usize::from(answer[5]);
         let source = usize::from(answer[6 + destination]);
         assert!((1..=8).contains(&source), "{source}");
+    });
+}
+
+/// Packets that begin connections, as anybody can send them under any address.
+async fn initials(world: &World, count: usize) -> Vec<Vec<u8>> {
+    let sink = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let tls = client_config(&world.pki.trust(), &[b"iscp", b"h3"]).unwrap();
+    let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
+    let endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
+    let mut packets = HashMap::new();
+    let mut packet = [0; 2_000];
+    // None is given up, for which there would be packets too.
+    let mut connecting = Vec::new();
+    while packets.len() < count {
+        let address = sink.local_addr().unwrap();
+        connecting.push(endpoint.connect_with(config.clone(), address, "localhost").unwrap());
+        let (len, _) = sink.recv_from(&mut packet).await.unwrap();
+        // By the id of the connection; the others are repetitions.
+        let id = packet[6..][..packet[5].into()].to_vec();
+        packets.entry(id).or_insert_with(|| packet[..len].to_vec());
+    }
+    packets.into_values().collect()
+}
+
+#[test]
+fn handshakes_under_addresses_of_others_do_not_shut_clients_out() {
+    // With what is kept for refusals, that is fewer than the packets.
+    let world = World::with(|config| config.core.limits.connections = 10);
+    run(async {
+        let packets = initials(&world, 400).await;
+        let stranger = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        for scheme in SCHEMES {
+            let mut answer = [0; 2_000];
+            for packet in &packets {
+                stranger.send_to(packet, world.broker.address(scheme).unwrap()).await.unwrap();
+                // One at a time, so that none is lost.
+                stranger.recv(&mut answer).await.unwrap();
+            }
+        }
+    });
+    for scheme in SCHEMES {
+        world.connect(scheme, "node");
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_datagrams_before_a_client_is_accepted() {
+    let world = World::new();
+    run(async {
+        let alias = 1;
+        let message = encode(&chunk(alias, 1, &payload(1, 1_000)));
+        let [first, second] = segments(1, &message, message.len() - 1).try_into().unwrap();
+        let connection = dial(&world, address(&world)).await.unwrap();
+        connection.send_datagram(first.into()).unwrap();
+        let mut peer = begin(connection, "node").await;
+        assert_eq!(open_upstream(&mut peer, Qos::Reliable).await, alias);
+        peer.connection.send_datagram(second.into()).unwrap();
+        peer.send(&chunk(alias, 2, b"x")).await;
+        let Message::UpstreamChunkAck(ack) = peer.next_but_pings().await else { panic!("no ack") };
+        let numbers: Vec<_> = ack.results.iter().map(|result| result.sequence_number).collect();
+        assert_eq!(numbers, [2]);
     });
 }

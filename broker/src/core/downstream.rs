@@ -215,6 +215,19 @@ impl Downstream {
         self.qos == Qos::Unreliable
     }
 
+    /// Whether the next message is a chunk that certainly goes by datagram if those take messages of at most
+    /// `limit` bytes. In JSON its payloads take a third more.
+    pub(super) fn fits_datagrams(&self, limit: usize) -> bool {
+        let number = self.metadata.front().map_or(u64::MAX, |(number, _)| *number);
+        let next = self.chunks.front().filter(|queued| queued.number < number);
+        self.is_unreliable() && !self.held && next.is_some_and(|queued| queued.chunk.bytes <= limit / 3 * 2)
+    }
+
+    /// Whether nothing waits to be sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.chunks.is_empty() && self.metadata.is_empty()
+    }
+
     fn window_is_full(&self) -> bool {
         self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
     }

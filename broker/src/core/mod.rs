@@ -95,7 +95,7 @@ pub struct Stats {
     pub chunks_received: u64,
     /// Chunks queued for downstreams.
     pub chunks_forwarded: u64,
-    /// Chunks dropped because a downstream did not keep up.
+    /// Chunks dropped because a downstream, or the datagrams of its connection, did not keep up.
     pub chunks_dropped: u64,
 }
 
@@ -275,6 +275,33 @@ impl Broker {
             }
         }
         out.goodbye.take()
+    }
+
+    /// Next message for a connection whose transport takes nothing but datagrams at the moment, of messages
+    /// with at most `limit` bytes: what is under way on its stream does not hold up the chunks of UNRELIABLE
+    /// downstreams, unless they are large or metadata comes before them.
+    pub fn poll_datagram(&mut self, conn: ConnId, limit: usize) -> Option<Message> {
+        let Self { connections, downstreams, .. } = self;
+        let connection = connections.get_mut(&conn)?;
+        let turns = &mut connection.out.turns;
+        let fits =
+            |key: &Key| downstreams.get(*key).is_some_and(|downstream| downstream.fits_datagrams(limit));
+        let key = turns.remove(turns.iter().position(fits)?)?;
+        let downstream = downstreams.get_mut(key)?;
+        let message = downstream.next_message(&mut connection.request_ids);
+        // One without a turn is given it, and the connection woken, when there is more.
+        if downstream.is_idle() {
+            downstream.has_turn = false;
+        } else {
+            turns.push_back(key);
+        }
+        message
+    }
+
+    /// Takes note that a chunk from [`Broker::poll_transmit`] or [`Broker::poll_datagram`] was dropped
+    /// because its transport sends datagrams too slowly.
+    pub fn datagram_dropped(&mut self) {
+        self.chunks_dropped += 1;
     }
 
     /// Whether a message from [`Broker::poll_transmit`] may be lost on the way: chunks of UNRELIABLE

@@ -243,7 +243,7 @@ impl Link<'_> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.unflushed {
             match self.transport.poll_flush(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => return self.poll_write_datagrams(cx),
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
                 Poll::Ready(Ok(())) => self.unflushed = false,
             }
@@ -254,7 +254,7 @@ impl Link<'_> {
             match self.transport.poll_ready(cx) {
                 Poll::Pending => {
                     self.unflushed = true;
-                    return Poll::Pending;
+                    return self.poll_write_datagrams(cx);
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
                 Poll::Ready(Ok(())) => {}
@@ -266,18 +266,10 @@ impl Link<'_> {
             if let Message::ConnectResponse(response) = &message {
                 self.schema = Schema::of(&response.protocol_version);
             }
-            let bytes = self.encoding.encode(&message, self.schema);
-            burst += bytes.len();
             self.unflushed = true;
-            let unreliable = self.shared.core.borrow().is_unreliable(self.conn, &message);
-            let sent = if unreliable {
-                // One that is dropped here is what the network could have dropped too.
-                self.transport.send_unreliable(bytes).map(drop)
-            } else {
-                self.transport.send(bytes)
-            };
-            if let Err(error) = sent {
-                return Poll::Ready(End::Lost(error));
+            match self.send(&message) {
+                Ok(bytes) => burst += bytes,
+                Err(error) => return Poll::Ready(End::Lost(error)),
             }
         }
         // Also with nothing to send: the library may have to answer the peer's WebSocket ping.
@@ -295,6 +287,42 @@ impl Link<'_> {
             return Poll::Ready(End::Finished);
         }
         Poll::Pending
+    }
+
+    /// Writes chunks that go by datagram while the stream takes nothing.
+    fn poll_write_datagrams(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut burst = 0;
+        while burst < WRITE_BURST {
+            let limit = self.transport.datagram_limit();
+            let next = self.shared.core.borrow_mut().poll_datagram(self.conn, limit);
+            let Some(message) = next else { break };
+            match self.send(&message) {
+                Ok(bytes) => burst += bytes,
+                Err(error) => return Poll::Ready(End::Lost(error)),
+            }
+        }
+        if burst >= WRITE_BURST {
+            cx.waker().wake_by_ref();
+        }
+        if burst > 0
+            && let Poll::Ready(Err(error)) = self.transport.poll_flush(cx)
+        {
+            return Poll::Ready(End::Lost(error));
+        }
+        Poll::Pending
+    }
+
+    /// Hands a message to the transport; returns its size.
+    fn send(&mut self, message: &Message) -> Result<usize, TransportError> {
+        let bytes = self.encoding.encode(message, self.schema);
+        let size = bytes.len();
+        let mut core = self.shared.core.borrow_mut();
+        if !core.is_unreliable(self.conn, message) {
+            self.transport.send(bytes)?;
+        } else if !self.transport.send_unreliable(bytes)? {
+            core.datagram_dropped();
+        }
+        Ok(size)
     }
 
     /// Gives up on a socket that takes nothing for too long (docs/protocol/behaviour.md §11 item 77).

@@ -286,19 +286,31 @@ impl Acceptor {
             },
             #[cfg(feature = "full")]
             Self::Quic(endpoint) => {
+                let handshakes = quic::Handshakes::new(spawner.max);
                 while let Some(incoming) = endpoint.accept().await {
+                    let Some((incoming, handshake)) = handshakes.admit(incoming) else { continue };
                     let shared = Rc::clone(&shared);
                     let address = incoming.remote_address();
                     // The library refuses what is dropped.
-                    spawner.spawn(address, async move { quic::accept(&shared, incoming).await });
+                    spawner.spawn(address, async move {
+                        let accepted = quic::accept(&shared, incoming).await;
+                        drop(handshake);
+                        accepted
+                    });
                 }
             }
             #[cfg(feature = "full")]
             Self::WebTransport(endpoint) => {
+                let handshakes = quic::Handshakes::new(spawner.max);
                 while let Some(incoming) = endpoint.accept().await {
+                    let Some((incoming, handshake)) = handshakes.admit(incoming) else { continue };
                     let shared = Rc::clone(&shared);
                     let address = incoming.remote_address();
-                    spawner.spawn(address, async move { webtransport::accept(&shared, incoming).await });
+                    spawner.spawn(address, async move {
+                        let accepted = webtransport::accept(&shared, incoming).await;
+                        drop(handshake);
+                        accepted
+                    });
                 }
             }
         }

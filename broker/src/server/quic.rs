@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use iscp::transport::quic;
@@ -16,6 +17,47 @@ use crate::core::PeerInfo;
 /// What the system may hold of what clients sent: one socket receives from all of them. Systems grant
 /// less where this exceeds their limit.
 const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Handshakes that a listener has under way at most, and the part of all connections that they may be.
+const MAX_HANDSHAKES: (usize, usize) = (1024, 4);
+/// Handshakes under way from which on a client must show that it receives at its address, and the part of
+/// the former that they are at most.
+const UNPROVEN_HANDSHAKES: (usize, usize) = (64, 4);
+
+/// Counts the handshakes of a listener. Anybody can begin some under addresses of others, which must not take
+/// the place of clients.
+pub(super) struct Handshakes {
+    under_way: Rc<()>,
+    max: usize,
+    unproven: usize,
+}
+
+impl Handshakes {
+    /// For a server with so many connections at most.
+    pub(super) fn new(connections: usize) -> Self {
+        let max = (connections / MAX_HANDSHAKES.1).clamp(1, MAX_HANDSHAKES.0);
+        let unproven = (max / UNPROVEN_HANDSHAKES.1).min(UNPROVEN_HANDSHAKES.0);
+        Self { under_way: Rc::new(()), max, unproven }
+    }
+
+    /// Lets a client begin, with what is to be dropped at the end of the handshake, unless it is refused or
+    /// asked to come again.
+    pub(super) fn admit(&self, incoming: Incoming) -> Option<(Incoming, Rc<()>)> {
+        let under_way = Rc::strong_count(&self.under_way) - 1;
+        let address = incoming.remote_address();
+        if under_way >= self.unproven && !incoming.remote_address_validated() {
+            // Costs no memory. Fails only for a client that has been asked before.
+            let _ = incoming.retry();
+            return None;
+        }
+        if under_way >= self.max {
+            info!(%address, "QUIC connection refused: too many handshakes under way");
+            incoming.refuse();
+            return None;
+        }
+        Some((incoming, Rc::clone(&self.under_way)))
+    }
+}
 
 /// Opens the socket of a listener.
 pub(super) fn listen(address: SocketAddr, config: &ServerConfig) -> io::Result<(SocketAddr, Endpoint)> {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use quinn::{Connection, RecvStream, SendStream, Side, VarInt};
 use tokio::io::AsyncWrite;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep, sleep_until};
 
 use super::Streams;
 use super::datagrams::Outgoing;
@@ -62,9 +62,6 @@ pub(in crate::transport) struct Parts {
     pub(in crate::transport) session: Option<Session>,
 }
 
-/// How a session ended, and how long what was sent before may still come.
-type SessionEnd = (Result<(), TransportError>, Pin<Box<Sleep>>);
-
 /// A QUIC connection as a message transport, of either side.
 ///
 /// `bytes_written` counts what the library took from the message stream. It holds no more than the path
@@ -79,10 +76,14 @@ pub struct QuicTransport {
     datagrams: BoxStream<'static, Bytes>,
     outgoing: Outgoing,
     reassembler: Reassembler,
+    /// Wakes the task when a message is to be given up.
+    expiry: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Whether a message of the peer came on its stream.
+    heard: bool,
     /// Whether datagrams come first the next time.
     datagrams_first: bool,
     /// How the messages ended, while datagrams that came before are still handed out.
-    end: Option<Result<(), TransportError>>,
+    end: Option<End>,
     wrote: Option<Instant>,
     closing: Closing,
     close_code: VarInt,
@@ -91,8 +92,11 @@ pub struct QuicTransport {
     session: Option<Session>,
     /// How the peer ended the session, and how long messages that it sent before are waited for.
     #[cfg(feature = "webtransport")]
-    session_end: Option<SessionEnd>,
+    session_end: Option<(End, Pin<Box<Sleep>>)>,
 }
+
+/// How the messages of the peer ended.
+type End = Result<(), TransportError>;
 
 /// How far closing is.
 enum Closing {
@@ -131,6 +135,8 @@ impl QuicTransport {
             datagrams: datagrams.fuse().boxed(),
             outgoing: Outgoing::new(parts.datagram_prefix, parts.datagram_size),
             reassembler: Reassembler::new(Limits { message, ..REASSEMBLY }),
+            expiry: None,
+            heard: false,
             datagrams_first: false,
             end: None,
             wrote: None,
@@ -163,7 +169,7 @@ impl QuicTransport {
     }
 
     /// Next message of the stream, or its end.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         self.poll_streams(cx);
         let message = self.poll_stream(cx);
         #[cfg(feature = "webtransport")]
@@ -177,9 +183,9 @@ impl QuicTransport {
     #[cfg(feature = "webtransport")]
     fn or_session_end(
         &mut self,
-        message: Poll<Result<Bytes, Result<(), TransportError>>>,
+        message: Poll<Result<Bytes, End>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+    ) -> Poll<Result<Bytes, End>> {
         if matches!(message, Poll::Ready(Ok(_)) | Poll::Ready(Err(Err(TransportError::Malformed(_))))) {
             return message;
         }
@@ -199,7 +205,7 @@ impl QuicTransport {
         Poll::Ready(Err(end.clone()))
     }
 
-    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Result<(), TransportError>>> {
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, End>> {
         let Some(reader) = &mut self.reader else {
             // Without a stream only the end of the connection is left to tell.
             return match (&self.streams, self.connection.close_reason()) {
@@ -219,9 +225,18 @@ impl QuicTransport {
     fn poll_datagrams(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let now = Instant::now();
         self.reassembler.expire(now);
+        // Both sides begin with a message on their streams (docs/protocol/transport.md §5.6). Nothing is kept
+        // of a peer that may yet be refused.
+        let expected = self.heard && self.wrote.is_some();
         for _ in 0..DATAGRAM_TURN {
-            let Some(datagram) = ready!(self.datagrams.poll_next_unpin(cx)) else { return Poll::Pending };
+            let Poll::Ready(Some(datagram)) = self.datagrams.poll_next_unpin(cx) else {
+                self.await_expiry(cx);
+                return Poll::Pending;
+            };
             let Some(segment) = datagram.strip_prefix(self.outgoing.prefix()) else { continue };
+            if !expected {
+                continue;
+            }
             match self.reassembler.receive(segment, now) {
                 // An empty message says nothing.
                 Some(message) if !message.is_empty() => return Poll::Ready(message),
@@ -230,6 +245,23 @@ impl QuicTransport {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Arranges that what is held of incomplete messages is given up also when nothing else happens.
+    fn await_expiry(&mut self, cx: &mut Context<'_>) {
+        let Some(at) = self.reassembler.next_expiry() else {
+            self.expiry = None;
+            return;
+        };
+        let (set, timer) = self.expiry.get_or_insert_with(|| (at, Box::pin(sleep_until(at.into()))));
+        if *set != at {
+            *set = at;
+            timer.as_mut().reset(at.into());
+        }
+        if timer.as_mut().poll(cx).is_ready() {
+            self.expiry = None;
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// What a failure of a stream means: nothing bad if the peer closed in an orderly way.
@@ -317,7 +349,10 @@ impl Transport for QuicTransport {
         }
         if self.end.is_none() {
             match self.poll_message(cx) {
-                Poll::Ready(Ok(bytes)) => return received(bytes, Channel::Reliable),
+                Poll::Ready(Ok(bytes)) => {
+                    self.heard = true;
+                    return received(bytes, Channel::Reliable);
+                }
                 Poll::Ready(Err(end)) => self.end = Some(end),
                 Poll::Pending => {}
             }

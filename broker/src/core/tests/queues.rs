@@ -33,6 +33,35 @@ fn unreliable_and_partial_queues_drop_the_oldest_chunks_and_keep_metadata() {
 }
 
 #[test]
+fn datagrams_do_not_wait_for_the_stream() {
+    const LIMIT: usize = 1 << 20;
+    let (mut world, reader, sender, stream) = world(Qos::Unreliable, |_| {});
+    world.open_downstream(reader, downstream(2, all_of("s"), Qos::Reliable));
+    world.receive(reader);
+    let mut ready = Vec::new();
+    for number in 1..=2 {
+        world.broker.take_ready(&mut ready);
+        ready.clear();
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+        // The connection is told of each, although the RELIABLE downstream still has its turn.
+        world.broker.take_ready(&mut ready);
+        assert!(ready.contains(&reader), "{number}");
+        assert_eq!(world.broker.poll_datagram(reader, 10), None, "too large");
+        let message = world.broker.poll_datagram(reader, LIMIT).unwrap();
+        assert!(world.broker.is_unreliable(reader, &message));
+        assert_eq!(numbers(&[message]), [number]);
+        assert_eq!(world.broker.poll_datagram(reader, LIMIT), None);
+    }
+    // Neither does what comes before it on the stream fall behind.
+    world.send(sender, close(stream.stream_id, 2));
+    assert_eq!(world.broker.poll_datagram(reader, LIMIT), None);
+    let messages = world.receive(reader);
+    assert_eq!((numbers(&messages), metadata(&messages).len()), (vec![1, 2], 2));
+    world.broker.datagram_dropped();
+    assert_eq!(world.broker.stats().chunks_dropped, 1);
+}
+
+#[test]
 fn a_reliable_downstream_has_a_bounded_number_of_chunks_under_way_and_loses_none() {
     let (mut world, reader, sender, stream) =
         world(Qos::Reliable, |config| config.limits.reliable_window = 4);
