@@ -144,47 +144,60 @@ impl Codec {
             return Ok(Bytes::new());
         }
         POOL.with_borrow_mut(|pool| {
-            let inflate = &mut pool.inflate;
-            inflate.reset(false);
-            if !self.received.bytes.is_empty() {
-                inflate.set_dictionary(&self.received.bytes).map_err(|_| InflateError::Broken)?;
+            let result = self.inflate_into(&mut pool.buffer, &mut pool.inflate, compressed);
+            // In any case: a message that failed leaves no large buffer behind either.
+            let message = take(&mut pool.buffer);
+            result?;
+            self.received.push(&message);
+            Ok(message)
+        })
+    }
+
+    fn inflate_into(
+        &self,
+        out: &mut Vec<u8>,
+        inflate: &mut Decompress,
+        compressed: &[u8],
+    ) -> Result<(), InflateError> {
+        inflate.reset(false);
+        if !self.received.bytes.is_empty() {
+            inflate.set_dictionary(&self.received.bytes).map_err(|_| InflateError::Broken)?;
+        }
+        out.clear();
+        loop {
+            let before = (inflate.total_in(), inflate.total_out());
+            let consumed = usize::try_from(before.0).unwrap_or(compressed.len());
+            if out.len() == out.capacity() {
+                let step = out.len().max(compressed.len().saturating_mul(2)).max(MIN_STEP);
+                // One more than allowed tells a message that is too large.
+                out.reserve(step.min(self.limit + 1 - out.len()));
             }
-            let out = &mut pool.buffer;
-            out.clear();
-            loop {
-                let before = (inflate.total_in(), inflate.total_out());
-                let consumed = usize::try_from(before.0).unwrap_or(compressed.len());
-                if out.len() == out.capacity() {
-                    let step = out.len().max(compressed.len().saturating_mul(2)).max(MIN_STEP);
-                    // One more than allowed tells a message that is too large.
-                    out.reserve(step.min(self.limit + 1 - out.len()));
-                }
-                let status = inflate
-                    .decompress_vec(&compressed[consumed..], out, FlushDecompress::None)
-                    .map_err(|_| InflateError::Broken)?;
-                if out.len() > self.limit {
-                    return Err(InflateError::TooLarge(self.limit));
-                }
-                match status {
-                    Status::StreamEnd => break,
-                    Status::Ok | Status::BufError => {
-                        let after = (inflate.total_in(), inflate.total_out());
-                        if after == before && out.len() < out.capacity() {
-                            return Err(InflateError::Truncated);
-                        }
+            let status = inflate
+                .decompress_vec(&compressed[consumed..], out, FlushDecompress::None)
+                .map_err(|_| InflateError::Broken)?;
+            if out.len() > self.limit {
+                return Err(InflateError::TooLarge(self.limit));
+            }
+            match status {
+                Status::StreamEnd => return Ok(()),
+                Status::Ok | Status::BufError => {
+                    let after = (inflate.total_in(), inflate.total_out());
+                    if after == before && out.len() < out.capacity() {
+                        return Err(InflateError::Truncated);
                     }
                 }
             }
-            self.received.push(out);
-            Ok(take(out))
-        })
+        }
     }
 }
 
 /// The content of a buffer, which keeps its memory for the next message unless that is much.
 fn take(buffer: &mut Vec<u8>) -> Bytes {
     if buffer.capacity() > KEPT_BUFFER {
-        return Bytes::from(std::mem::take(buffer));
+        let mut content = std::mem::take(buffer);
+        // It may be far smaller than the room it was given, and waits in queues that count its length.
+        content.shrink_to_fit();
+        return content.into();
     }
     Bytes::copy_from_slice(buffer)
 }
