@@ -5,7 +5,7 @@
 //! `DataPointGroup.data_points` one after the other (docs/protocol/messages.md §4.1):
 //! `1a len (08 zigzag(elapsed_time))? (12 len payload)?`.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Key byte of `DataPointGroup.data_points`.
 const KEY_POINT: u8 = 0x1a;
@@ -84,6 +84,12 @@ impl Points {
     /// The wire records.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The same run at the end of `room`, which it takes with it.
+    pub(crate) fn copy_into(&self, room: &mut BytesMut) -> Self {
+        room.extend_from_slice(&self.bytes);
+        Self { bytes: room.split().freeze(), ..*self }
     }
 
     /// The points in order, payloads as offsets into [`Points::as_bytes`].
