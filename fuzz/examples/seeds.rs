@@ -218,6 +218,8 @@ fn runs() -> Vec<Vec<u8>> {
     let points: Points =
         [(0, &b""[..]), (-1, b"x"), (i64::MIN, b"yz"), (i64::MAX, &[7; 200])].into_iter().collect();
     seeds.push(points.as_bytes().to_vec());
+    // Much that is no point, where the group of a chunk may have it.
+    seeds.push([&bytes("1a021200ba3eb817")[..], &[0; 3000]].concat());
     seeds
 }
 

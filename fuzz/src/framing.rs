@@ -67,6 +67,7 @@ pub fn check(input: &mut Unstructured<'_>) -> Result<()> {
                 }
                 Err(error) => {
                     assert!(event.is_some_and(|event| event.message.is_none()), "{error}");
+                    held += memory_of(|| drop(error)).1.kept;
                     assert!(decoder.take().is_err(), "nothing can be read behind it");
                     break 'stream;
                 }

@@ -2,13 +2,19 @@
 
 use bytes::Bytes;
 use iscp::encoding::Encoding;
-use iscp::message::{Message, Points, PointsBuf, max_wire_len};
+use iscp::message::{Message, OrAlias, Points, PointsBuf, max_wire_len};
+
+use crate::memory::memory_of;
+
+/// Memory of a chunk besides its points: a small frame, and what its parts take.
+const OVERHEAD: usize = 2048;
 
 /// Checks a run, alone and as the group of a chunk.
 pub fn check(bytes: &[u8]) {
     let run = Points::from_wire(Bytes::copy_from_slice(bytes));
     let frame = chunk(bytes);
     crate::message(Encoding::Protobuf, &frame);
+    keeps_little(&frame);
     let run = match run {
         Ok(run) => run,
         Err(problem) => return assert!(!problem.is_empty()),
@@ -34,6 +40,22 @@ pub fn check(bytes: &[u8]) {
         panic!("a run is good, but not in a chunk");
     };
     assert_eq!(chunk.chunk.groups[0].points, run);
+}
+
+/// Checks that a chunk keeps no memory of its frame beyond what its points are worth.
+fn keeps_little(frame: &[u8]) {
+    let (decoded, memory) = memory_of(|| Encoding::Protobuf.decode(Bytes::copy_from_slice(frame)));
+    let Ok(Message::UpstreamChunk(chunk)) = decoded else { return };
+    let used: usize = chunk
+        .chunk
+        .groups
+        .iter()
+        .map(|group| match &group.data_id {
+            OrAlias::Full(id) => id.name.len() + id.kind.len() + group.points.as_bytes().len(),
+            OrAlias::Alias(_) => group.points.as_bytes().len(),
+        })
+        .sum();
+    assert!(memory.kept <= (2 * used + OVERHEAD).cast_signed(), "{used} bytes keep {}", memory.kept);
 }
 
 /// An `UpstreamChunk` with one group, which has an alias and `run` (docs/protocol/messages.md §4.1).

@@ -35,8 +35,12 @@ pub fn check(input: &mut Unstructured<'_>) -> Result<()> {
                 let number = sent.len();
                 let len = usize::from(input.arbitrary::<u16>()? % 4096);
                 let message: Vec<u8> = (0..len).map(|at| (at ^ number ^ (at >> 8)) as u8).collect();
-                network.extend(datagrams(&mut segmenter, &message, input.arbitrary()?, step & 8 != 0));
-                sent.push(message);
+                if let Some(datagrams) =
+                    datagrams(&mut segmenter, &message, input.arbitrary()?, step & 8 != 0)
+                {
+                    network.extend(datagrams);
+                    sent.push(message);
+                }
             }
             (_, true) => {
                 let (from, count) = (input.arbitrary::<u8>()?, input.arbitrary::<u8>()? % 32 + 1);
@@ -89,12 +93,12 @@ fn wide(number: u8) -> u16 {
     if number == u8::MAX { u16::MAX } else { number.into() }
 }
 
-/// The datagrams of a message, after a look at how it is cut.
-fn datagrams(segmenter: &mut Segmenter, message: &[u8], part: u8, prefixed: bool) -> Vec<Bytes> {
+/// The datagrams of a message, after a look at how it is cut; `None` if they have no room for it.
+fn datagrams(segmenter: &mut Segmenter, message: &[u8], part: u8, prefixed: bool) -> Option<Vec<Bytes>> {
     let largest = HEADER + usize::from(part);
     let Some(cut) = Cut::new(message.len(), largest) else {
         assert_eq!(part, 0);
-        return Vec::new();
+        return None;
     };
     let prefix: &[u8] = if prefixed { b"prefix" } else { b"" };
     let datagrams: Vec<_> = segmenter
@@ -106,7 +110,7 @@ fn datagrams(segmenter: &mut Segmenter, message: &[u8], part: u8, prefixed: bool
         .collect();
     assert_eq!(datagrams.len(), cut.count);
     assert!(datagrams.len() == 1 || datagrams.iter().all(|datagram| datagram.len() > HEADER));
-    datagrams
+    Some(datagrams)
 }
 
 /// Sequence number, largest index, index and part of a datagram.

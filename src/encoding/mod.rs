@@ -64,12 +64,7 @@ impl Encoding {
     /// Names the field that is wrong and what is wrong with it.
     pub fn decode(self, bytes: Bytes) -> Result<Message, DecodeError> {
         match self {
-            Self::Protobuf => {
-                let frame = bytes.len();
-                let mut message = protobuf::decode(bytes)?;
-                message.detach(frame);
-                Ok(message)
-            }
+            Self::Protobuf => protobuf::decode(bytes),
             #[cfg(feature = "json")]
             Self::Json => json::decode(&bytes),
         }

@@ -5,7 +5,7 @@
 //! `DataPointGroup.data_points` one after the other (docs/protocol/messages.md §4.1):
 //! `1a len (08 zigzag(elapsed_time))? (12 len payload)?`.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Key byte of `DataPointGroup.data_points`.
 const KEY_POINT: u8 = 0x1a;
@@ -66,11 +66,6 @@ impl Points {
         Ok(Self { bytes, count, payload_bytes })
     }
 
-    /// Copies the run out of the memory it shares.
-    pub(crate) fn detach(&mut self) {
-        self.bytes = Bytes::copy_from_slice(&self.bytes);
-    }
-
     /// Number of points.
     pub fn len(&self) -> usize {
         self.count
@@ -89,6 +84,12 @@ impl Points {
     /// The wire records.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The same run at the end of `room`, which it takes with it.
+    pub(crate) fn copy_into(&self, room: &mut BytesMut) -> Self {
+        room.extend_from_slice(&self.bytes);
+        Self { bytes: room.split().freeze(), ..*self }
     }
 
     /// The points in order, payloads as offsets into [`Points::as_bytes`].

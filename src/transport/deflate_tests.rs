@@ -178,6 +178,36 @@ fn a_bomb_takes_no_more_memory_than_the_limit() {
     assert_eq!(receiver.inflate(&small).as_deref(), Ok(&b"small"[..]));
 }
 
+#[test]
+fn what_a_message_took_to_be_made_is_not_kept_with_it() {
+    let kept = || POOL.with_borrow(|pool| pool.buffer.capacity());
+    // A failed message leaves nothing large behind.
+    let bomb = codec(per_message(9)).compress(&vec![0; LIMIT]).unwrap();
+    assert!(codec(per_message(6)).inflate(&bomb[..bomb.len() - 1]).is_err());
+    assert!(kept() <= KEPT_BUFFER, "{}", kept());
+    // Neither does a message that is small once it is compressed, or whose room was larger than itself.
+    for (what, message) in
+        [("compressed", bomb), ("inflated", codec(per_message(1)).inflate(&empty_blocks(100_000)).unwrap())]
+    {
+        let (len, room) = (message.len(), room(message));
+        assert!(room <= 2 * len, "{what}: {len} bytes in {room}");
+        assert!(kept() <= KEPT_BUFFER, "{what}: {}", kept());
+    }
+}
+
+/// Stored blocks of nothing, with `small` in the last.
+fn empty_blocks(count: usize) -> Vec<u8> {
+    let mut stream = bytes("000000ffff").repeat(count);
+    stream.extend(bytes("010500faff"));
+    stream.extend(b"small");
+    stream
+}
+
+/// Memory that a message keeps.
+fn room(message: Bytes) -> usize {
+    message.try_into_mut().expect("nobody else's").capacity()
+}
+
 fn bytes(hex: &str) -> Vec<u8> {
     hex.as_bytes()
         .chunks(2)

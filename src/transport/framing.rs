@@ -26,13 +26,15 @@ const WRITE_STEP: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Decoder {
     buffer: BytesMut,
+    /// Memory of the buffer, with what was taken out of it.
+    allocated: usize,
     max_message_size: usize,
 }
 
 impl Decoder {
     /// Takes messages of at most `max_message_size` bytes.
     pub fn new(max_message_size: usize) -> Self {
-        Self { buffer: BytesMut::new(), max_message_size }
+        Self { buffer: BytesMut::new(), allocated: 0, max_message_size }
     }
 
     /// Where the bytes of the stream are put, with room for some more.
@@ -40,7 +42,14 @@ impl Decoder {
     /// A length alone gives a message no memory: the room grows with what arrived.
     pub fn room(&mut self) -> &mut BytesMut {
         let missing = self.message_len().map_or(0, |len| (PREFIX + len).saturating_sub(self.buffer.len()));
-        self.buffer.reserve(missing.clamp(READ_STEP, self.buffer.len().max(READ_STEP)));
+        let room = missing.clamp(READ_STEP, self.buffer.len().max(READ_STEP));
+        // Not `reserve`, which may take along the memory of what was taken out.
+        if !self.buffer.try_reclaim(room) {
+            let mut buffer = BytesMut::with_capacity(self.buffer.len() + room);
+            buffer.extend_from_slice(&self.buffer);
+            self.allocated = buffer.capacity();
+            self.buffer = buffer;
+        }
         &mut self.buffer
     }
 
@@ -60,7 +69,7 @@ impl Decoder {
             return Ok(None);
         }
         self.buffer.advance(PREFIX);
-        Ok(Some(if len >= self.buffer.capacity() / 2 {
+        Ok(Some(if len >= self.allocated / 2 {
             self.buffer.split_to(len).freeze()
         } else {
             // A small message must not keep the whole buffer alive while it waits to be read.
@@ -327,6 +336,17 @@ mod tests {
         let before = decoder.buffer.as_ptr_range();
         let message = decoder.take().unwrap().unwrap();
         assert!(!before.contains(&message.as_ptr()));
+
+        // Nor one that fills what is left of the buffer.
+        let mut decoder = Decoder::new(MAX);
+        let large = vec![0; READ_STEP - 2 * PREFIX - 5];
+        let bytes = framed(&[&large, b"small"]);
+        let room = decoder.room();
+        assert_eq!(room.capacity(), bytes.len());
+        room.put_slice(&bytes);
+        let buffer = decoder.buffer.as_ptr_range();
+        assert!(buffer.contains(&decoder.take().unwrap().unwrap().as_ptr()));
+        assert!(!buffer.contains(&decoder.take().unwrap().unwrap().as_ptr()));
     }
 
     /// A stream with little room, of which the other end is the test itself.

@@ -9,6 +9,7 @@ mod chunk;
 #[doc(hidden)]
 #[rustfmt::skip]
 pub mod generated;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -30,7 +31,8 @@ pub fn encode(message: &Message) -> Bytes {
     }
 }
 
-/// Decodes one message. Payloads and runs of data points share the memory of `bytes`.
+/// Decodes one message. Payloads and runs of data points share the memory of `bytes`, unless that is mostly
+/// something else.
 ///
 /// Tolerant where the official decoders are: unknown fields and unknown enum numbers are taken, of
 /// several values of a field the last one counts, a missing `stream_chunk` is an empty chunk.
@@ -38,10 +40,13 @@ pub fn encode(message: &Message) -> Bytes {
 /// # Errors
 /// Names the field that is wrong and what is wrong with it.
 pub fn decode(bytes: Bytes) -> Result<Message, DecodeError> {
-    match chunk::decode(&bytes) {
-        Some(result) => result,
-        None => decode_generated(bytes),
-    }
+    let frame = bytes.len();
+    let mut message = match chunk::decode(&bytes) {
+        Some(result) => result?,
+        None => decode_generated(bytes)?,
+    };
+    shared::release(&mut message, frame);
+    Ok(message)
 }
 
 /// Encodes by way of the generated types.

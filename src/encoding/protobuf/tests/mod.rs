@@ -10,7 +10,8 @@ use self::wild::{arm, body, field};
 use super::{chunk, decode, decode_generated, encode, encode_generated};
 use crate::encoding::random::Random;
 use crate::message::{
-    DataPointGroup, DownstreamChunk, Message, OrAlias, StreamChunk, UpstreamChunk, UpstreamInfo,
+    DataPointGroup, DownstreamCall, DownstreamChunk, Message, OrAlias, StreamChunk, UpstreamCall,
+    UpstreamChunk, UpstreamInfo,
 };
 
 /// Every frame among the vectors.
@@ -181,6 +182,47 @@ fn runs_of_points_share_the_memory_of_the_frame() {
     let Ok(Message::UpstreamChunk(chunk)) = decode(frame.clone()) else { panic!() };
     let run = chunk.chunk.groups[0].points.as_bytes();
     assert_eq!(frame.slice_ref(run), run);
+}
+
+#[test]
+fn a_small_payload_does_not_keep_a_large_frame_alive() {
+    let points = |len| StreamChunk {
+        sequence_number: 1,
+        groups: [&b"x"[..], &vec![7; len]]
+            .map(|payload| DataPointGroup {
+                data_id: OrAlias::Alias(0),
+                points: [(1, payload)].into_iter().collect(),
+            })
+            .into(),
+    };
+    let messages = |len| {
+        let (chunk, payload) = (points(len), Bytes::from(vec![7; len]));
+        let upstream = OrAlias::Alias(1);
+        [
+            (70, Message::UpstreamChunk(UpstreamChunk { chunk: chunk.clone(), ..Default::default() })),
+            (
+                134,
+                Message::DownstreamChunk(DownstreamChunk {
+                    stream_id_alias: 1,
+                    upstream,
+                    chunk,
+                    filter_references: Vec::new(),
+                }),
+            ),
+            (256, Message::UpstreamCall(UpstreamCall { payload: payload.clone(), ..Default::default() })),
+            (258, Message::DownstreamCall(DownstreamCall { payload, ..Default::default() })),
+        ]
+    };
+    // The rest is a field that nobody reads.
+    for (len, rest, shared) in [(100, 5000, false), (5000, 100, true), (10, 100, true)] {
+        for (number, message) in messages(len) {
+            let frame = encode(&message);
+            let frame = arm(number, &[body(&frame), &field(999, &vec![0; rest])].concat());
+            let decoded = decode(frame.clone());
+            assert_eq!(decoded.as_ref(), Ok(&message));
+            assert_eq!(!frame.is_unique(), shared, "{len} of {rest}: {}", message.name());
+        }
+    }
 }
 
 #[test]
