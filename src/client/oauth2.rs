@@ -261,7 +261,7 @@ impl Http {
             settings.server_name = None;
         }
         let stream = tls::connect(&settings, &host, &[b"http/1.1"], stream).await?;
-        exchange(request, Box::new(stream)).await
+        exchange(request, stream).await
     }
 }
 
