@@ -27,6 +27,12 @@ impl Dispatcher {
     }
 
     pub(super) fn post(&self, job: impl FnOnce() + Send + 'static) {
+        self.post_job(Box::new(job));
+    }
+
+    /// Apart from [`Self::post`], so that it is in the library once and not for every kind of job.
+    #[inline(never)]
+    fn post_job(&self, job: Job) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(receiver) = idle.take() {
             let jobs = receiver.clone();
@@ -36,7 +42,7 @@ impl Dispatcher {
             }
         }
         drop(idle);
-        let _ = self.jobs.send(Box::new(job));
+        let _ = self.jobs.send(job);
     }
 }
 

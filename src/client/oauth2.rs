@@ -281,7 +281,7 @@ impl Http {
             settings.insecure = false;
         }
         let stream = tls::connect(&settings, &host, &[b"http/1.1"], stream).await?;
-        exchange(request, Box::new(stream)).await
+        exchange(request, stream).await
     }
 }
 

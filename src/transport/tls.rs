@@ -11,9 +11,9 @@ use rustls::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::TransportError;
+use super::dial::Stream;
 
 /// Settings of TLS. The default trusts what the system trusts.
 #[derive(Clone, Default)]
@@ -186,15 +186,15 @@ pub fn describe_identity(error: &rustls::Error) -> String {
 ///
 /// # Errors
 /// Says whose certificate is refused, and why.
-pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+pub async fn connect(
     options: &TlsOptions,
     host: &str,
     alpn: &[&[u8]],
-    stream: S,
-) -> Result<tokio_rustls::client::TlsStream<S>, TransportError> {
+    stream: Stream,
+) -> Result<Stream, TransportError> {
     let name = server_name(options, host)?;
     let config = Arc::new(client_config(options, alpn)?);
-    tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+    let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         failure(options, &error).unwrap_or_else(|| {
             let why = if error.kind() == io::ErrorKind::UnexpectedEof {
                 "the server closed the connection in the middle of the handshake".to_owned()
@@ -203,7 +203,9 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
             };
             TransportError::Tls(format!("TLS: {why}"))
         })
-    })
+    })?;
+    // One type with and without TLS: everything above it is in the library once.
+    Ok(Box::new(stream))
 }
 
 /// What of an I/O error is the fault of TLS. A server that speaks TLS 1.3 refuses the client's

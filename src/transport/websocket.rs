@@ -39,12 +39,13 @@ pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn T
     let secure = target.scheme.is_secure();
     let stream = dial::stream(&target.host, target.port, secure, options).await?;
     #[cfg(feature = "tls")]
-    if secure {
-        let stream = tls::connect(&options.tls, &target.host, &[b"http/1.1"], stream)
+    let stream = if secure {
+        tls::connect(&options.tls, &target.host, &[b"http/1.1"], stream)
             .await
-            .map_err(|error| in_front(target, error))?;
-        return upgrade(target, options, stream).await;
-    }
+            .map_err(|error| in_front(target, error))?
+    } else {
+        stream
+    };
     upgrade(target, options, stream).await
 }
 
@@ -58,14 +59,11 @@ fn in_front(target: &Target, error: TransportError) -> TransportError {
 }
 
 /// Makes a WebSocket of a connected stream.
-async fn upgrade<S>(
+async fn upgrade(
     target: &Target,
     options: &DialOptions,
-    stream: S,
-) -> Result<Box<dyn Transport>, TransportError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+    stream: dial::Stream,
+) -> Result<Box<dyn Transport>, TransportError> {
     let url = format!("{target}?{}", options.negotiation.to_query());
     let mut request = url
         .as_str()
