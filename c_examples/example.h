@@ -2,6 +2,11 @@
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
+/* clock_gettime, also when the compiler is told to be strict (-std=c11). */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L
+#endif
+
 #include <iscp/iscp.h>
 
 #include <errno.h>

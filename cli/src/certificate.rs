@@ -73,7 +73,10 @@ fn make(args: &CertificateArgs) -> Result<Prepared, Failure> {
     names.dedup();
     let mut params = CertificateParams::new(names).map_err(failed)?;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, "iscp broker, self-signed");
+    // A name of its own: a client that trusts an earlier certificate then hears that the issuer is unknown,
+    // rather than that a signature is wrong.
+    let name = format!("iscp broker, self-signed {}", uuid::Uuid::new_v4().simple());
+    params.distinguished_name.push(DnType::CommonName, name);
     params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     let now = SystemTime::now();
     params.not_before = (now - CLOCK_MARGIN).into();

@@ -210,5 +210,7 @@ pub(crate) fn refused(flag: &str, value: impl Display, why: &dyn Display) -> Fai
 }
 
 fn parse_encoding(text: &str) -> Result<Encoding, String> {
-    Encoding::from_name(text).ok_or_else(|| "the encodings are proto and json".to_owned())
+    // The library's option calls it by its full name.
+    let name = if text == "protobuf" { "proto" } else { text };
+    Encoding::from_name(name).ok_or_else(|| "the encodings are proto and json".to_owned())
 }

@@ -17,6 +17,9 @@ use super::TransportError;
 /// How long one address has the field for itself before the next is tried too (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// Bytes of datagrams that the system may hold until they are read.
+const UDP_RECEIVE_BUFFER: usize = 4 << 20;
+
 /// Bytes the system may hold that it has not begun to send.
 const UNSENT_LIMIT: u32 = 128 * 1024;
 
@@ -63,6 +66,9 @@ impl SocketOptions {
             let text = |error: io::Error| error.to_string();
             let socket =
                 Socket::new(Domain::for_address(remote), Type::DGRAM, Some(Protocol::UDP)).map_err(text)?;
+            // What arrives in a burst, as the datagrams of a large chunk do, must find room; the system's own
+            // limit applies.
+            let _ = socket.set_recv_buffer_size(UDP_RECEIVE_BUFFER);
             self.bind(&SockRef::from(&socket), remote)?;
             if self.local_address.is_none() {
                 let any: IpAddr = if remote.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
