@@ -36,9 +36,6 @@ fn main() {
     write_corpus("json", json);
     write_dictionary("json", &words);
 
-    write_corpus("framing", streams());
-    write_corpus("segments", datagrams());
-
     write_corpus("negotiation", negotiations());
     let words =
         ["enc", "proto", "json", "comp", "clevel", "cwinbits", "per-message", "context-takeover", "tgid"];
@@ -48,27 +45,6 @@ fn main() {
     write_corpus("segments", datagrams());
     write_corpus("inflate", compressed());
     write_corpus("points", runs());
-}
-
-/// Streams of messages, each cut in pieces of another size.
-fn streams() -> Vec<Vec<u8>> {
-    let stream = b"\0\0\0\x05HELLO\0\0\0\0\0\0\0\x01x";
-    let mut seeds: Vec<_> = [1, 4, 255].map(|size: u8| [&[size][..], stream].concat()).into();
-    seeds.push(b"\x01\xff\xff\xff\xff".to_vec());
-    seeds
-}
-
-/// Datagrams, each behind its length.
-fn datagrams() -> Vec<Vec<u8>> {
-    let whole = [&b"\0\0\0\x01\0\0\0\0whole"[..]];
-    let segments =
-        [&b"\0\0\0\x01\0\x01\0\0\0\x01\x02\x03\x04\x05\x06\x07"[..], b"\0\0\0\x01\0\x01\0\x01\x08"];
-    let hostile = [&b"\0\0\0\x02\xff\xff\xff\xffx"[..], b"\0\0\0"];
-    [&whole[..], &segments, &hostile]
-        .map(|datagrams| {
-            datagrams.iter().flat_map(|datagram| [&[datagram.len() as u8], *datagram].concat()).collect()
-        })
-        .into()
 }
 
 /// Negotiations in both of their forms.
