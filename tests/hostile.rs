@@ -301,6 +301,7 @@ fn metadata_that_nobody_reads_do_not_fill_the_memory() {
         let (newest, _) = (downstream.next_metadata(Some(LIMIT)).unwrap(), connection);
         assert_eq!(newest.source_node_id.len(), 100_000);
     });
-    assert!(megabytes < 40, "{megabytes} MB");
+    // 200 MB are sent, and what the server itself has not written yet counts too.
+    assert!(megabytes < 100, "{megabytes} MB");
     server.thread.join().unwrap();
 }
