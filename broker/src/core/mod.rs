@@ -24,6 +24,7 @@ mod filter;
 mod metadata;
 mod node;
 mod outbox;
+mod resume;
 mod routing;
 mod sequence;
 mod subscription;
@@ -53,6 +54,7 @@ use connection::{Connection, Phase};
 use downstream::Downstream;
 use node::Nodes;
 use outbox::Answer;
+use resume::Detached;
 use throttle::Throttle;
 use timers::{Timer, Timers};
 use upstream::Upstream;
@@ -112,13 +114,15 @@ pub struct Broker {
     last_upstream_alias: u32,
     downstreams: Arena<Downstream>,
     downstream_ids: HashMap<Uuid, Key>,
-    detached: usize,
+    detached: Detached,
     nodes: Nodes,
     timers: Timers,
     throttle: Throttle,
     ready: Vec<ConnId>,
     /// Connections to be ended as soon as what is going on is done.
     doomed: Vec<(ConnId, ResultCode, String)>,
+    /// Downstreams to be closed because what waits in them has no more room, and why.
+    overrun: Vec<(Key, String)>,
     shutting_down: bool,
     chunks_received: u64,
     chunks_forwarded: u64,
@@ -139,7 +143,8 @@ impl Broker {
             last_upstream_alias: 0,
             downstreams: Arena::default(),
             downstream_ids: HashMap::new(),
-            detached: 0,
+            detached: Detached::default(),
+            overrun: Vec::new(),
             nodes: Nodes::default(),
             timers: Timers::default(),
             throttle: Throttle::default(),
@@ -203,11 +208,17 @@ impl Broker {
         }
     }
 
-    /// Ends the connections that overflowed. Not done where the overflow is found: one end leads to
-    /// metadata for others, which may overflow in turn.
+    /// Ends what overflowed. Not done where the overflow is found: one end leads to metadata for others,
+    /// which may overflow in turn.
     fn settle(&mut self, now: Instant) {
-        while let Some((conn, code, reason)) = self.doomed.pop() {
-            self.end(conn, code, &reason, now);
+        loop {
+            if let Some((key, reason)) = self.overrun.pop() {
+                self.close_overrun(key, reason, now);
+            } else if let Some((conn, code, reason)) = self.doomed.pop() {
+                self.end(conn, code, &reason, now);
+            } else {
+                break;
+            }
         }
     }
 

@@ -49,6 +49,11 @@ impl Timers {
         self.deadlines.contains_key(&timer)
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
     }
