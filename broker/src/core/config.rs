@@ -92,6 +92,9 @@ pub struct Timing {
     /// From the answer that opens or resumes a downstream to its first chunk: Rust and TypeScript lose what
     /// arrives before they processed the answer. Default 10 ms.
     pub open_gap: Duration,
+    /// How long a server that ends goes on delivering RELIABLE data; half of the time it is given at most.
+    /// Default 2 s.
+    pub drain: Duration,
     /// How long the refusal of a wrong token is held back once an address sent several. Below the
     /// 3 s for which the Rust client waits. Default 1 s.
     pub auth_delay: Duration,
@@ -115,6 +118,7 @@ impl Default for Timing {
             close_wait: Duration::from_secs(1),
             stall_margin: Duration::from_secs(5),
             open_gap: Duration::from_millis(10),
+            drain: Duration::from_secs(2),
             auth_delay: Duration::from_secs(1),
         }
     }

@@ -171,6 +171,9 @@ impl Broker {
             }
             Phase::Delayed(_) | Phase::Closing => return,
         }
+        if self.shutting_down && !self.takes_while_draining(conn, &message) {
+            return;
+        }
         match message {
             Message::UpstreamChunk(chunk) => self.upstream_chunk(conn, chunk, now),
             Message::DownstreamChunkAck(ack) => self.downstream_ack(conn, ack, now),

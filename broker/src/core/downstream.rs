@@ -249,6 +249,10 @@ impl Downstream {
         message
     }
 
+    pub(super) fn qos(&self) -> Qos {
+        self.qos
+    }
+
     pub(super) fn is_unreliable(&self) -> bool {
         self.qos == Qos::Unreliable
     }

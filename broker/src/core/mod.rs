@@ -6,7 +6,7 @@
 //! aliases and the most urgent message, and costs nobody else anything.
 //!
 //! ```text
-//! connected, handle_message, malformed, connection_lost, handle_timeout, shutdown
+//! connected, handle_message, malformed, connection_lost, handle_timeout, drain, shutdown
 //!     then: take_ready -> poll_transmit of each, is_closing of each; next_timeout
 //! ```
 //!
@@ -19,6 +19,7 @@ mod calls;
 mod config;
 mod connection;
 mod downstream;
+mod drain;
 mod environment;
 mod filter;
 mod metadata;
@@ -203,6 +204,7 @@ impl Broker {
                 Timer::UpstreamExpiry(key) => self.expire_upstream(key, now),
                 Timer::DownstreamOpen(key) => self.release_downstream(key),
                 Timer::DownstreamExpiry(key) => self.expire_downstream(key, now),
+                Timer::Drain => self.shutdown(now),
             }
             self.settle(now);
         }
@@ -232,6 +234,8 @@ impl Broker {
         for conn in connections {
             self.hang_up(conn, now);
         }
+        self.timers.clear(Timer::Drain);
+        self.settle(now);
     }
 
     /// Appends the connections that may have something to send, or are to be closed, since the last
@@ -326,11 +330,6 @@ impl Broker {
     /// Whether the client was accepted.
     pub fn is_admitted(&self, conn: ConnId) -> bool {
         self.session(conn).is_some()
-    }
-
-    /// Whether the connection is to be closed once [`Broker::poll_transmit`] gives nothing more.
-    pub fn is_closing(&self, conn: ConnId) -> bool {
-        self.connections.get(&conn).is_none_or(|connection| matches!(connection.phase, Phase::Closing))
     }
 
     /// How long a socket may take nothing before its connection counts as broken

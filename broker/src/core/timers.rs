@@ -23,6 +23,8 @@ pub(super) enum Timer {
     DownstreamOpen(Key),
     /// A lost downstream is given up.
     DownstreamExpiry(Key),
+    /// What could be delivered before the end of the broker is.
+    Drain,
 }
 
 #[derive(Debug, Default)]

@@ -431,7 +431,7 @@ impl Broker {
     }
 
     /// Gives up on the lowest missing chunks. Returns whether something was waiting for them.
-    fn skip_gap(&mut self, key: Key) -> bool {
+    pub(super) fn skip_gap(&mut self, key: Key) -> bool {
         let skipped = self.upstreams.get_mut(key).is_some_and(|upstream| upstream.reorder.skip_gap());
         if skipped {
             self.release_in_order(key);
