@@ -279,6 +279,7 @@ fn a_broker_that_stops_closes_its_connections() {
         let connections: Vec<_> = (0..3)
             .map(|number| {
                 let mut options = world.options(scheme, &number.to_string());
+                options.config.reconnect.enabled = false;
                 let ended = ended.clone();
                 options.on_closed = Some(std::sync::Arc::new(move |error| ended.send(error).unwrap()));
                 Connection::connect_wait(options, Some(LIMIT)).unwrap()
