@@ -100,8 +100,7 @@ pub struct Stats {
     pub chunks_received: u64,
     /// Chunks queued for downstreams.
     pub chunks_forwarded: u64,
-    /// Chunks dropped because a downstream, or the datagrams of its connection, did not keep up, or because it
-    /// lost its connection while they waited.
+    /// Chunks dropped because a downstream, or the datagrams of its connection, did not keep up.
     pub chunks_dropped: u64,
 }
 

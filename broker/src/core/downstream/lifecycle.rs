@@ -73,7 +73,7 @@ impl Broker {
         };
         downstream.tie.connection = None;
         downstream.has_turn = false;
-        self.chunks_dropped += downstream.forget_lossy();
+        downstream.forget_lossy();
         self.detached.bytes += downstream.held_bytes();
         self.timers.clear(Timer::DownstreamOpen(key));
         self.await_resume(Stream::Downstream(key), now);

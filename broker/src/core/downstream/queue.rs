@@ -112,16 +112,12 @@ impl Downstream {
         self.queued_bytes + self.unacked_bytes + self.resend_bytes + self.metadata.len() * EVENT_BYTES
     }
 
-    /// Drops what is not kept for a client that has lost its connection: only RELIABLE data is. Returns how
-    /// many chunks that are.
-    pub(super) fn forget_lossy(&mut self) -> u64 {
-        if self.qos == Qos::Reliable {
-            return 0;
+    /// Drops what is not kept for a client that has lost its connection: only RELIABLE data is.
+    pub(super) fn forget_lossy(&mut self) {
+        if self.qos != Qos::Reliable {
+            self.dropped += std::mem::take(&mut self.chunks).len() as u64;
+            self.queued_bytes = 0;
         }
-        self.queued_bytes = 0;
-        let dropped = std::mem::take(&mut self.chunks).len() as u64;
-        self.dropped += dropped;
-        dropped
     }
 
     /// Starts over on a new connection: what was not acknowledged is sent again, before everything else and

@@ -536,7 +536,6 @@ fn lossy_downstreams_collect_metadata_but_no_data_while_they_have_no_connection(
         let messages = pair.read();
         assert_eq!(numbers(&messages), [0; 0]);
         assert!(matches!(metadata(&messages)[..], [Metadata::UpstreamNormalClose { .. }]));
-        assert_eq!(pair.world.broker.stats().chunks_dropped, 2, "those that waited");
     }
 }
 
