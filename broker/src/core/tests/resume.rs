@@ -407,6 +407,21 @@ fn a_resume_on_the_connection_of_the_stream_succeeds() {
 }
 
 #[test]
+fn acks_that_wait_are_sent_behind_the_answer_to_a_resume_on_the_same_connection() {
+    let mut pair = Pair::new(Qos::Reliable);
+    pair.chunks(1..=3);
+    let request = UpstreamResumeRequest {
+        request_id: 6,
+        stream_id: pair.up.stream_id,
+        resume_token: pair.up.resume_token.clone(),
+    };
+    pair.world.send(pair.sender, Message::UpstreamResumeRequest(request));
+    let messages = pair.world.receive(pair.sender);
+    assert_eq!(names(&messages), ["UpstreamResumeResponse", "UpstreamChunkAck"]);
+    assert_eq!(results(&messages), [1, 2, 3].map(|number| (number, ResultCode::SUCCEEDED)));
+}
+
+#[test]
 fn a_conflict_is_only_found_with_a_stream_that_is_used_long_after() {
     let mut world = World::new();
     let old = world.connect_as("s", "2.0.0");
