@@ -101,6 +101,12 @@ pub trait Transport: Send {
     /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
 
+    /// Whether there is nobody to send to at present, though there may be again: of several transports that are
+    /// one connection, all are lost.
+    fn is_deserted(&self) -> bool {
+        false
+    }
+
     /// The peer has said who it is: what it may use is no longer that of a stranger.
     fn admit(&mut self) {}
 
@@ -135,6 +141,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn bytes_written(&self) -> u64 {
         (**self).bytes_written()
+    }
+
+    fn is_deserted(&self) -> bool {
+        (**self).is_deserted()
     }
 
     fn admit(&mut self) {
