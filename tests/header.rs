@@ -17,6 +17,7 @@ const SOURCES: &[&str] = &[
     "conn_credential_options",
     "conn_tls_options",
     "conn_network_options",
+    "conn_path_options",
     "conn",
     "call",
     "conn_calls",
