@@ -12,54 +12,46 @@ use super::options::{Refusal, set_text, set_typed};
 use super::status::iscp_status_t;
 use crate::client::ConnectOptions;
 #[cfg(feature = "multi")]
-use crate::transport::Target;
+use crate::error::Error;
 #[cfg(feature = "multi")]
 use crate::transport::multi::dial::{MAX_PATHS, PathOptions};
 
-/// Adds a path whose parts are as in the options of the same names; empty ones are left to the system.
 #[cfg(feature = "multi")]
-fn add_path(
+fn add_path(options: &mut ConnectOptions, path: Result<PathOptions, Error>) -> Result<(), Refusal> {
+    let path = path.map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
+    let paths = &mut options.dial.multi.paths;
+    if paths.len() == MAX_PATHS {
+        return Err(format!("there are {MAX_PATHS} paths already").into());
+    }
+    paths.push(path);
+    Ok(())
+}
+
+/// Adds a path as text.
+pub(super) fn add_path_text(options: &mut ConnectOptions, text: &str) -> Result<(), Refusal> {
+    #[cfg(feature = "multi")]
+    return add_path(options, text.parse());
+    #[cfg(not(feature = "multi"))]
+    {
+        let _ = (options, text);
+        built_in("multi")
+    }
+}
+
+/// The same of its parts.
+fn add_path_parts(
     options: &mut ConnectOptions,
     url: &str,
     local_address: &str,
     interface: &str,
 ) -> Result<(), Refusal> {
-    let paths = &mut options.dial.multi.paths;
-    if paths.len() == MAX_PATHS {
-        return Err(format!("there are {MAX_PATHS} paths already").into());
+    #[cfg(feature = "multi")]
+    return add_path(options, PathOptions::new(url, local_address, interface));
+    #[cfg(not(feature = "multi"))]
+    {
+        let _ = (options, url, local_address, interface);
+        built_in("multi")
     }
-    let mut path = PathOptions::default();
-    if !url.is_empty() {
-        let parsed = Target::parse(url);
-        let target =
-            parsed.map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
-        path.target = Some(target);
-    }
-    path.socket.set_local_address(local_address)?;
-    path.socket.set_interface(interface)?;
-    paths.push(path);
-    Ok(())
-}
-
-#[cfg(not(feature = "multi"))]
-fn add_path(_: &mut ConnectOptions, _: &str, _: &str, _: &str) -> Result<(), Refusal> {
-    built_in("multi")
-}
-
-/// Adds a path as text: words `url=`, `local_address=` and `interface=`, each with its value.
-pub(super) fn add_path_text(options: &mut ConnectOptions, text: &str) -> Result<(), Refusal> {
-    let mut parts = [("url", None), ("local_address", None), ("interface", None)];
-    for word in text.split_ascii_whitespace() {
-        let (name, value) = word.split_once('=').unwrap_or((word, ""));
-        match parts.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, part @ None)) if !value.is_empty() => *part = Some(value),
-            _ => {
-                return Err(format!("{word:?} is not one of url=, local_address= or interface=, once").into());
-            }
-        }
-    }
-    let [url, local_address, interface] = parts.map(|(_, part)| part.unwrap_or_default());
-    add_path(options, url, local_address, interface)
 }
 
 /// Adds a path, up to 16. The connection then consists of transports by all its paths, which are dialled at the same
@@ -99,7 +91,7 @@ pub unsafe extern "C" fn iscp_conn_options_add_path(
                 convert::text(interface, "interface")?,
             )
         };
-        add_path(&mut options.lock(), url, local_address, interface)
+        add_path_parts(&mut options.lock(), url, local_address, interface)
             .map_err(|refusal| refusal.into_error("path"))?;
         Ok(())
     })
