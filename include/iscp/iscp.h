@@ -831,7 +831,7 @@ ISCP_API const char *iscp_protocol_version(void);
  * Whether the library was built with a feature.
  *
  * @param name a feature: a transport ("websocket", "quic", "webtransport"), an encoding ("protobuf",
- *             "json"), or "tls", "compression", "oauth2", "proxy"
+ *             "json"), or "tls", "compression", "oauth2", "proxy", "multi"
  * @return true if it was; false for everything else, unknown names and NULL included
  *
  * Thread: any. Blocking: no. Lifetime: borrows `name` for the call. Since: 0.1.0.
