@@ -223,7 +223,7 @@ impl<'a> Driver<'a> {
         let op = OpId(0);
         let encoding = options.dial.negotiation.encoding;
         let mut core = core::Connection::new(options.config, token, op, Instant::now());
-        if transport.datagram_limit() > 0 {
+        if transport.has_datagrams() {
             core.use_datagrams();
         }
         Self {

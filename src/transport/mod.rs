@@ -93,6 +93,11 @@ pub trait Transport: Send {
         0
     }
 
+    /// Whether messages may go by datagrams sooner or later, and be lost.
+    fn has_datagrams(&self) -> bool {
+        self.datagram_limit() > 0
+    }
+
     /// Writes out everything taken. Datagrams are not waited for, but some leave only when this is called
     /// again, for which the task is woken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
@@ -133,6 +138,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn datagram_limit(&self) -> usize {
         (**self).datagram_limit()
+    }
+
+    fn has_datagrams(&self) -> bool {
+        (**self).has_datagrams()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

@@ -60,6 +60,8 @@ pub struct Settings {
     pub silence_limit: Duration,
     /// Time without members that ends the connection.
     pub grace: Duration,
+    /// Whether any member may have datagrams.
+    pub datagrams: bool,
     /// Largest message of the peer.
     pub max_message_size: usize,
 }
@@ -690,6 +692,10 @@ impl Transport for Bundle {
         let numbered = matches!(self.numbering, Numbering::On(_));
         let usable = self.members.iter().filter(|member| member.takes_datagrams(numbered));
         usable.map(|member| member.transport.datagram_limit()).max().unwrap_or(0)
+    }
+
+    fn has_datagrams(&self) -> bool {
+        self.settings.datagrams
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

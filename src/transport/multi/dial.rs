@@ -151,6 +151,7 @@ pub(in crate::transport) async fn dial(
         ping_interval: options.ping_interval,
         silence_limit: options.silence_limit,
         grace: options.grace,
+        datagrams: paths.iter().any(|(target, _)| !target.scheme.is_websocket()),
         max_message_size: first.max_message_size,
     });
     let connection = Uuid::new_v4().to_string();
