@@ -1,0 +1,7 @@
+//! What is tried with every client.
+
+pub(crate) mod calls;
+pub(crate) mod data;
+pub(crate) mod metadata;
+pub(crate) mod resume;
+pub(crate) mod wire;
