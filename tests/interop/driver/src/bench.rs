@@ -50,12 +50,14 @@ pub(crate) struct Bench {
     pub(crate) program: PathBuf,
     pub(crate) broker: Broker,
     pub(crate) logs: PathBuf,
+    /// Where recorded sessions go.
+    pub(crate) captures: PathBuf,
     nodes: AtomicUsize,
 }
 
 impl Bench {
-    pub(crate) fn new(program: PathBuf, broker: Broker, logs: PathBuf) -> Self {
-        Self { program, broker, logs, nodes: AtomicUsize::new(0) }
+    pub(crate) fn new(program: PathBuf, broker: Broker, logs: PathBuf, captures: PathBuf) -> Self {
+        Self { program, broker, logs, captures, nodes: AtomicUsize::new(0) }
     }
 
     /// Starts a peer, under a node id that no other has.

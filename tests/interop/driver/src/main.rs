@@ -36,6 +36,9 @@ struct Args {
     /// Directory for logs.
     #[arg(long, value_name = "DIR")]
     logs: PathBuf,
+    /// Where recorded sessions go instead: the tests replay those in tests/interop/captures.
+    #[arg(long, value_name = "DIR")]
+    captures: Option<PathBuf>,
     /// Where to write the page; it begins with what the file --introduction says.
     #[arg(long, value_name = "FILE", requires = "introduction", requires = "date")]
     page: Option<PathBuf>,
@@ -98,7 +101,12 @@ fn run(args: &Args) -> Result<bool, String> {
     options.extend(listen.iter().flat_map(|scheme| [format!("--{scheme}"), "127.0.0.1:0".to_owned()]));
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let broker = Broker::start(&args.program, &options, args.logs.join("broker.log"))?;
-    let bench = Bench::new(args.program.clone(), broker, args.logs.clone());
+    let bench = Bench::new(
+        args.program.clone(),
+        broker,
+        args.logs.clone(),
+        args.captures.clone().unwrap_or_else(|| args.logs.clone()),
+    );
 
     let mut cases = table::cases(&clients);
     cases.retain(|case| args.only.iter().all(|part| case.name().contains(part)));

@@ -87,9 +87,23 @@ impl Relay {
         self.state.lock().unwrap().open = true;
     }
 
+    /// What the client asked for when it connected: the path and the parameters.
+    pub(crate) fn request(&self, connection: usize) -> Result<String, String> {
+        let parts = self.parts(connection);
+        let sent: Vec<u8> =
+            parts.into_iter().filter(|part| part.0 == From::Client).flat_map(|part| part.2).collect();
+        let head = String::from_utf8_lossy(&sent);
+        let request = head.lines().next().and_then(|line| line.split(' ').nth(1));
+        request.map(str::to_owned).ok_or_else(|| "no HTTP request came".to_owned())
+    }
+
+    fn parts(&self, connection: usize) -> Vec<Part> {
+        self.state.lock().unwrap().links[connection].recording.lock().unwrap().clone()
+    }
+
     /// The binary messages of a connection, without what the WebSocket adds.
     pub(crate) fn messages(&self, connection: usize) -> Vec<Recorded> {
-        let parts = self.state.lock().unwrap().links[connection].recording.lock().unwrap().clone();
+        let parts = self.parts(connection);
         let mut messages = [unframe(&parts, From::Client), unframe(&parts, From::Broker)].concat();
         messages.sort_by_key(|message| message.0);
         messages.into_iter().map(|(_, message)| message).collect()

@@ -1,7 +1,7 @@
 //! Every case there is.
 
 use crate::bench::{Bench, Client, Link};
-use crate::cases::{calls, data, metadata, resume, wire};
+use crate::cases::{calls, data, metadata, resume, session, wire};
 use crate::known;
 use crate::report::Outcome;
 
@@ -159,6 +159,14 @@ impl<'a> Table<'a> {
         self.one(group, "persist and close_session on the wire", client, &[], |bench, client, _| {
             wire::flags(bench, client)
         });
+
+        for encoding in ["protobuf", "json"] {
+            let row = format!("a session of everything, {encoding}");
+            let needs = [known::Need::Encoding(encoding)];
+            self.one(group, &row, client, &needs, move |bench, client, c| {
+                session::record(bench, client, c, encoding)
+            });
+        }
 
         let group = "Metadata";
         for (transport, encoding) in [("ws", "protobuf"), ("ws", "json"), ("quic", "protobuf")] {

@@ -4,4 +4,5 @@ pub(crate) mod calls;
 pub(crate) mod data;
 pub(crate) mod metadata;
 pub(crate) mod resume;
+pub(crate) mod session;
 pub(crate) mod wire;
