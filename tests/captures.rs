@@ -122,10 +122,10 @@ impl Library {
             panic!()
         };
         assert_eq!((&session_id[..], qos), ("session", Qos::Reliable));
-        let expected: [(&str, &str, &[(i64, &[u8])]); 3] = [
-            ("a", "float", &[(0, &[0]), (1, &[1, 2])]),
-            ("b", "string", &[(2, b"hi")]),
-            ("a", "float", &[(-3, b"")]),
+        let expected = [
+            ("a", "float", vec![(0, &[0][..]), (1, &[1, 2])]),
+            ("b", "string", vec![(2, b"hi")]),
+            ("a", "float", vec![(-3, b"")]),
         ];
         for (number, (name, kind, points)) in (1..).zip(expected) {
             let chunk = self.downstream.next_chunk(Some(LIMIT)).unwrap();
@@ -138,7 +138,7 @@ impl Library {
                 .map(|point| (point.elapsed_time, point.payload.to_vec()))
                 .collect();
             let points: Vec<(i64, Vec<u8>)> =
-                points.iter().map(|(time, payload)| (*time, payload.to_vec())).collect();
+                points.into_iter().map(|(time, payload)| (time, payload.to_vec())).collect();
             assert_eq!(received, points);
         }
         assert!(matches!(self.metadata("downstream"), Metadata::DownstreamOpen { qos: Qos::Reliable, .. }));
