@@ -11,6 +11,7 @@ pub(crate) enum Need {
     Encoding(&'static str),
     Compression(&'static str),
     Reconnecting,
+    SeveralLinks,
 }
 
 /// Why a client cannot do something, if it cannot.
@@ -20,6 +21,9 @@ pub(crate) fn unsupported(client: &Client, need: &Need) -> Option<&'static str> 
         ("python", Need::Transport("webtransport")) => Some("no WebTransport"),
         ("typescript", Need::Transport("quic")) => Some("no QUIC"),
         ("typescript", Need::Transport("webtransport")) => Some("WebTransport in browsers only"),
+        ("go", Need::SeveralLinks) if client.version.starts_with("1.0.") => Some("one link only, before 1.2"),
+        ("go", Need::SeveralLinks) => None,
+        (_, Need::SeveralLinks) => Some("one link only"),
         ("python", Need::Reconnecting) => Some("it does not reconnect"),
         ("python" | "typescript", Need::Compression(compression)) if *compression != "none" => {
             Some("no compression")

@@ -4,10 +4,12 @@ use std::io::{Cursor, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
+
+use crate::peer::LIMIT;
 
 /// Who sent what is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,7 @@ pub(crate) struct Relay {
 struct State {
     links: Vec<Link>,
     open: bool,
+    attempts: usize,
 }
 
 impl Relay {
@@ -51,11 +54,12 @@ impl Relay {
         let failed = |error: std::io::Error| format!("relay: {error}");
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let state = Arc::new(Mutex::new(State { links: Vec::new(), open: true }));
+        let state = Arc::new(Mutex::new(State { links: Vec::new(), open: true, attempts: 0 }));
         let (shared, target, start) = (state.clone(), target.to_owned(), Instant::now());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let mut state = shared.lock().unwrap();
+                state.attempts += 1;
                 // One that is not taken is closed here.
                 let broker = if state.open { TcpStream::connect(&target).ok() } else { None };
                 if let Some(link) = broker.and_then(|broker| Link::start(client, broker, start).ok()) {
@@ -85,6 +89,28 @@ impl Relay {
     /// Lets connections through again.
     pub(crate) fn open(&self) {
         self.state.lock().unwrap().open = true;
+    }
+
+    /// How often somebody connected.
+    pub(crate) fn attempts(&self) -> usize {
+        self.state.lock().unwrap().attempts
+    }
+
+    /// How many connections were let through.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().unwrap().links.len()
+    }
+
+    /// Waits until something holds of the relay.
+    pub(crate) fn wait_for(&self, condition: impl Fn(&Self) -> bool, what: &str) -> Result<(), String> {
+        let deadline = Instant::now() + LIMIT;
+        while !condition(self) {
+            if Instant::now() > deadline {
+                return Err(format!("relay: no {what} within {LIMIT:?}"));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
     }
 
     /// What the client asked for when it connected: the path and the parameters.

@@ -1,7 +1,7 @@
 //! Every case there is.
 
 use crate::bench::{Bench, Client, Link};
-use crate::cases::{calls, data, metadata, resume, session, wire};
+use crate::cases::{calls, data, metadata, multi, resume, session, wire};
 use crate::known;
 use crate::report::Outcome;
 
@@ -200,6 +200,16 @@ impl<'a> Table<'a> {
         });
     }
 
+    fn several_links(&mut self, client: &'a Client) {
+        for selector in ["round-robin", "min-rtt", "ecf"] {
+            let row = format!("{selector}, one link cut at a time");
+            let needs = [known::Need::SeveralLinks];
+            self.one("Several links of one connection", &row, client, &needs, move |bench, client, c| {
+                multi::links(bench, client, c, selector)
+            });
+        }
+    }
+
     fn pairs(&mut self, from: &'a Client, to: &'a Client) {
         let mut add = |row: &str, needs: &[known::Need], run: Run<'a>| {
             self.cases.push(Case {
@@ -235,6 +245,7 @@ pub(crate) fn cases(clients: &[Client]) -> Vec<Case<'_>> {
         table.data(client);
         table.features(client);
         table.resuming(client);
+        table.several_links(client);
     }
     for from in official {
         for to in official {

@@ -27,6 +27,9 @@ func connectMulti(f fields, options []iscp.ConnOption) (*iscp.Conn, error) {
 		ids = append(ids, id)
 		dialers[id] = transport.DialerFunc(func(config transport.DialConfig) (transport.Transport, error) {
 			config.Address = address
+			// Soon enough for a test to see it.
+			milliseconds := 300
+			config.PingInterval = &milliseconds
 			return dialer.Dial(config)
 		})
 	}

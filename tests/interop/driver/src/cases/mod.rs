@@ -3,6 +3,7 @@
 pub(crate) mod calls;
 pub(crate) mod data;
 pub(crate) mod metadata;
+pub(crate) mod multi;
 pub(crate) mod resume;
 pub(crate) mod session;
 pub(crate) mod wire;
