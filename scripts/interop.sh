@@ -58,7 +58,7 @@ go_peer() {
     gomod=$(sed -n 's/^\t"GoMod": "\(.*\)",$/\1/p' <<<"$downloaded")
     rm -rf "$module"
     mkdir -p "$module"
-    cp "$sources"/go/peer/*.go "$module"
+    cp -r "$sources"/go/peer/*.go "$sources/go/samples" "$module"
     local tags=multi
     case $name in
         1.0.* | 1.1.*)
@@ -77,7 +77,13 @@ go_peer() {
         refused "go@$name" "$log"
         return
     fi
-    (cd "$module" && GOFLAGS=-mod=mod go vet -tags "$tags" . && GOFLAGS=-mod=mod go build -tags "$tags" -o peer .)
+    (
+        cd "$module"
+        export GOFLAGS=-mod=mod
+        go vet -tags "$tags" ./...
+        go build -tags "$tags" -o peer .
+        go build -o . ./samples/...
+    )
     arguments+=(--peer "go@$name=$module/peer")
 }
 

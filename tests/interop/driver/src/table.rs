@@ -1,7 +1,7 @@
 //! Every case there is.
 
 use crate::bench::{Bench, Client, Link};
-use crate::cases::{calls, data, metadata, multi, resume, session, wire};
+use crate::cases::{calls, data, metadata, multi, resume, samples, session, wire};
 use crate::known;
 use crate::report::Outcome;
 
@@ -210,6 +210,16 @@ impl<'a> Table<'a> {
         }
     }
 
+    fn samples(&mut self, client: &'a Client) {
+        let group = "Samples of the documentation of the Go client";
+        self.one(group, "connect with OAuth2", client, &[], |bench, client, _| {
+            samples::connect(bench, client)
+        });
+        self.one(group, "upstream and downstream", client, &[], |bench, client, _| {
+            samples::streams(bench, client)
+        });
+    }
+
     fn pairs(&mut self, from: &'a Client, to: &'a Client) {
         let mut add = |row: &str, needs: &[known::Need], run: Run<'a>| {
             self.cases.push(Case {
@@ -246,6 +256,9 @@ pub(crate) fn cases(clients: &[Client]) -> Vec<Case<'_>> {
         table.features(client);
         table.resuming(client);
         table.several_links(client);
+        if client.language == "go" {
+            table.samples(client);
+        }
     }
     for from in official {
         for to in official {

@@ -5,5 +5,6 @@ pub(crate) mod data;
 pub(crate) mod metadata;
 pub(crate) mod multi;
 pub(crate) mod resume;
+pub(crate) mod samples;
 pub(crate) mod session;
 pub(crate) mod wire;
