@@ -117,6 +117,13 @@ pub(crate) struct BrokerArgs {
     /// notice the loss later than the broker. Streams that ask for nothing are not kept.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
     pub(crate) min_expiry: Duration,
+    /// How many seconds RELIABLE upstreams may have to wait for the slowest of their RELIABLE readers [0: they do not].
+    ///
+    /// When more than 16 MiB wait for a reader, the broker withholds acknowledgements from those who send to it, and
+    /// gives them as the reader goes on. A reader that does not go on for this long is closed. Without this option that
+    /// happens when 64 MiB wait, and no sender is slowed down.
+    #[arg(long, value_name = "SECONDS", default_value = "0", hide_default_value = true, value_parser = parse_hold)]
+    pub(crate) hold_for: Duration,
     /// Keep the streams in this file from the end of the broker to its next start, so that a restart loses nothing.
     ///
     /// It is written when SIGINT or SIGTERM ends the broker. The next one that is started with it lets clients resume
@@ -375,6 +382,10 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if seconds > 0.0 && seconds <= MOST => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("not a number of seconds above 0 and up to {MOST}")),
     }
+}
+
+fn parse_hold(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { parse_seconds(text) }
 }
 
 #[cfg(test)]

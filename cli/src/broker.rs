@@ -90,6 +90,7 @@ fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
 fn core_config(args: &BrokerArgs) -> core::Config {
     let mut config = core::Config::default();
     config.timing.min_expiry = args.min_expiry;
+    config.timing.hold = args.hold_for;
     config
 }
 
@@ -170,14 +171,19 @@ mod tests {
     use crate::args::{Args, Command};
 
     #[test]
-    fn streams_are_kept_as_long_as_the_command_line_says() {
-        let min_expiry = |args: &[&str]| match Args::try_parse_from([&["iscp", "broker"], args].concat())
+    fn streams_are_kept_and_readers_waited_for_as_long_as_the_command_line_says() {
+        let timing = |args: &[&str]| match Args::try_parse_from([&["iscp", "broker"], args].concat())
             .map(|args| args.command)
         {
-            Ok(Command::Broker(args)) => core_config(&args).timing.min_expiry,
+            Ok(Command::Broker(args)) => core_config(&args).timing,
             _ => panic!("{args:?}"),
         };
-        assert_eq!(min_expiry(&["--min-expiry", "12.5"]), Duration::from_millis(12_500));
-        assert_eq!(min_expiry(&[]), core::Timing::default().min_expiry);
+        let default = core::Timing::default();
+        assert_eq!(timing(&["--min-expiry", "12.5"]).min_expiry, Duration::from_millis(12_500));
+        assert_eq!(timing(&[]).min_expiry, default.min_expiry);
+        assert_eq!(timing(&["--hold-for", "30"]).hold, Duration::from_secs(30));
+        for args in [&[][..], &["--hold-for", "0"]] {
+            assert_eq!(timing(args).hold, default.hold);
+        }
     }
 }

@@ -95,6 +95,12 @@ pub struct Timing {
     /// How long a server that ends goes on delivering RELIABLE data; half of the time it is given at most.
     /// Default 2 s.
     pub drain: Duration,
+    /// How long a RELIABLE downstream that is read too slowly may keep RELIABLE upstreams waiting: while more than
+    /// a quarter of [`Limits::reliable_queue_bytes`] waits in it, acknowledgements are withheld for what comes, and
+    /// given as chunks leave. If none was given for this long, the downstream is closed, and its connection ended;
+    /// without a connection it keeps nobody waiting from then on. Zero: it never does, and its queue grows up to the
+    /// limit. Default 0.
+    pub hold: Duration,
     /// How long the refusal of a wrong token is held back once an address sent several. Below the
     /// 3 s for which the Rust client waits. Default 1 s.
     pub auth_delay: Duration,
@@ -119,6 +125,7 @@ impl Default for Timing {
             stall_margin: Duration::from_secs(5),
             open_gap: Duration::from_millis(10),
             drain: Duration::from_secs(2),
+            hold: Duration::ZERO,
             auth_delay: Duration::from_secs(1),
         }
     }

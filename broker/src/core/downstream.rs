@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::aliases::{AliasError, DownstreamIds};
 use super::arena::Key;
+use super::hold::Holds;
 use super::metadata::Event;
 use super::resume::Tie;
 use super::routing::Routed;
@@ -58,6 +59,7 @@ pub(super) struct Downstream {
     window_bytes: usize,
     /// Just opened or resumed: the client may not be ready yet.
     held: bool,
+    pub(super) holds: Holds,
     /// Something found no room. Nothing is taken any more: there would be a gap before it.
     overrun: bool,
     dropped: u64,
@@ -143,6 +145,7 @@ impl Broker {
             window: self.config.limits.reliable_window.max(1),
             window_bytes: self.config.limits.reliable_window_bytes.max(1),
             held: true,
+            holds: Holds::default(),
             overrun: false,
             dropped: 0,
         });
@@ -279,6 +282,8 @@ impl Broker {
             return;
         };
         downstream.tie.heard(now);
+        self.ease(key, now);
+        let Some(downstream) = self.downstreams.get_mut(key) else { return };
         let mut strays = 0;
         for result in ack.results {
             if !downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number) {

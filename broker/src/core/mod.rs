@@ -22,6 +22,7 @@ mod downstream;
 mod drain;
 mod environment;
 mod filter;
+mod hold;
 mod metadata;
 mod node;
 mod outbox;
@@ -128,6 +129,10 @@ pub struct Broker {
     doomed: Vec<(ConnId, ResultCode, String)>,
     /// Downstreams to be closed because what waits in them has no more room, and why.
     overrun: Vec<(Key, String)>,
+    /// Downstreams that withhold acknowledgements since a moment ago.
+    held: Vec<Key>,
+    /// Upstreams of whose chunks acknowledgements are perhaps no longer withheld.
+    eased: Vec<Key>,
     shutting_down: bool,
     /// The broker ends to be restored from its snapshot: streams are left as they are.
     suspends: bool,
@@ -152,6 +157,8 @@ impl Broker {
             downstream_ids: HashMap::new(),
             detached: Detached::default(),
             overrun: Vec::new(),
+            held: Vec::new(),
+            eased: Vec::new(),
             nodes: Nodes::default(),
             timers: Timers::default(),
             throttle: Throttle::default(),
@@ -211,6 +218,7 @@ impl Broker {
                 Timer::UpstreamExpiry(key) => self.expire_upstream(key, now),
                 Timer::DownstreamOpen(key) => self.release_downstream(key),
                 Timer::DownstreamExpiry(key) => self.expire_downstream(key, now),
+                Timer::DownstreamHold(key) => self.hold_timeout(key, now),
                 Timer::Drain => self.shutdown(now),
             }
             self.settle(now);
@@ -221,6 +229,7 @@ impl Broker {
     /// which may overflow in turn.
     fn settle(&mut self, now: Instant) {
         loop {
+            self.settle_holds(now);
             if let Some((key, reason)) = self.overrun.pop() {
                 self.close_overrun(key, reason, now);
             } else if let Some((conn, code, reason)) = self.doomed.pop() {

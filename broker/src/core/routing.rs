@@ -40,6 +40,8 @@ impl Routed {
 impl Broker {
     /// Offers a chunk to every downstream that reads the node.
     pub(super) fn fan_out(&mut self, key: Key, chunk: &Rc<Routed>) {
+        let above = self.hold_above(key);
+        let mut queued = Vec::new();
         let Self {
             config,
             connections,
@@ -71,6 +73,9 @@ impl Broker {
             match downstream.offer(key, &upstream.info, chunk, &config.limits, room) {
                 Offer::Omitted => continue,
                 Offer::Queued { dropped } => {
+                    if above.is_some() {
+                        queued.push(*reader);
+                    }
                     *chunks_forwarded += 1;
                     *chunks_dropped += dropped;
                 }
@@ -89,6 +94,11 @@ impl Broker {
             {
                 connection.out.turns.push_back(*reader);
                 connection.wake(conn, ready);
+            }
+        }
+        if let Some(above) = above {
+            for reader in queued {
+                self.hold(key, reader, above);
             }
         }
     }

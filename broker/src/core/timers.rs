@@ -23,6 +23,8 @@ pub(super) enum Timer {
     DownstreamOpen(Key),
     /// A lost downstream is given up.
     DownstreamExpiry(Key),
+    /// A downstream held up senders for as long as it may.
+    DownstreamHold(Key),
     /// What could be delivered before the end of the broker is.
     Drain,
 }

@@ -3,7 +3,7 @@
 mod lifecycle;
 mod saved;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub(super) struct Upstream {
     pub(super) qos: Qos,
     pub(super) node: Key,
     pub(super) tie: Tie,
+    /// Downstreams that withhold acknowledgements, and of how many chunks each.
+    pub(super) holders: BTreeMap<Key, usize>,
     alias: u32,
     ack_interval: Duration,
     ids: UpstreamIds,
@@ -78,7 +80,7 @@ impl Upstream {
             .into_iter()
             .filter_map(|place| self.ids.announce(place))
             .collect();
-        let rest = self.results.split_off(self.results.len().min(MAX_RESULTS_PER_ACK));
+        let rest = self.results.split_off(self.sendable().min(MAX_RESULTS_PER_ACK));
         Some(Message::UpstreamChunkAck(UpstreamChunkAck {
             stream_id_alias: self.alias,
             results: std::mem::replace(&mut self.results, rest),
@@ -86,9 +88,27 @@ impl Upstream {
         }))
     }
 
-    /// Whether there is something to acknowledge.
+    /// Whether there is something to acknowledge now.
     pub(super) fn has_acks(&self) -> bool {
-        !self.results.is_empty() || !self.asked.is_empty()
+        self.sendable() > 0 || !self.asked.is_empty()
+    }
+
+    /// Results that no slow reader withholds.
+    fn sendable(&self) -> usize {
+        self.results.len() - self.withheld()
+    }
+
+    fn withheld(&self) -> usize {
+        self.holders.values().copied().max().unwrap_or_default().min(self.results.len())
+    }
+
+    /// Whether the client waits for acknowledgements that are withheld.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.tie.connection.is_some() && self.withheld() > 0
+    }
+
+    pub(super) fn is_reliable(&self) -> bool {
+        self.qos == Qos::Reliable
     }
 
     /// Takes note of the data ids for which a chunk asks for aliases, also when it is not forwarded.
@@ -296,6 +316,7 @@ impl Broker {
             qos: request.qos,
             node,
             tie,
+            holders: BTreeMap::new(),
             alias,
             ack_interval: ack_interval(request.ack_interval_ms, &self.config.timing),
             ids,
@@ -415,7 +436,7 @@ impl Broker {
     /// Sends acks now when none was sent for an interval, else at the end of the interval. At once
     /// while chunks come late and after a resume, since Go sends one chunk an ack then
     /// (docs/protocol/behaviour.md §11 items 32, 33), and when there is much to acknowledge.
-    fn schedule_ack(&mut self, key: Key, at_once: bool, now: Instant) {
+    pub(super) fn schedule_ack(&mut self, key: Key, at_once: bool, now: Instant) {
         let Some(upstream) = self.upstreams.get(key) else {
             return;
         };

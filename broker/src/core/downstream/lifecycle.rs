@@ -102,9 +102,10 @@ impl Broker {
 
     fn remove_downstream(&mut self, key: Key, metadata: Metadata) {
         self.unsubscribe(key);
-        let Some(downstream) = self.downstreams.remove(key) else {
+        let Some(mut downstream) = self.downstreams.remove(key) else {
             return;
         };
+        self.release_all(key, &mut downstream.holds);
         info!(stream = %downstream.id, node = %downstream.tie.owner, dropped = downstream.dropped, "downstream ended");
         self.downstream_ids.remove(&downstream.id);
         match downstream.tie.connection {
@@ -196,6 +197,7 @@ impl Broker {
             downstream.has_turn = false;
             downstream.held = true;
             downstream.rewind();
+            downstream.holds.resume();
         }
         self.timers.clear(Timer::DownstreamExpiry(key));
         self.timers.set(Timer::DownstreamOpen(key), now + self.config.timing.open_gap);

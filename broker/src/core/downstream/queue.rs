@@ -87,6 +87,11 @@ impl Downstream {
         dropped
     }
 
+    /// Whether more than `bytes` of RELIABLE data wait.
+    pub(in crate::core) fn is_longer_than(&self, bytes: usize) -> bool {
+        self.qos == Qos::Reliable && self.queued_bytes > bytes
+    }
+
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
@@ -167,6 +172,7 @@ impl Downstream {
         }
         let queued = outbox::pop(&mut self.chunks)?;
         self.queued_bytes -= queued.chunk.bytes;
+        self.holds.ease(queued.upstream);
         Some(self.dispatch_chunk(queued))
     }
 

@@ -9,6 +9,7 @@ use super::{Downstream, QueuedChunk};
 use crate::core::Broker;
 use crate::core::aliases::DownstreamIds;
 use crate::core::arena::Key;
+use crate::core::hold::Holds;
 use crate::core::resume::Tie;
 use crate::core::snapshot::{self, Reader, SnapshotError, Writer, form};
 use crate::core::subscription::Source;
@@ -148,6 +149,7 @@ impl Broker {
             window: self.config.limits.reliable_window.max(1),
             window_bytes: self.config.limits.reliable_window_bytes.max(1),
             held: true,
+            holds: Holds::default(),
             overrun: false,
             dropped: saved.dropped,
         };

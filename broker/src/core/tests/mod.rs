@@ -3,6 +3,7 @@
 mod calls;
 mod connection;
 mod downstream;
+mod holds;
 mod metadata;
 mod outages;
 mod queues;

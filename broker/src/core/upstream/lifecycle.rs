@@ -80,6 +80,7 @@ impl Broker {
             return;
         };
         let connection = upstream.tie.connection;
+        let holders = std::mem::take(&mut upstream.holders);
         let acks: Vec<_> = std::iter::from_fn(|| upstream.take_acks()).collect();
         let metadata = Metadata::UpstreamNormalClose {
             stream_id: upstream.info.stream_id,
@@ -98,6 +99,7 @@ impl Broker {
             });
             self.answer(conn, response, now);
         }
+        self.forget_holders(key, holders);
         self.remove_upstream(key, metadata);
     }
 
@@ -146,6 +148,7 @@ impl Broker {
             return;
         };
         info!(stream = %upstream.info.stream_id, node = %upstream.info.source_node_id, "upstream ended");
+        self.forget_holders(key, upstream.holders);
         self.announce(upstream.node, metadata, Some(key));
         self.upstream_ids.remove(&upstream.info.stream_id);
         self.upstream_aliases.remove(&upstream.alias);
@@ -210,6 +213,7 @@ impl Broker {
                 self.send_acks(key, now);
             }
             self.schedule_reorder(key);
+            self.restart_holds(key, now);
         }
     }
 

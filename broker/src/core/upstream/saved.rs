@@ -1,6 +1,6 @@
 //! Upstreams in a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::{MAX_REFUSED, Upstream};
@@ -74,6 +74,7 @@ impl Broker {
             qos: snapshot::qos(saved.qos)?,
             node,
             tie: Tie::load(saved.tie, now),
+            holders: BTreeMap::new(),
             alias,
             ack_interval: Duration::from_nanos(saved.ack_interval_ns),
             ids: UpstreamIds::load(saved.ids, reader)?,
