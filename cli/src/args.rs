@@ -7,11 +7,12 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
 
+use crate::chaos::ChaosArgs;
 use crate::connect_args::ConnectArgs;
 
 // Nothing that may hold a secret is `Debug` here and in `connect_args`.
 
-/// Open broker, publisher, subscriber, caller and message converter for iSCP (intdash Stream Control Protocol).
+/// Open broker, publisher, subscriber, caller, message converter and faulty proxy for iSCP (intdash Stream Control Protocol).
 #[derive(Parser)]
 #[command(
     name = "iscp",
@@ -83,6 +84,17 @@ pub(crate) enum Command {
     /// Blank lines are skipped. A line that is no valid message is reported as `error: line N: ...` on standard
     /// error; the others are still converted, and the exit status is 1 in the end.
     Codec(CodecArgs),
+    /// Forward TCP connections or datagrams to a server, with faults.
+    ///
+    /// Prints the line `listening HOST:PORT` to standard output once clients can connect, then a line for every
+    /// fault: seconds since the start, number of the connection, direction (up is from client to server), bytes or
+    /// datagrams that passed before in that direction, and what was done. Runs until SIGINT or SIGTERM, which reset
+    /// what is open.
+    ///
+    /// A TIME is a number with a unit, such as 500ms, 2s or 1m; BYTES are a number or one with k, M or G behind it;
+    /// of a range, such as 1s..3s, the seed chooses a value each time. Times and bytes are counted from the beginning
+    /// of each connection. For UDP, all datagrams from and to one address of a client are a connection.
+    Chaos(ChaosArgs),
 }
 
 /// Options of `iscp broker`.

@@ -116,7 +116,8 @@ fn oauth2(args: &OAuth2Args) -> Result<Option<OAuth2Config>, Failure> {
     }))
 }
 
-fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
+/// The addresses of a HOST:PORT to listen at, at least one.
+pub(crate) fn resolve(address: &str) -> Result<Vec<SocketAddr>, Failure> {
     let cannot = |why: &dyn std::fmt::Display| Failure::new(format!("cannot listen on {address}: {why}"));
     let addresses: Vec<SocketAddr> = address
         .to_socket_addrs()

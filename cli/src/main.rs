@@ -1,10 +1,11 @@
-//! The program `iscp`: a broker, a publisher, a subscriber, a caller and a converter of messages for iSCP on
-//! the command line.
+//! The program `iscp`: a broker, a publisher, a subscriber, a caller, a converter of messages and a proxy that
+//! injects faults, for iSCP on the command line.
 
 mod args;
 mod broker;
 mod call;
 mod certificate;
+mod chaos;
 mod client;
 mod codec;
 mod connect_args;
@@ -50,5 +51,6 @@ fn run(args: &Args) -> Result<(), Failure> {
             None => serve::run(call, call.serve.as_ref().and_then(Option::as_deref), &interrupt),
         },
         Command::Codec(codec) => codec::run(codec, &interrupt),
+        Command::Chaos(chaos) => chaos::run(chaos, &interrupt),
     }
 }

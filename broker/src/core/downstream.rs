@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use iscp::message::{
     DataPointGroup, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamCloseRequest,
@@ -17,6 +17,7 @@ use super::aliases::{AliasError, DownstreamIds};
 use super::arena::Key;
 use super::connection::RequestIds;
 use super::metadata::Event;
+use super::resume::{self, Stream, Tie};
 use super::routing::Routed;
 use super::subscription::Source;
 use super::timers::Timer;
@@ -27,11 +28,10 @@ use super::{Broker, ConnId, Limits, environment, filter, outbox};
 #[derive(Debug)]
 pub(super) struct Downstream {
     pub(super) id: Uuid,
-    pub(super) connection: Option<ConnId>,
+    pub(super) tie: Tie,
     /// Listed among the turns of its connection.
     pub(super) has_turn: bool,
     alias: u32,
-    owner: Rc<str>,
     qos: Qos,
     omit_empty_chunk: bool,
     /// The client understands filter references.
@@ -39,8 +39,6 @@ pub(super) struct Downstream {
     filters: Vec<DownstreamFilter>,
     /// Nodes of the filters.
     nodes: Vec<Key>,
-    expiry: Duration,
-    resume_token: String,
     ids: DownstreamIds,
     sources: HashMap<Key, Source>,
     /// Chunks and metadata wait apart, so that old chunks can be dropped, and leave in the order of
@@ -50,21 +48,18 @@ pub(super) struct Downstream {
     next_number: u64,
     queued_bytes: usize,
     /// Chunks of a RELIABLE downstream that the client has not acknowledged.
-    unacked: VecDeque<Unacked>,
+    unacked: VecDeque<QueuedChunk>,
     unacked_bytes: usize,
+    /// Chunks that were not acknowledged on an earlier connection; they go first.
+    resend: VecDeque<QueuedChunk>,
+    resend_bytes: usize,
     window: usize,
     window_bytes: usize,
-    /// Just opened: the client may not be ready yet.
+    /// Just opened or resumed: the client may not be ready yet.
     held: bool,
+    /// Something found no room. Nothing is taken any more: there would be a gap before it.
+    overrun: bool,
     dropped: u64,
-}
-
-/// A chunk under way to the client.
-#[derive(Debug)]
-struct Unacked {
-    upstream: Uuid,
-    sequence_number: u32,
-    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -88,15 +83,24 @@ pub(super) enum Offer {
     Overflow,
 }
 
+/// Memory that a piece of metadata takes in a queue, in estimate; its content is shared.
+const EVENT_BYTES: usize = 256;
+
 impl Downstream {
-    /// Queues the part of a chunk that the filters let through.
+    /// Queues the part of a chunk that the filters let through. Without a connection only a RELIABLE
+    /// downstream does so, `room` bytes at most.
     pub(super) fn offer(
         &mut self,
         upstream: Key,
         info: &Rc<UpstreamInfo>,
         chunk: &Rc<Routed>,
         limits: &Limits,
+        room: usize,
     ) -> Offer {
+        let reliable = self.qos == Qos::Reliable;
+        if self.overrun || (!reliable && self.tie.connection.is_none()) {
+            return Offer::Omitted;
+        }
         let source = self.sources.entry(upstream).or_default();
         let node = &info.source_node_id;
         let mut matched = Vec::new();
@@ -114,11 +118,9 @@ impl Downstream {
         if self.omit_empty_chunk && (chunk.groups.is_empty() || (!all && matched.is_empty())) {
             return Offer::Omitted;
         }
-        let reliable = self.qos == Qos::Reliable;
-        if reliable
-            && self.queued_bytes + chunk.bytes > limits.reliable_queue_bytes
-            && !self.chunks.is_empty()
-        {
+        let full = self.queued_bytes + chunk.bytes > limits.reliable_queue_bytes && !self.chunks.is_empty();
+        if reliable && (full || chunk.bytes > room) {
+            self.overrun = true;
             return Offer::Overflow;
         }
         self.queued_bytes += chunk.bytes;
@@ -159,14 +161,41 @@ impl Downstream {
         self.next_number
     }
 
-    /// Queues metadata. Returns whether there was room.
-    pub(super) fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits) -> bool {
-        if self.metadata.len() >= limits.metadata_queue {
+    /// Queues metadata, of which `room` bytes may be taken. Returns whether it is missing now.
+    #[must_use]
+    fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits, room: usize) -> bool {
+        if self.overrun {
             return false;
+        }
+        if self.metadata.len() >= limits.metadata_queue || EVENT_BYTES > room {
+            self.overrun = true;
+            return true;
         }
         let number = self.number();
         self.metadata.push_back((number, Rc::clone(event)));
-        true
+        false
+    }
+
+    /// What all that waits takes, and what is kept to be sent again.
+    fn held_bytes(&self) -> usize {
+        self.queued_bytes + self.unacked_bytes + self.resend_bytes + self.metadata.len() * EVENT_BYTES
+    }
+
+    /// Drops what is not kept for a client that has lost its connection: only RELIABLE data is.
+    fn forget_lossy(&mut self) {
+        if self.qos != Qos::Reliable {
+            self.chunks = VecDeque::new();
+            self.queued_bytes = 0;
+        }
+    }
+
+    /// Starts over on a new connection: what was not acknowledged is sent again, before everything else and
+    /// in its order.
+    fn rewind(&mut self) {
+        let mut resend = std::mem::take(&mut self.unacked);
+        resend.append(&mut self.resend);
+        self.resend = resend;
+        self.resend_bytes += std::mem::take(&mut self.unacked_bytes);
     }
 
     /// Whether the downstream is to be listed among the turns of its connection, which is then done.
@@ -179,6 +208,14 @@ impl Downstream {
     pub(super) fn next_message(&mut self, request_ids: &mut RequestIds) -> Option<Message> {
         if self.held {
             return None;
+        }
+        if !self.resend.is_empty() {
+            if self.window_is_full() {
+                return None;
+            }
+            let again = outbox::pop(&mut self.resend)?;
+            self.resend_bytes -= again.chunk.bytes;
+            return Some(self.dispatch_chunk(again));
         }
         let chunk = self.chunks.front().map_or(u64::MAX, |queued| queued.number);
         if self.metadata.front().is_some_and(|(number, _)| *number < chunk) {
@@ -194,21 +231,26 @@ impl Downstream {
                 metadata: event.metadata.clone(),
             }));
         }
-        let reliable = self.qos == Qos::Reliable;
-        if reliable && self.window_is_full() {
+        if self.qos == Qos::Reliable && self.window_is_full() {
             return None;
         }
         let queued = outbox::pop(&mut self.chunks)?;
         self.queued_bytes -= queued.chunk.bytes;
-        if reliable {
+        Some(self.dispatch_chunk(queued))
+    }
+
+    /// The message for a chunk, which is kept until it is acknowledged if it must not be lost.
+    fn dispatch_chunk(&mut self, queued: QueuedChunk) -> Message {
+        let message = Message::DownstreamChunk(self.build(&queued));
+        if self.qos == Qos::Reliable {
             self.unacked_bytes += queued.chunk.bytes;
-            self.unacked.push_back(Unacked {
-                upstream: queued.info.stream_id,
-                sequence_number: queued.chunk.sequence_number,
-                bytes: queued.chunk.bytes,
-            });
+            self.unacked.push_back(queued);
         }
-        Some(Message::DownstreamChunk(self.build(&queued)))
+        message
+    }
+
+    pub(super) fn qos(&self) -> Qos {
+        self.qos
     }
 
     pub(super) fn is_unreliable(&self) -> bool {
@@ -225,7 +267,7 @@ impl Downstream {
 
     /// Whether nothing waits to be sent.
     pub(super) fn is_idle(&self) -> bool {
-        self.chunks.is_empty() && self.metadata.is_empty()
+        self.resend.is_empty() && self.chunks.is_empty() && self.metadata.is_empty()
     }
 
     fn window_is_full(&self) -> bool {
@@ -234,7 +276,9 @@ impl Downstream {
 
     /// The message for a chunk, with the aliases known by now.
     fn build(&mut self, queued: &QueuedChunk) -> DownstreamChunk {
-        let source = self.sources.entry(queued.upstream).or_default();
+        // A chunk that is sent again may be of an upstream that has ended.
+        let mut ended = Source::default();
+        let source = self.sources.get_mut(&queued.upstream).unwrap_or(&mut ended);
         let node = &queued.info.source_node_id;
         let count = queued.selection.as_ref().map_or(queued.chunk.groups.len(), |selection| selection.len());
         let mut groups = Vec::with_capacity(count);
@@ -265,12 +309,14 @@ impl Downstream {
     /// Takes note that the client has a chunk.
     fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
         // Clients acknowledge in order, so this is nearly always the first.
-        let known = self
-            .unacked
-            .iter()
-            .position(|chunk| chunk.upstream == stream_id && chunk.sequence_number == sequence_number);
-        if let Some(chunk) = known.and_then(|at| self.unacked.remove(at)) {
-            self.unacked_bytes -= chunk.bytes;
+        let is_it = |queued: &QueuedChunk| {
+            queued.info.stream_id == stream_id && queued.chunk.sequence_number == sequence_number
+        };
+        if let Some(chunk) = self.unacked.iter().position(is_it).and_then(|at| self.unacked.remove(at)) {
+            self.unacked_bytes -= chunk.chunk.bytes;
+        } else if let Some(chunk) = self.resend.iter().position(is_it).and_then(|at| self.resend.remove(at)) {
+            // It had it before its connection was lost.
+            self.resend_bytes -= chunk.chunk.bytes;
         }
     }
 }
@@ -288,10 +334,10 @@ impl Broker {
             };
             return self.answer(conn, Message::DownstreamOpenResponse(refusal), now);
         }
-        let Some(session) = self.session(conn) else { return };
-        let (owner, version) = (Rc::clone(&session.node_id), session.version);
+        let Some(version) = self.session(conn).map(|session| session.version) else { return };
         let id = environment::new_uuid(self.environment.as_mut());
-        let resume_token = self.resume_token(version);
+        let Some((tie, resume_token)) = self.tie(conn, request.expiry_interval_s, now) else { return };
+        let owner = Rc::clone(&tie.owner);
         let mut ids = DownstreamIds::default();
         // Conflicts and excess were refused above.
         let _ = ids.learn(request.data_id_aliases, self.config.limits.data_ids);
@@ -306,17 +352,14 @@ impl Broker {
             Metadata::DownstreamOpen { stream_id: id, filters: request.filters.clone(), qos: request.qos };
         let key = self.downstreams.insert(Downstream {
             id,
-            connection: Some(conn),
+            tie,
             has_turn: false,
             alias: request.desired_stream_id_alias,
-            owner: Rc::clone(&owner),
             qos: request.qos,
             omit_empty_chunk: request.omit_empty_chunk,
             tell_filters: version >= Version::V3,
             filters: request.filters,
             nodes: nodes.clone(),
-            expiry: Duration::from_secs(u64::from(request.expiry_interval_s)),
-            resume_token: resume_token.clone(),
             ids,
             sources: HashMap::new(),
             chunks: VecDeque::new(),
@@ -325,9 +368,12 @@ impl Broker {
             queued_bytes: 0,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
+            resend: VecDeque::new(),
+            resend_bytes: 0,
             window: self.config.limits.reliable_window.max(1),
             window_bytes: self.config.limits.reliable_window_bytes.max(1),
             held: true,
+            overrun: false,
             dropped: 0,
         });
         self.downstream_ids.insert(id, key);
@@ -428,7 +474,7 @@ impl Broker {
         let Some(downstream) = self.downstreams.get_mut(key) else {
             return;
         };
-        if let Some(conn) = downstream.connection
+        if let Some(conn) = downstream.tie.connection
             && downstream.take_turn()
             && let Some(connection) = self.connections.get_mut(&conn)
         {
@@ -446,6 +492,7 @@ impl Broker {
             debug!(conn = conn.0, alias = ack.stream_id_alias, "ack for an unknown downstream");
             return;
         };
+        downstream.tie.heard(now);
         for result in ack.results {
             downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number);
         }
@@ -484,11 +531,11 @@ impl Broker {
         let downstream = key.and_then(|key| self.downstreams.get(key));
         let mut closes = None;
         let (result_code, text) = match (key, downstream) {
-            (Some(key), Some(downstream)) => match downstream.connection {
+            (Some(key), Some(downstream)) => match downstream.tie.connection {
                 Some(other) if other != conn => {
                     (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another connection")
                 }
-                None if Some(&downstream.owner) != own_node.as_ref() => {
+                None if Some(&downstream.tie.owner) != own_node.as_ref() => {
                     (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node")
                 }
                 _ => {
@@ -511,27 +558,45 @@ impl Broker {
         self.answer(conn, response, now);
     }
 
-    /// The connection of a downstream is gone.
+    /// Tells a downstream what happened. It is closed if there is no room: it would miss something without
+    /// knowing.
+    pub(super) fn tell(&mut self, key: Key, event: &Rc<Event>) {
+        let room = self.config.limits.detached_bytes.saturating_sub(self.detached.bytes);
+        let Some(downstream) = self.downstreams.get_mut(key) else { return };
+        let attached = downstream.tie.connection.is_some();
+        if downstream.push_metadata(event, &self.config.limits, if attached { usize::MAX } else { room }) {
+            let text = format!("downstream {}: metadata is not read", downstream.id);
+            self.overrun.push((key, text));
+        } else if attached {
+            self.give_turn(key);
+        } else {
+            self.detached.bytes += EVENT_BYTES;
+        }
+    }
+
+    /// Closes a downstream whose client reads too slowly, or has not come back in time. A connected client
+    /// learns of it by the end of its connection: there is no message for the end of one stream.
+    pub(super) fn close_overrun(&mut self, key: Key, reason: String, now: Instant) {
+        let Some(downstream) = self.downstreams.get(key) else { return };
+        warn!(downstream = %downstream.id, reason, "downstream closed");
+        let connection = downstream.tie.connection;
+        self.expire_downstream(key, now);
+        if let Some(conn) = connection {
+            self.doomed.push((conn, ResultCode::ACK_TIMEOUT, reason));
+        }
+    }
+
+    /// The connection of a downstream is gone. It goes on collecting what it reads.
     pub(super) fn detach_downstream(&mut self, key: Key, now: Instant) {
-        self.unsubscribe(key);
         let Some(downstream) = self.downstreams.get_mut(key) else {
             return;
         };
-        downstream.connection = None;
+        downstream.tie.connection = None;
         downstream.has_turn = false;
-        downstream.chunks = VecDeque::new();
-        downstream.metadata = VecDeque::new();
-        downstream.queued_bytes = 0;
-        downstream.sources = HashMap::new();
-        let expiry = downstream.expiry;
-        self.detached += 1;
+        downstream.forget_lossy();
+        self.detached.bytes += downstream.held_bytes();
         self.timers.clear(Timer::DownstreamOpen(key));
-        if expiry.is_zero() || self.detached > self.config.limits.detached_streams {
-            self.expire_downstream(key, now);
-        } else {
-            let at = now + expiry.max(self.config.timing.min_expiry);
-            self.timers.set(Timer::DownstreamExpiry(key), at);
-        }
+        self.await_resume(Stream::Downstream(key), now);
     }
 
     /// Takes a downstream out of the nodes it reads.
@@ -560,38 +625,95 @@ impl Broker {
         let Some(downstream) = self.downstreams.remove(key) else {
             return;
         };
-        info!(stream = %downstream.id, node = %downstream.owner, dropped = downstream.dropped, "downstream ended");
+        info!(stream = %downstream.id, node = %downstream.tie.owner, dropped = downstream.dropped, "downstream ended");
         self.downstream_ids.remove(&downstream.id);
-        match downstream.connection {
+        match downstream.tie.connection {
             Some(conn) => {
                 if let Some(session) = self.session_mut(conn) {
                     session.downstreams.remove(&downstream.alias);
                 }
             }
-            None => self.detached -= 1,
+            None => {
+                self.detached.bytes -= downstream.held_bytes();
+                self.detached.remove(&downstream.tie.owner, Stream::Downstream(key));
+            }
         }
         self.timers.clear(Timer::DownstreamOpen(key));
         self.timers.clear(Timer::DownstreamExpiry(key));
-        if let Some(node) = self.nodes.find(&downstream.owner) {
+        if let Some(node) = self.nodes.find(&downstream.tie.owner) {
             self.announce(node, metadata, None);
         }
     }
 
-    /// As for upstreams, see [`Broker::resume_upstream`].
     pub(super) fn resume_downstream(&mut self, conn: ConnId, request: DownstreamResumeRequest, now: Instant) {
-        let downstream =
-            self.downstream_ids.get(&request.stream_id).and_then(|key| self.downstreams.get(*key));
-        let (result_code, text) = self.resume_refusal(
-            conn,
-            downstream.map(|downstream| downstream.resume_token.as_str()),
-            &request.resume_token,
-        );
-        let response = DownstreamResumeResponse {
+        let id = request.stream_id;
+        let mut response = DownstreamResumeResponse {
             request_id: request.request_id,
-            result_code,
-            result_string: format!("downstream {}: {text}", request.stream_id),
             ..DownstreamResumeResponse::default()
         };
+        let key = self.downstream_ids.get(&id).copied();
+        let outcome = self.attach_downstream(conn, key, &request, now);
+        match &outcome {
+            Ok(token) => {
+                response.resume_token.clone_from(token);
+                response.result_string = "OK".to_owned();
+                info!(conn = conn.0, stream = %id, "downstream resumed");
+            }
+            Err((code, text)) => {
+                response.result_code = *code;
+                response.result_string = format!("downstream {id}: {text}");
+                debug!(conn = conn.0, %code, reason = %response.result_string, "resume refused");
+            }
+        }
         self.answer(conn, Message::DownstreamResumeResponse(response), now);
+        if let Some(key) = key.filter(|_| outcome.is_ok())
+            && let Some(downstream) = self.downstreams.get(key)
+            && let Some(node) = self.nodes.find(&downstream.tie.owner)
+        {
+            let metadata = Metadata::DownstreamResume {
+                stream_id: id,
+                filters: downstream.filters.clone(),
+                qos: downstream.qos,
+            };
+            self.announce(node, metadata, None);
+        }
+    }
+
+    /// Gives a downstream to a connection, under the alias the client wants now.
+    fn attach_downstream(
+        &mut self,
+        conn: ConnId,
+        key: Option<Key>,
+        request: &DownstreamResumeRequest,
+        now: Instant,
+    ) -> Result<String, resume::Refusal> {
+        let found = key.and_then(|key| Some((key, self.downstreams.get(key)?)));
+        self.check_resume(conn, found.map(|(_, downstream)| &downstream.tie), &request.resume_token)?;
+        let (Some((key, downstream)), Some(session)) = (found, self.session(conn)) else {
+            return Err(resume::NO_SUCH_STREAM);
+        };
+        let alias = request.desired_stream_id_alias;
+        if session.downstreams.get(&alias).is_some_and(|other| *other != key) {
+            return Err((ResultCode::PROTOCOL_ERROR, "the stream id alias is in use on this connection"));
+        }
+        let tell_filters = session.version >= Version::V3;
+        if downstream.tie.connection.is_none() {
+            self.detached.bytes -= downstream.held_bytes();
+        }
+        let token =
+            self.retie(conn, Stream::Downstream(key), &request.resume_token).ok_or(resume::NO_SUCH_STREAM)?;
+        if let Some(session) = self.session_mut(conn) {
+            session.downstreams.insert(alias, key);
+        }
+        if let Some(downstream) = self.downstreams.get_mut(key) {
+            downstream.alias = alias;
+            downstream.tell_filters = tell_filters;
+            downstream.has_turn = false;
+            downstream.held = true;
+            downstream.rewind();
+        }
+        self.timers.clear(Timer::DownstreamExpiry(key));
+        self.timers.set(Timer::DownstreamOpen(key), now + self.config.timing.open_gap);
+        Ok(token)
     }
 }

@@ -6,7 +6,7 @@
 //! aliases and the most urgent message, and costs nobody else anything.
 //!
 //! ```text
-//! connected, handle_message, malformed, connection_lost, handle_timeout, shutdown
+//! connected, handle_message, malformed, connection_lost, handle_timeout, drain, shutdown
 //!     then: take_ready -> poll_transmit of each, is_closing of each; next_timeout
 //! ```
 //!
@@ -19,11 +19,13 @@ mod calls;
 mod config;
 mod connection;
 mod downstream;
+mod drain;
 mod environment;
 mod filter;
 mod metadata;
 mod node;
 mod outbox;
+mod resume;
 mod routing;
 mod sequence;
 mod subscription;
@@ -53,6 +55,7 @@ use connection::{Connection, Phase};
 use downstream::Downstream;
 use node::Nodes;
 use outbox::Answer;
+use resume::Detached;
 use throttle::Throttle;
 use timers::{Timer, Timers};
 use upstream::Upstream;
@@ -112,13 +115,15 @@ pub struct Broker {
     last_upstream_alias: u32,
     downstreams: Arena<Downstream>,
     downstream_ids: HashMap<Uuid, Key>,
-    detached: usize,
+    detached: Detached,
     nodes: Nodes,
     timers: Timers,
     throttle: Throttle,
     ready: Vec<ConnId>,
     /// Connections to be ended as soon as what is going on is done.
     doomed: Vec<(ConnId, ResultCode, String)>,
+    /// Downstreams to be closed because what waits in them has no more room, and why.
+    overrun: Vec<(Key, String)>,
     shutting_down: bool,
     chunks_received: u64,
     chunks_forwarded: u64,
@@ -139,7 +144,8 @@ impl Broker {
             last_upstream_alias: 0,
             downstreams: Arena::default(),
             downstream_ids: HashMap::new(),
-            detached: 0,
+            detached: Detached::default(),
+            overrun: Vec::new(),
             nodes: Nodes::default(),
             timers: Timers::default(),
             throttle: Throttle::default(),
@@ -198,16 +204,23 @@ impl Broker {
                 Timer::UpstreamExpiry(key) => self.expire_upstream(key, now),
                 Timer::DownstreamOpen(key) => self.release_downstream(key),
                 Timer::DownstreamExpiry(key) => self.expire_downstream(key, now),
+                Timer::Drain => self.shutdown(now),
             }
             self.settle(now);
         }
     }
 
-    /// Ends the connections that overflowed. Not done where the overflow is found: one end leads to
-    /// metadata for others, which may overflow in turn.
+    /// Ends what overflowed. Not done where the overflow is found: one end leads to metadata for others,
+    /// which may overflow in turn.
     fn settle(&mut self, now: Instant) {
-        while let Some((conn, code, reason)) = self.doomed.pop() {
-            self.end(conn, code, &reason, now);
+        loop {
+            if let Some((key, reason)) = self.overrun.pop() {
+                self.close_overrun(key, reason, now);
+            } else if let Some((conn, code, reason)) = self.doomed.pop() {
+                self.end(conn, code, &reason, now);
+            } else {
+                break;
+            }
         }
     }
 
@@ -221,6 +234,8 @@ impl Broker {
         for conn in connections {
             self.hang_up(conn, now);
         }
+        self.timers.clear(Timer::Drain);
+        self.settle(now);
     }
 
     /// Appends the connections that may have something to send, or are to be closed, since the last
@@ -315,11 +330,6 @@ impl Broker {
     /// Whether the client was accepted.
     pub fn is_admitted(&self, conn: ConnId) -> bool {
         self.session(conn).is_some()
-    }
-
-    /// Whether the connection is to be closed once [`Broker::poll_transmit`] gives nothing more.
-    pub fn is_closing(&self, conn: ConnId) -> bool {
-        self.connections.get(&conn).is_none_or(|connection| matches!(connection.phase, Phase::Closing))
     }
 
     /// How long a socket may take nothing before its connection counts as broken

@@ -2,6 +2,7 @@
 
 mod brokers;
 mod calls;
+mod chaos;
 mod codec;
 mod errors;
 mod network;

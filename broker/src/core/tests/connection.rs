@@ -334,6 +334,61 @@ fn shutdown_closes_without_a_disconnect_after_what_was_owed() {
 }
 
 #[test]
+fn a_broker_that_ends_acknowledges_and_delivers_what_it_took_and_takes_no_more() {
+    let mut world = World::with(|config| config.limits.reliable_window = 2);
+    let (sender, reader, idle) = (world.connect("s"), world.connect("r"), world.connect("i"));
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
+    world.open_downstream(idle, downstream(1, all_of("s"), Qos::Unreliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+    world.receive(reader);
+    world.receive(idle);
+    // Chunk 3 is missing before 4.
+    for number in [1, 2, 4] {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    let mut ready = Vec::new();
+    world.broker.take_ready(&mut ready);
+    world.broker.drain(world.now, world.now + Duration::from_secs(2));
+    ready.clear();
+    world.broker.take_ready(&mut ready);
+    ready.sort_unstable();
+    assert_eq!(ready, [sender, reader, idle], "all are woken");
+    let late = world.dial();
+    assert!(
+        world.broker.is_closing(late) && world.broker.is_closing(sender) && world.broker.is_closing(idle)
+    );
+    world.chunk(sender, stream.stream_id_alias, 5, vec![full("a")]);
+    world.send(sender, close(stream.stream_id, 5));
+    let messages = world.receive(sender);
+    assert_eq!(names(&messages), ["UpstreamChunkAck"], "neither the chunk nor the close is taken");
+    assert_eq!(results(&messages).len(), 3);
+    assert_eq!(numbers(&world.receive(reader)), [1, 2]);
+    assert!(!world.broker.is_closing(reader));
+    world.send(reader, Message::Ping(2));
+    world.send(reader, Message::DownstreamChunkAck(ack_of(1, 1, &[(stream.stream_id, 1)])));
+    assert_eq!(names(&world.receive(reader)), ["Pong", "DownstreamChunkAckComplete", "DownstreamChunk"]);
+    assert!(world.broker.is_closing(reader), "everything is with it");
+}
+
+#[test]
+fn a_broker_that_ends_waits_a_bounded_time_for_readers() {
+    let mut world = World::with(|config| config.limits.reliable_window = 1);
+    let (sender, reader) = (world.connect("s"), world.connect("r"));
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+    for number in 1..=2 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    world.broker.drain(world.now, world.now + Duration::from_secs(2));
+    assert_eq!(numbers(&world.receive(reader)), [1]);
+    world.advance(1_999);
+    assert!(!world.broker.is_closing(reader));
+    world.advance(1);
+    assert!(world.broker.is_closing(reader));
+    assert_eq!(world.receive(reader), [], "no Disconnect");
+}
+
+#[test]
 fn a_client_that_sends_requests_and_reads_nothing_is_ended() {
     let mut world = World::with(|config| config.limits.responses = 10);
     let conn = world.connect("a");

@@ -1,7 +1,7 @@
 //! Downstreams (docs/protocol/behaviour.md §11.3).
 
 use super::*;
-use iscp::message::{DownstreamCloseRequest, FilterReference, UpstreamInfo};
+use iscp::message::{DownstreamCloseRequest, FilterReference};
 
 /// A world with a reader of node `s` and a sender as node `s`.
 struct Pair {

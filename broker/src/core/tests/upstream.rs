@@ -367,28 +367,6 @@ fn a_lost_stream_can_be_closed_by_its_node_from_a_new_connection() {
 }
 
 #[test]
-fn resume_requests_are_refused_in_terms_the_client_can_decode() {
-    use iscp::message::UpstreamResumeRequest;
-    let mut world = World::new();
-    for (version, token, code) in [
-        ("3.0.0", "wrong", ResultCode::INVALID_RESUME_TOKEN),
-        ("2.0.0", "wrong", ResultCode::STREAM_NOT_FOUND),
-    ] {
-        let conn = world.connect_as("a", version);
-        let stream = world.open_upstream(conn, upstream("s", Qos::Reliable));
-        for (stream_id, code) in [(stream.stream_id, code), (Uuid::nil(), ResultCode::STREAM_NOT_FOUND)] {
-            let request = UpstreamResumeRequest { request_id: 6, stream_id, resume_token: token.to_owned() };
-            match world.ask(conn, Message::UpstreamResumeRequest(request)) {
-                Message::UpstreamResumeResponse(response) => {
-                    assert_eq!((response.request_id, response.result_code), (6, code));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
-
-#[test]
 fn acks_that_nobody_reads_end_the_connection() {
     let mut world = World::with(|config| config.limits.chunk_results = 100);
     let conn = world.connect("a");
