@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
+use uuid::Uuid;
 
 use crate::chaos::ChaosArgs;
 use crate::connect_args::ConnectArgs;
@@ -95,6 +96,71 @@ pub(crate) enum Command {
     /// of a range, such as 1s..3s, the seed chooses a value each time. Times and bytes are counted from the beginning
     /// of each connection. For UDP, all datagrams from and to one address of a client are a connection.
     Chaos(ChaosArgs),
+    /// Show or remove what a spool holds: points that wait on disk to be delivered.
+    ///
+    /// A spool is the directory that `iscp pub --spool` or the option `spool_dir` of the library names. One process
+    /// uses it at a time.
+    Spool(SpoolArgs),
+}
+
+/// Options of `iscp spool`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpoolArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) command: SpoolCommand,
+}
+
+/// What can be done with a spool.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// List the streams whose points it holds.
+    Ls(SpoolLsArgs),
+    /// Print the points, in the order in which they were written.
+    Cat(SpoolCatArgs),
+    /// Remove points that nobody wants any more.
+    Rm(SpoolRmArgs),
+}
+
+/// Options of `iscp spool ls`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpoolLsArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `iscp spool cat`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpoolCatArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Only those with this id, see `iscp spool ls`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<Uuid>,
+    /// Print one JSON object a line, with the keys of `iscp sub --json`. The sequence number of points that are not
+    /// yet part of a chunk is 0.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `iscp spool rm`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all"]))]
+pub(crate) struct SpoolRmArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Those with this id, see `iscp spool ls`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<Uuid>,
+    /// All of them.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Options of `iscp broker`.
