@@ -129,6 +129,9 @@ impl Default for Timing {
 pub struct Limits {
     /// Connections at one time. Default 20 000.
     pub connections: usize,
+    /// Connections of one node at one time. A client that has lost some may still be listed with them until
+    /// their pings are missed. Default 1000.
+    pub connections_per_node: usize,
     /// Size of one incoming message in bytes. Default 16 MiB.
     pub message_bytes: usize,
     /// Upstreams and downstreams of one connection together. Default 1024.
@@ -196,6 +199,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            connections_per_node: 1000,
             message_bytes: 16 * 1024 * 1024,
             streams_per_connection: 1024,
             detached_streams: 10_000,

@@ -234,6 +234,12 @@ impl Broker {
             let text = format!("node id with more than {max_name} bytes");
             return self.refuse(conn, refusal(ResultCode::PROTOCOL_ERROR, text), now);
         }
+        let max = self.config.limits.connections_per_node;
+        let node = self.nodes.find(&request.node_id).and_then(|node| self.nodes.get(node));
+        if node.is_some_and(|node| node.connections.len() >= max) {
+            let text = format!("more than {max} connections of node {:?}", clip(&request.node_id));
+            return self.refuse(conn, refusal(ResultCode::RATE_LIMIT_REACHED, text), now);
+        }
         let seconds = |value: u32, default| match value {
             0 => default,
             value => Duration::from_secs(u64::from(value)),

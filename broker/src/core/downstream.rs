@@ -1,28 +1,28 @@
-//! Downstreams: opening, queue, acks, closing, expiry (docs/protocol/behaviour.md §11.3, §11.7).
+//! Downstreams (docs/protocol/behaviour.md §11.3, §11.7).
+
+mod lifecycle;
+mod queue;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Instant;
 
 use iscp::message::{
-    DataPointGroup, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamCloseRequest,
-    DownstreamFilter, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse,
-    DownstreamResumeRequest, DownstreamResumeResponse, Message, Metadata, OrAlias, Qos, Reply, ResultCode,
-    StreamChunk, UpstreamInfo,
+    DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamFilter, DownstreamOpenRequest,
+    DownstreamOpenResponse, Message, Metadata, Qos, ResultCode, UpstreamInfo,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::aliases::{AliasError, DownstreamIds};
 use super::arena::Key;
-use super::connection::RequestIds;
 use super::metadata::Event;
-use super::resume::{self, Stream, Tie};
+use super::resume::Tie;
 use super::routing::Routed;
 use super::subscription::Source;
 use super::timers::Timer;
 use super::version::Version;
-use super::{Broker, ConnId, Limits, environment, filter, outbox};
+use super::{Broker, ConnId, environment, filter};
 
 /// A downstream, with or without a connection.
 #[derive(Debug)]
@@ -85,241 +85,6 @@ pub(super) enum Offer {
 
 /// Memory that a piece of metadata takes in a queue, in estimate; its content is shared.
 const EVENT_BYTES: usize = 256;
-
-impl Downstream {
-    /// Queues the part of a chunk that the filters let through. Without a connection only a RELIABLE
-    /// downstream does so, `room` bytes at most.
-    pub(super) fn offer(
-        &mut self,
-        upstream: Key,
-        info: &Rc<UpstreamInfo>,
-        chunk: &Rc<Routed>,
-        limits: &Limits,
-        room: usize,
-    ) -> Offer {
-        let reliable = self.qos == Qos::Reliable;
-        if self.overrun || (!reliable && self.tie.connection.is_none()) {
-            return Offer::Omitted;
-        }
-        let source = self.sources.entry(upstream).or_default();
-        let node = &info.source_node_id;
-        let mut matched = Vec::new();
-        let mut all = true;
-        for (i, group) in chunk.groups.iter().enumerate() {
-            if source.matches(&self.filters, node, group) {
-                if !all {
-                    matched.push(i as u32);
-                }
-            } else if all {
-                all = false;
-                matched.extend(0..i as u32);
-            }
-        }
-        if self.omit_empty_chunk && (chunk.groups.is_empty() || (!all && matched.is_empty())) {
-            return Offer::Omitted;
-        }
-        let full = self.queued_bytes + chunk.bytes > limits.reliable_queue_bytes && !self.chunks.is_empty();
-        if reliable && (full || chunk.bytes > room) {
-            self.overrun = true;
-            return Offer::Overflow;
-        }
-        self.queued_bytes += chunk.bytes;
-        let number = self.number();
-        self.chunks.push_back(QueuedChunk {
-            number,
-            upstream,
-            info: Rc::clone(info),
-            chunk: Rc::clone(chunk),
-            selection: (!all).then(|| matched.into()),
-        });
-        let dropped = if reliable { 0 } else { self.drop_oldest(limits) };
-        Offer::Queued { dropped }
-    }
-
-    /// Makes room by dropping what has waited longest.
-    fn drop_oldest(&mut self, limits: &Limits) -> u64 {
-        let mut dropped = 0;
-        while self.queued_bytes > limits.lossy_queue_bytes && self.chunks.len() > 1 {
-            if let Some(oldest) = self.chunks.pop_front() {
-                self.queued_bytes -= oldest.chunk.bytes;
-                dropped += 1;
-            }
-        }
-        if dropped > 0 {
-            let before = self.dropped;
-            self.dropped += dropped;
-            // A line for each power of two: a consumer that is too slow drops without end.
-            if before.checked_ilog2() != self.dropped.checked_ilog2() {
-                warn!(downstream = %self.id, dropped = self.dropped, "slow consumer, chunks dropped");
-            }
-        }
-        dropped
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
-    }
-
-    /// Queues metadata, of which `room` bytes may be taken. Returns whether it is missing now.
-    #[must_use]
-    fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits, room: usize) -> bool {
-        if self.overrun {
-            return false;
-        }
-        if self.metadata.len() >= limits.metadata_queue || EVENT_BYTES > room {
-            self.overrun = true;
-            return true;
-        }
-        let number = self.number();
-        self.metadata.push_back((number, Rc::clone(event)));
-        false
-    }
-
-    /// What all that waits takes, and what is kept to be sent again.
-    fn held_bytes(&self) -> usize {
-        self.queued_bytes + self.unacked_bytes + self.resend_bytes + self.metadata.len() * EVENT_BYTES
-    }
-
-    /// Drops what is not kept for a client that has lost its connection: only RELIABLE data is.
-    fn forget_lossy(&mut self) {
-        if self.qos != Qos::Reliable {
-            self.chunks = VecDeque::new();
-            self.queued_bytes = 0;
-        }
-    }
-
-    /// Starts over on a new connection: what was not acknowledged is sent again, before everything else and
-    /// in its order.
-    fn rewind(&mut self) {
-        let mut resend = std::mem::take(&mut self.unacked);
-        resend.append(&mut self.resend);
-        self.resend = resend;
-        self.resend_bytes += std::mem::take(&mut self.unacked_bytes);
-    }
-
-    /// Whether the downstream is to be listed among the turns of its connection, which is then done.
-    pub(super) fn take_turn(&mut self) -> bool {
-        !self.held && !std::mem::replace(&mut self.has_turn, true)
-    }
-
-    /// Next message of the downstream. Metadata and data keep the order in which they were queued
-    /// (docs/protocol/behaviour.md §11 item 63).
-    pub(super) fn next_message(&mut self, request_ids: &mut RequestIds) -> Option<Message> {
-        if self.held {
-            return None;
-        }
-        if !self.resend.is_empty() {
-            if self.window_is_full() {
-                return None;
-            }
-            let again = outbox::pop(&mut self.resend)?;
-            self.resend_bytes -= again.chunk.bytes;
-            return Some(self.dispatch_chunk(again));
-        }
-        let chunk = self.chunks.front().map_or(u64::MAX, |queued| queued.number);
-        if self.metadata.front().is_some_and(|(number, _)| *number < chunk) {
-            let (_, event) = outbox::pop(&mut self.metadata)?;
-            // The last of an upstream: none of its chunks waits any more.
-            if let Some(upstream) = event.ends {
-                self.sources.remove(&upstream);
-            }
-            return Some(Message::DownstreamMetadata(DownstreamMetadata {
-                request_id: request_ids.next(),
-                stream_id_alias: self.alias,
-                source_node_id: event.source_node_id.to_string(),
-                metadata: event.metadata.clone(),
-            }));
-        }
-        if self.qos == Qos::Reliable && self.window_is_full() {
-            return None;
-        }
-        let queued = outbox::pop(&mut self.chunks)?;
-        self.queued_bytes -= queued.chunk.bytes;
-        Some(self.dispatch_chunk(queued))
-    }
-
-    /// The message for a chunk, which is kept until it is acknowledged if it must not be lost.
-    fn dispatch_chunk(&mut self, queued: QueuedChunk) -> Message {
-        let message = Message::DownstreamChunk(self.build(&queued));
-        if self.qos == Qos::Reliable {
-            self.unacked_bytes += queued.chunk.bytes;
-            self.unacked.push_back(queued);
-        }
-        message
-    }
-
-    pub(super) fn qos(&self) -> Qos {
-        self.qos
-    }
-
-    pub(super) fn is_unreliable(&self) -> bool {
-        self.qos == Qos::Unreliable
-    }
-
-    /// Whether the next message is a chunk that certainly goes by datagram if those take messages of at most
-    /// `limit` bytes. In JSON its payloads take a third more.
-    pub(super) fn fits_datagrams(&self, limit: usize) -> bool {
-        let number = self.metadata.front().map_or(u64::MAX, |(number, _)| *number);
-        let next = self.chunks.front().filter(|queued| queued.number < number);
-        self.is_unreliable() && !self.held && next.is_some_and(|queued| queued.chunk.bytes <= limit / 3 * 2)
-    }
-
-    /// Whether nothing waits to be sent.
-    pub(super) fn is_idle(&self) -> bool {
-        self.resend.is_empty() && self.chunks.is_empty() && self.metadata.is_empty()
-    }
-
-    fn window_is_full(&self) -> bool {
-        self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
-    }
-
-    /// The message for a chunk, with the aliases known by now.
-    fn build(&mut self, queued: &QueuedChunk) -> DownstreamChunk {
-        // A chunk that is sent again may be of an upstream that has ended.
-        let mut ended = Source::default();
-        let source = self.sources.get_mut(&queued.upstream).unwrap_or(&mut ended);
-        let node = &queued.info.source_node_id;
-        let count = queued.selection.as_ref().map_or(queued.chunk.groups.len(), |selection| selection.len());
-        let mut groups = Vec::with_capacity(count);
-        let mut filter_references = Vec::with_capacity(if self.tell_filters { count } else { 0 });
-        for i in 0..count {
-            let index = queued.selection.as_ref().map_or(i, |selection| selection[i] as usize);
-            let group = &queued.chunk.groups[index];
-            let data_id = match source.id_alias(&self.ids, group) {
-                Some(alias) => OrAlias::Alias(alias),
-                None => OrAlias::Full((*group.id).clone()),
-            };
-            groups.push(DataPointGroup { data_id, points: group.points.clone() });
-            if self.tell_filters {
-                filter_references.push(source.references(&self.filters, node, group));
-            }
-        }
-        DownstreamChunk {
-            stream_id_alias: self.alias,
-            upstream: match source.alias {
-                Some(alias) => OrAlias::Alias(alias),
-                None => OrAlias::Full((*queued.info).clone()),
-            },
-            chunk: StreamChunk { sequence_number: queued.chunk.sequence_number, groups },
-            filter_references,
-        }
-    }
-
-    /// Takes note that the client has a chunk.
-    fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
-        // Clients acknowledge in order, so this is nearly always the first.
-        let is_it = |queued: &QueuedChunk| {
-            queued.info.stream_id == stream_id && queued.chunk.sequence_number == sequence_number
-        };
-        if let Some(chunk) = self.unacked.iter().position(is_it).and_then(|at| self.unacked.remove(at)) {
-            self.unacked_bytes -= chunk.chunk.bytes;
-        } else if let Some(chunk) = self.resend.iter().position(is_it).and_then(|at| self.resend.remove(at)) {
-            // It had it before its connection was lost.
-            self.resend_bytes -= chunk.chunk.bytes;
-        }
-    }
-}
 
 impl Broker {
     pub(super) fn open_downstream(&mut self, conn: ConnId, request: DownstreamOpenRequest, now: Instant) {
@@ -483,6 +248,22 @@ impl Broker {
         }
     }
 
+    /// Tells a downstream what happened. It is closed if there is no room: it would miss something without
+    /// knowing.
+    pub(super) fn tell(&mut self, key: Key, event: &Rc<Event>) {
+        let room = self.config.limits.detached_bytes.saturating_sub(self.detached.bytes);
+        let Some(downstream) = self.downstreams.get_mut(key) else { return };
+        let attached = downstream.tie.connection.is_some();
+        if downstream.push_metadata(event, &self.config.limits, if attached { usize::MAX } else { room }) {
+            let text = format!("downstream {}: metadata is not read", downstream.id);
+            self.overrun.push((key, text));
+        } else if attached {
+            self.give_turn(key);
+        } else {
+            self.detached.bytes += EVENT_BYTES;
+        }
+    }
+
     pub(super) fn downstream_ack(&mut self, conn: ConnId, ack: DownstreamChunkAck, now: Instant) {
         let key =
             self.session(conn).and_then(|session| session.downstreams.get(&ack.stream_id_alias)).copied();
@@ -523,197 +304,5 @@ impl Broker {
         };
         self.answer(conn, Message::DownstreamChunkAckComplete(complete), now);
         self.give_turn(key);
-    }
-
-    pub(super) fn close_downstream(&mut self, conn: ConnId, request: DownstreamCloseRequest, now: Instant) {
-        let key = self.downstream_ids.get(&request.stream_id).copied();
-        let own_node = self.session(conn).map(|session| Rc::clone(&session.node_id));
-        let downstream = key.and_then(|key| self.downstreams.get(key));
-        let mut closes = None;
-        let (result_code, text) = match (key, downstream) {
-            (Some(key), Some(downstream)) => match downstream.tie.connection {
-                Some(other) if other != conn => {
-                    (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another connection")
-                }
-                None if Some(&downstream.tie.owner) != own_node.as_ref() => {
-                    (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node")
-                }
-                _ => {
-                    closes = Some(key);
-                    (ResultCode::SUCCEEDED, "OK")
-                }
-            },
-            // As for upstreams: Go closes a stream that it could not resume.
-            _ => (ResultCode::SUCCEEDED, "no such stream: nothing to close"),
-        };
-        if let Some(key) = closes {
-            let metadata = Metadata::DownstreamNormalClose { stream_id: request.stream_id };
-            self.remove_downstream(key, metadata);
-        }
-        let response = Message::DownstreamCloseResponse(Reply {
-            request_id: request.request_id,
-            result_code,
-            result_string: text.to_owned(),
-        });
-        self.answer(conn, response, now);
-    }
-
-    /// Tells a downstream what happened. It is closed if there is no room: it would miss something without
-    /// knowing.
-    pub(super) fn tell(&mut self, key: Key, event: &Rc<Event>) {
-        let room = self.config.limits.detached_bytes.saturating_sub(self.detached.bytes);
-        let Some(downstream) = self.downstreams.get_mut(key) else { return };
-        let attached = downstream.tie.connection.is_some();
-        if downstream.push_metadata(event, &self.config.limits, if attached { usize::MAX } else { room }) {
-            let text = format!("downstream {}: metadata is not read", downstream.id);
-            self.overrun.push((key, text));
-        } else if attached {
-            self.give_turn(key);
-        } else {
-            self.detached.bytes += EVENT_BYTES;
-        }
-    }
-
-    /// Closes a downstream whose client reads too slowly, or has not come back in time. A connected client
-    /// learns of it by the end of its connection: there is no message for the end of one stream.
-    pub(super) fn close_overrun(&mut self, key: Key, reason: String, now: Instant) {
-        let Some(downstream) = self.downstreams.get(key) else { return };
-        warn!(downstream = %downstream.id, reason, "downstream closed");
-        let connection = downstream.tie.connection;
-        self.expire_downstream(key, now);
-        if let Some(conn) = connection {
-            self.doomed.push((conn, ResultCode::ACK_TIMEOUT, reason));
-        }
-    }
-
-    /// The connection of a downstream is gone. It goes on collecting what it reads.
-    pub(super) fn detach_downstream(&mut self, key: Key, now: Instant) {
-        let Some(downstream) = self.downstreams.get_mut(key) else {
-            return;
-        };
-        downstream.tie.connection = None;
-        downstream.has_turn = false;
-        downstream.forget_lossy();
-        self.detached.bytes += downstream.held_bytes();
-        self.timers.clear(Timer::DownstreamOpen(key));
-        self.await_resume(Stream::Downstream(key), now);
-    }
-
-    /// Takes a downstream out of the nodes it reads.
-    fn unsubscribe(&mut self, key: Key) {
-        let Some(downstream) = self.downstreams.get_mut(key) else {
-            return;
-        };
-        for node in std::mem::take(&mut downstream.nodes) {
-            if let Some(node) = self.nodes.get_mut(node) {
-                node.remove_reader(key);
-            }
-            self.nodes.release(node);
-        }
-    }
-
-    /// Gives up a downstream whose connection is gone.
-    pub(super) fn expire_downstream(&mut self, key: Key, _now: Instant) {
-        if let Some(downstream) = self.downstreams.get(key) {
-            let metadata = Metadata::DownstreamAbnormalClose { stream_id: downstream.id };
-            self.remove_downstream(key, metadata);
-        }
-    }
-
-    fn remove_downstream(&mut self, key: Key, metadata: Metadata) {
-        self.unsubscribe(key);
-        let Some(downstream) = self.downstreams.remove(key) else {
-            return;
-        };
-        info!(stream = %downstream.id, node = %downstream.tie.owner, dropped = downstream.dropped, "downstream ended");
-        self.downstream_ids.remove(&downstream.id);
-        match downstream.tie.connection {
-            Some(conn) => {
-                if let Some(session) = self.session_mut(conn) {
-                    session.downstreams.remove(&downstream.alias);
-                }
-            }
-            None => {
-                self.detached.bytes -= downstream.held_bytes();
-                self.detached.remove(&downstream.tie.owner, Stream::Downstream(key));
-            }
-        }
-        self.timers.clear(Timer::DownstreamOpen(key));
-        self.timers.clear(Timer::DownstreamExpiry(key));
-        if let Some(node) = self.nodes.find(&downstream.tie.owner) {
-            self.announce(node, metadata, None);
-        }
-    }
-
-    pub(super) fn resume_downstream(&mut self, conn: ConnId, request: DownstreamResumeRequest, now: Instant) {
-        let id = request.stream_id;
-        let mut response = DownstreamResumeResponse {
-            request_id: request.request_id,
-            ..DownstreamResumeResponse::default()
-        };
-        let key = self.downstream_ids.get(&id).copied();
-        let outcome = self.attach_downstream(conn, key, &request, now);
-        match &outcome {
-            Ok(token) => {
-                response.resume_token.clone_from(token);
-                response.result_string = "OK".to_owned();
-                info!(conn = conn.0, stream = %id, "downstream resumed");
-            }
-            Err((code, text)) => {
-                response.result_code = *code;
-                response.result_string = format!("downstream {id}: {text}");
-                debug!(conn = conn.0, %code, reason = %response.result_string, "resume refused");
-            }
-        }
-        self.answer(conn, Message::DownstreamResumeResponse(response), now);
-        if let Some(key) = key.filter(|_| outcome.is_ok())
-            && let Some(downstream) = self.downstreams.get(key)
-            && let Some(node) = self.nodes.find(&downstream.tie.owner)
-        {
-            let metadata = Metadata::DownstreamResume {
-                stream_id: id,
-                filters: downstream.filters.clone(),
-                qos: downstream.qos,
-            };
-            self.announce(node, metadata, None);
-        }
-    }
-
-    /// Gives a downstream to a connection, under the alias the client wants now.
-    fn attach_downstream(
-        &mut self,
-        conn: ConnId,
-        key: Option<Key>,
-        request: &DownstreamResumeRequest,
-        now: Instant,
-    ) -> Result<String, resume::Refusal> {
-        let found = key.and_then(|key| Some((key, self.downstreams.get(key)?)));
-        self.check_resume(conn, found.map(|(_, downstream)| &downstream.tie), &request.resume_token)?;
-        let (Some((key, downstream)), Some(session)) = (found, self.session(conn)) else {
-            return Err(resume::NO_SUCH_STREAM);
-        };
-        let alias = request.desired_stream_id_alias;
-        if session.downstreams.get(&alias).is_some_and(|other| *other != key) {
-            return Err((ResultCode::PROTOCOL_ERROR, "the stream id alias is in use on this connection"));
-        }
-        let tell_filters = session.version >= Version::V3;
-        if downstream.tie.connection.is_none() {
-            self.detached.bytes -= downstream.held_bytes();
-        }
-        let token =
-            self.retie(conn, Stream::Downstream(key), &request.resume_token).ok_or(resume::NO_SUCH_STREAM)?;
-        if let Some(session) = self.session_mut(conn) {
-            session.downstreams.insert(alias, key);
-        }
-        if let Some(downstream) = self.downstreams.get_mut(key) {
-            downstream.alias = alias;
-            downstream.tell_filters = tell_filters;
-            downstream.has_turn = false;
-            downstream.held = true;
-            downstream.rewind();
-        }
-        self.timers.clear(Timer::DownstreamExpiry(key));
-        self.timers.set(Timer::DownstreamOpen(key), now + self.config.timing.open_gap);
-        Ok(token)
     }
 }

@@ -432,3 +432,112 @@ fn nothing_remains_of_clients_that_left() {
     assert_eq!((stats.connections, stats.upstreams, stats.downstreams, stats.nodes), (0, 0, 0, 0));
     assert_eq!(world.broker.next_timeout(), None);
 }
+
+#[test]
+fn a_project_is_taken_and_the_nil_uuid_means_none() {
+    let mut world = World::new();
+    for project in [None, Some(Uuid::nil()), Some(Uuid::from_u128(7))] {
+        let conn = world.dial();
+        let connect = ConnectRequest { project_uuid: project, ..request("2.0.0", "node", "") };
+        assert_eq!(world.request_connect(conn, connect).result_code, ResultCode::SUCCEEDED, "{project:?}");
+    }
+}
+
+#[test]
+fn the_connections_of_one_node_are_bounded() {
+    let mut world = World::with(|config| config.limits.connections_per_node = 2);
+    let first = world.connect("node");
+    world.connect("node");
+    let third = world.dial();
+    let response = world.request_connect(third, request("2.0.0", "node", ""));
+    assert_eq!(response.result_code, ResultCode::RATE_LIMIT_REACHED);
+    assert!(response.result_string.contains("node"), "{}", response.result_string);
+    for _ in 0..3 {
+        // Each has a name of its own.
+        world.connect("");
+    }
+    world.broker.connection_lost(first, world.now);
+    world.connect("node");
+}
+
+/// Codes of protocol 2.x that every client of it can decode (docs/protocol/behaviour.md §0.5).
+fn is_known_to_version_2(code: ResultCode) -> bool {
+    // TOO_SHORT_PING_INTERVAL, 88, kills the reader of Go.
+    matches!(code.0, 0..=3 | 64..=87 | 89..=90 | 128..=131)
+}
+
+#[test]
+fn a_client_of_version_2_is_sent_nothing_it_cannot_decode() {
+    use iscp::message::{DownstreamCloseRequest, DownstreamResumeRequest, UpstreamResumeRequest};
+    let mut world = World::with(|config| config.limits.streams_per_connection = 2);
+    let conn = world.connect_as("old", "2.0.0");
+    let newer = world.connect_as("old", "3.0.0");
+    let theirs = world.open_upstream(newer, upstream("s", Qos::Reliable));
+    let mut unknown_qos = upstream("s", Qos::Unknown(9));
+    unknown_qos.expiry_interval_s = 10;
+    let own = world.open_upstream(conn, upstream("s", Qos::Reliable));
+    let mut requests = vec![
+        Message::UpstreamOpenRequest(unknown_qos),
+        Message::DownstreamOpenRequest(downstream(1, all_of("old"), Qos::Unknown(9))),
+        Message::DownstreamOpenRequest(downstream(1, all_of("old"), Qos::Reliable)),
+        Message::UpstreamOpenRequest(upstream("s", Qos::Reliable)),
+        Message::DownstreamOpenRequest(downstream(1, vec![], Qos::Reliable)),
+    ];
+    for stream_id in [Uuid::nil(), theirs.stream_id] {
+        let resume_token = "guessed".to_owned();
+        requests.extend([
+            Message::UpstreamResumeRequest(UpstreamResumeRequest {
+                request_id: 6,
+                stream_id,
+                resume_token: resume_token.clone(),
+            }),
+            Message::DownstreamResumeRequest(DownstreamResumeRequest {
+                request_id: 8,
+                stream_id,
+                desired_stream_id_alias: 1,
+                resume_token,
+            }),
+            Message::DownstreamCloseRequest(DownstreamCloseRequest { request_id: 10, stream_id }),
+            close(stream_id, 0),
+        ]);
+    }
+    for request in requests {
+        world.send(conn, request);
+    }
+    world.chunk(conn, own.stream_id_alias, 1, vec![full("a+")]);
+    world.chunk(conn, own.stream_id_alias, 2, vec![full("a")]);
+    world.advance(100);
+    let messages = world.receive(conn);
+    assert!(messages.len() > 13, "{messages:?}");
+    let mut refusals = 0;
+    for message in &messages {
+        let mut check = |code: ResultCode, token: &str| {
+            assert!(is_known_to_version_2(code), "{message:?}");
+            assert_eq!(token, "");
+            refusals += usize::from(!code.is_success());
+        };
+        match message {
+            Message::UpstreamOpenResponse(response) => check(response.result_code, &response.resume_token),
+            Message::DownstreamOpenResponse(response) => check(response.result_code, &response.resume_token),
+            Message::UpstreamResumeResponse(response) => check(response.result_code, &response.resume_token),
+            Message::DownstreamResumeResponse(response) => {
+                check(response.result_code, &response.resume_token);
+            }
+            Message::UpstreamCloseResponse(reply) | Message::DownstreamCloseResponse(reply) => {
+                check(reply.result_code, "");
+            }
+            Message::UpstreamChunkAck(ack) => {
+                ack.results.iter().for_each(|result| check(result.result_code, ""));
+            }
+            Message::DownstreamChunk(chunk) => assert!(chunk.filter_references.is_empty()),
+            Message::DownstreamMetadata(metadata) => match metadata.metadata {
+                Metadata::UpstreamOpen { qos, .. } | Metadata::DownstreamOpen { qos, .. } => {
+                    assert!(!matches!(qos, Qos::Unknown(_)));
+                }
+                _ => panic!("{message:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(refusals >= 9, "{refusals} {messages:?}");
+}

@@ -4,6 +4,7 @@ mod calls;
 mod connection;
 mod downstream;
 mod metadata;
+mod outages;
 mod queues;
 mod resume;
 mod upstream;
