@@ -11,6 +11,7 @@ pub const FEATURES: &[(&str, bool)] = &[
     ("oauth2", cfg!(feature = "oauth2")),
     ("proxy", cfg!(feature = "proxy")),
     ("compression", cfg!(feature = "compression")),
+    ("multi", cfg!(feature = "multi")),
 ];
 
 /// Whether `feature` is built in; false for names of no feature.

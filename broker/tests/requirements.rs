@@ -93,6 +93,7 @@ use iscp::message::{
     ResultCode, UpstreamOpenRequest,
 };
 use iscp::transport::Scheme;
+use iscp_broker::core::Config;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::header::AUTHORIZATION;
@@ -130,6 +131,79 @@ fn every_requirement_has_a_test() {
         assert!(named > 0 || number == 25, "{row}");
     }
     assert_eq!(next, 78, "all of them");
+}
+
+/// A number as docs/broker.md writes it.
+fn spaced(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && digits.len() > 4 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// §11.9 of docs/protocol/behaviour.md.
+#[test]
+fn the_documented_limits_are_the_defaults() {
+    let Config { limits, timing, .. } = Config::default();
+    let mib = |bytes: usize| format!("{} MiB", bytes >> 20);
+    let expected = [
+        ("connections", spaced(limits.connections)),
+        ("connections of one node", spaced(limits.connections_per_node)),
+        ("time until the ConnectRequest", format!("{} s", timing.connect_timeout.as_secs())),
+        ("size of a message", mib(limits.message_bytes)),
+        ("streams of one connection", spaced(limits.streams_per_connection)),
+        ("detached streams", spaced(limits.detached_streams)),
+        ("detached streams of one node", spaced(limits.detached_streams_per_node)),
+        ("memory of detached downstreams", mib(limits.detached_bytes)),
+        ("filters of a downstream", spaced(limits.filters)),
+        ("data filters of a downstream", spaced(limits.data_filters)),
+        ("data ids with an alias, per stream", spaced(limits.data_ids)),
+        ("groups of a chunk", spaced(limits.groups_per_chunk)),
+        ("length of a name", format!("{} bytes", limits.name_bytes)),
+        ("ack interval", format!("{} s", timing.max_ack_interval.as_secs())),
+        ("expiry interval", format!("{} h", timing.max_expiry_interval.as_secs() / 3600)),
+        ("ping timeout", format!("{} min", timing.max_ping_timeout.as_secs() / 60)),
+        (
+            "chunks that wait for one with a lower number",
+            format!(
+                "{}, {}, {} ms",
+                limits.reorder_chunks,
+                mib(limits.reorder_bytes),
+                timing.reorder_wait.as_millis()
+            ),
+        ),
+        (
+            "RELIABLE chunks under way to a reader",
+            format!("{}, {}", limits.reliable_window, mib(limits.reliable_window_bytes)),
+        ),
+        ("metadata that wait in a downstream", spaced(limits.metadata_queue)),
+        ("calls that wait for a node", format!("{}, {}", limits.calls, mib(limits.call_queue_bytes))),
+        ("payload of a call", format!("{} bytes", spaced(limits.call_bytes))),
+        ("answers that a client does not read", spaced(limits.responses)),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let page = std::fs::read_to_string(root.join("docs/broker.md")).unwrap();
+    let (_, table) = page.split_once("| what | limit | beyond it |\n|---|---|---|\n").unwrap();
+    let documented: Vec<_> = table
+        .lines()
+        .map(|row| row.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
+        .map(|cells| (cells[0], cells[1].to_owned()))
+        .collect();
+    assert_eq!(documented, expected);
+    // Beside the table.
+    for text in [
+        format!("at least {} seconds", timing.min_expiry.as_secs()),
+        format!("{} milliseconds after", timing.open_gap.as_millis()),
+        format!("When {} wait in one", mib(limits.reliable_queue_bytes)),
+        format!("beyond {}.", mib(limits.lossy_queue_bytes)),
+    ] {
+        assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(&text), "{text}");
+    }
 }
 
 #[test]

@@ -131,6 +131,8 @@ impl ConnectArgs {
             ..ConnectOptions::default()
         };
         options.config.node_id.clone_from(&self.node);
+        // Whoever runs the program sees that it ends, and why.
+        options.config.reconnect.enabled = false;
         options.dial.negotiation.encoding = self.encoding;
         options.dial.negotiation.compression = self.compression;
         self.credentials.set(&mut options)?;

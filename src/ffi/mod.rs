@@ -17,6 +17,7 @@ mod conn_calls;
 mod conn_credential_options;
 mod conn_network_options;
 mod conn_options;
+mod conn_reconnect_options;
 mod conn_tls_options;
 mod convert;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod documents;
 mod downstream;
 mod downstream_options;
 mod error;
+mod event;
 mod fork;
 mod handle;
 mod library;
@@ -35,5 +37,6 @@ mod token;
 mod types;
 mod upstream;
 mod upstream_options;
+mod upstream_outage_options;
 
 use completion::{iscp_closed_cb, iscp_done_cb};

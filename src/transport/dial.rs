@@ -8,6 +8,8 @@ use tokio::net::{TcpStream, lookup_host};
 
 #[cfg(any(feature = "websocket", feature = "quic"))]
 use super::Scheme;
+#[cfg(feature = "multi")]
+use super::multi::dial::{self as multi, MultiOptions};
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
 use super::socket::SocketOptions;
@@ -63,6 +65,9 @@ pub struct DialOptions {
     /// Settings of TLS.
     #[cfg(feature = "tls")]
     pub tls: TlsOptions,
+    /// Several transports as one connection.
+    #[cfg(feature = "multi")]
+    pub multi: MultiOptions,
 }
 
 impl Default for DialOptions {
@@ -78,6 +83,8 @@ impl Default for DialOptions {
             quic_datagram_size: 0,
             #[cfg(feature = "tls")]
             tls: TlsOptions::default(),
+            #[cfg(feature = "multi")]
+            multi: MultiOptions::default(),
         }
     }
 }
@@ -88,6 +95,10 @@ impl DialOptions {
     /// # Errors
     /// Says what does not fit.
     pub fn check(&self, target: &Target) -> Result<(), TransportError> {
+        #[cfg(feature = "multi")]
+        if let Some(paths) = self.multi.split(target, self) {
+            return paths.iter().try_for_each(|(target, options)| options.check(target));
+        }
         #[cfg(feature = "proxy")]
         if self.proxy.is_some() && !target.scheme.is_websocket() {
             return Err(TransportError::Setting(format!(
@@ -103,6 +114,10 @@ impl DialOptions {
 
     /// What to say of the way to `target` besides its address, for errors.
     pub fn way(&self, target: &Target) -> String {
+        #[cfg(feature = "multi")]
+        if self.multi.is_used() {
+            return format!(" by any of {} paths", self.multi.paths.len());
+        }
         #[cfg(feature = "proxy")]
         if let Some(proxy) = &self.proxy
             && let Ok(Some(proxy)) = proxy.find(target.scheme.is_secure(), &target.host, target.port)
@@ -120,6 +135,18 @@ impl DialOptions {
 /// Says which address failed and how.
 pub async fn dial(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     options.check(target)?;
+    #[cfg(feature = "multi")]
+    if let Some(paths) = options.multi.split(target, options) {
+        return multi::dial(paths, &options.multi).await;
+    }
+    one(target, options).await
+}
+
+/// Connects to `target` by one transport.
+pub(super) async fn one(
+    target: &Target,
+    options: &DialOptions,
+) -> Result<Box<dyn Transport>, TransportError> {
     let mut options = options.clone();
     if target.scheme.is_per_message_only() {
         options.negotiation = options.negotiation.without_context();

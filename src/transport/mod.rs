@@ -12,6 +12,7 @@ pub mod framing;
 #[cfg(any(feature = "oauth2", feature = "proxy"))]
 pub(crate) mod http1;
 mod metered;
+pub mod multi;
 mod negotiation;
 #[cfg(feature = "proxy")]
 pub mod proxy;
@@ -37,7 +38,7 @@ use crate::error::printable;
 
 pub use compression::Compression;
 pub use metered::Metered;
-pub use negotiation::{Negotiation, NegotiationError};
+pub use negotiation::{Group, Negotiation, NegotiationError};
 pub use target::{DEFAULT_PATH, Scheme, Target, redacted};
 
 /// What a peer said, for the end of a message.

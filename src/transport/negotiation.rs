@@ -1,5 +1,7 @@
 //! The parameters a client announces before the first message (docs/protocol/transport.md §1).
 
+use std::fmt;
+
 use crate::encoding::Encoding;
 
 use super::Compression;
@@ -9,6 +11,9 @@ pub(super) const MAX_NEGOTIATION: usize = 8 * 1024;
 
 /// Keys of a negotiation that are read at most. Eight are known.
 const MAX_PAIRS: usize = 64;
+
+/// The key of [`Group::numbered`].
+const NUMBERED: &str = "iscp-numbered";
 
 /// Parameters of a connection. The client chooses, the server never answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +25,27 @@ pub struct Negotiation {
     /// What is on instead if the first message of the client is compressed: some clients announce level
     /// 0 and compress nevertheless (docs/protocol/transport.md §1.6). Never announced.
     pub ambiguous: Compression,
+    /// Which other transports it belongs together with, if it is not alone.
+    pub group: Option<Group>,
+}
+
+/// What makes several transports one connection (docs/protocol/transport.md §7.7).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    /// The connection. Who knows it can join: it is a secret.
+    pub connection: String,
+    /// The transport among those of the connection. A new one takes the place of its namesake.
+    pub member: String,
+    /// The client numbers its messages and wants those of the server numbered, if the server can do that
+    /// (docs/multi-transport.md).
+    pub numbered: bool,
+}
+
+impl fmt::Debug for Group {
+    /// Leaves out the ids.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("numbered", &self.numbered).finish_non_exhaustive()
+    }
 }
 
 /// Parameters that a server cannot accept, or a client not announce.
@@ -50,6 +76,16 @@ impl Negotiation {
                 pairs.push(("cwinbits", window_bits.to_string()));
             }
         }
+        if let Some(group) = &self.group {
+            for (key, value) in [("tgid", &group.connection), ("tid", &group.member)] {
+                if !value.is_empty() {
+                    pairs.push((key, value.clone()));
+                }
+            }
+            if group.numbered {
+                pairs.push((NUMBERED, "1".to_owned()));
+            }
+        }
         pairs
     }
 
@@ -74,7 +110,7 @@ impl Negotiation {
         let mut bytes = Vec::new();
         for (key, value) in self.pairs() {
             for text in [key, &value] {
-                // Both are a few characters of this file.
+                // The longest come from a negotiation of limited length.
                 bytes.extend_from_slice(&(text.len() as u16).to_be_bytes());
                 bytes.extend_from_slice(text.as_bytes());
             }
@@ -113,6 +149,7 @@ impl Negotiation {
         let mut mode = String::new();
         let mut level = None;
         let mut window_bits = None;
+        let mut group = Group::default();
         for (key, value) in pairs {
             let (key, value) = (key.as_ref(), value.as_ref());
             if key.is_empty() {
@@ -134,6 +171,9 @@ impl Negotiation {
                 "comp" => mode = value.to_owned(),
                 "clevel" => level = Some(number(key, value)?),
                 "cwinbits" => window_bits = Some(number(key, value)?),
+                "tgid" => value.clone_into(&mut group.connection),
+                "tid" => value.clone_into(&mut group.member),
+                NUMBERED => group.numbered = value == "1",
                 _ => {}
             }
         }
@@ -145,7 +185,8 @@ impl Negotiation {
         if compression != Compression::Off && !crate::features::has("compression") {
             return Err(NegotiationError::new("compression is not supported"));
         }
-        Ok(Self { encoding, compression, ambiguous })
+        let belongs = !group.connection.is_empty() || !group.member.is_empty();
+        Ok(Self { encoding, compression, ambiguous, group: belongs.then_some(group) })
     }
 
     /// The same for a transport that has no context to take over (docs/protocol/transport.md §6.2).
@@ -279,6 +320,30 @@ mod tests {
             assert_eq!(Negotiation::from_bytes(&own.to_bytes()), Ok(own));
         }
         assert_eq!(off().to_bytes(), b"\x00\x03enc\x00\x05proto");
+    }
+
+    #[test]
+    fn transports_that_belong_together_say_so() {
+        let read = |query| Negotiation::from_query(query).unwrap();
+        let group = |connection: &str, member: &str, numbered| {
+            Some(Group { connection: connection.to_owned(), member: member.to_owned(), numbered })
+        };
+        for (query, expected) in [
+            ("", None),
+            ("tgid=&tid=", None),
+            ("iscp-numbered=1", None),
+            ("tgid=a&tid=b", group("a", "b", false)),
+            ("tgid=a", group("a", "", false)),
+            ("tid=b", group("", "b", false)),
+            ("tgid=a&tid=b&iscp-numbered=1", group("a", "b", true)),
+            ("tgid=a&tid=b&iscp-numbered=2", group("a", "b", false)),
+        ] {
+            assert_eq!(read(query).group, expected, "{query}");
+        }
+        let own = Negotiation { group: group("a b", "c&d", true), ..off() };
+        assert_eq!(read(&own.to_query()), own);
+        assert_eq!(Negotiation::from_bytes(&own.to_bytes()).unwrap(), own);
+        assert!(!format!("{own:?}").contains("a b"));
     }
 
     #[test]

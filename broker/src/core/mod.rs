@@ -92,6 +92,8 @@ pub struct Stats {
     pub upstreams: usize,
     /// Downstreams, detached ones included.
     pub downstreams: usize,
+    /// Streams among them that have lost their connection and wait to be resumed.
+    pub detached: usize,
     /// Nodes that are connected, send or are read.
     pub nodes: usize,
     /// Chunks received from upstreams, repeated ones included.
@@ -261,7 +263,10 @@ impl Broker {
             match answer {
                 Answer::Message(message) => return Some(message),
                 Answer::Acks(key) => {
-                    let Some(upstream) = upstreams.get_mut(key) else {
+                    // Another connection may have resumed it since.
+                    let Some(upstream) =
+                        upstreams.get_mut(key).filter(|upstream| upstream.tie.connection == Some(conn))
+                    else {
                         continue;
                     };
                     let acks = upstream.take_acks();
@@ -349,6 +354,7 @@ impl Broker {
             connections: self.connections.len(),
             upstreams: self.upstreams.len(),
             downstreams: self.downstreams.len(),
+            detached: self.detached.len(),
             nodes: self.nodes.len(),
             chunks_received: self.chunks_received,
             chunks_forwarded: self.chunks_forwarded,

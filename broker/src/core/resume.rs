@@ -110,6 +110,10 @@ impl Detached {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.streams
+    }
+
     fn oldest(&self, owner: &str) -> Option<Stream> {
         self.by_owner.get(owner)?.front().copied()
     }

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use iscp::encoding::{Encoding, Schema};
 use iscp::message::Message;
+use iscp::transport::multi::Control;
 use iscp::transport::{Channel, Negotiation, Received, Transport, TransportError, compressed};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 use tracing::debug;
 
 use super::driver::Shared;
+use super::group::Place;
 use crate::core::{ConnId, PeerInfo};
 
 /// Messages read before others get their turn.
@@ -33,6 +35,8 @@ pub(super) struct Accepted {
     pub(super) transport: Box<dyn Transport>,
     pub(super) negotiation: Negotiation,
     pub(super) peer: PeerInfo,
+    /// Whether it is encrypted.
+    pub(super) secure: bool,
 }
 
 /// Completes the handshake of one connection, in bounded time, and serves it.
@@ -57,22 +61,28 @@ pub(super) async fn run(
             return;
         }
     };
+    let (encoding, peer) = (accepted.negotiation.encoding, accepted.peer.clone());
+    let limit = shared.config.core.limits.message_bytes;
+    let (transport, _founded): (Box<dyn Transport>, _) = match accepted.negotiation.group.clone() {
+        None => (compressed(accepted.transport, &accepted.negotiation, limit), None),
+        Some(group) => match shared.groups.enter(&shared.config, &group, accepted).await {
+            Place::Founder(bundle, founded) => (Box::new(bundle), Some(founded)),
+            Place::Member => return,
+        },
+    };
     let conn = shared.next_conn();
     debug!(conn = conn.0, %address, "transport open");
-    shared.core.borrow_mut().connected(conn, accepted.peer, Instant::now());
+    shared.core.borrow_mut().connected(conn, peer, Instant::now());
     // Also when the task is cancelled or panics, the core hears of the end.
     let registered = Registered { shared: &shared, conn };
     shared.wake_others(Some(conn));
     let mut link = Link {
         shared: &shared,
         conn,
-        encoding: accepted.negotiation.encoding,
+        encoding,
         schema: Schema::default(),
-        transport: compressed(
-            accepted.transport,
-            &accepted.negotiation,
-            shared.config.core.limits.message_bytes,
-        ),
+        transport,
+        pong: None,
         admitted: false,
         unflushed: false,
         stall: None,
@@ -145,6 +155,8 @@ struct Link<'a> {
     conn: ConnId,
     encoding: Encoding,
     transport: Box<dyn Transport>,
+    /// The answer to the last ping of the client's transport.
+    pong: Option<u32>,
     /// What the client can read, known once it is answered.
     schema: Schema,
     /// The client said who it is and may stay.
@@ -211,6 +223,11 @@ impl Link<'_> {
     }
 
     fn receive(&mut self, received: Received) {
+        // Whoever asks gets an answer, with several transports or not (docs/protocol/transport.md §7.1).
+        if let Ok(Some(Control::Ping(number))) = Control::parse(&received.bytes) {
+            self.pong = Some(number);
+            return;
+        }
         if !self.admitted {
             if received.channel == Channel::Unreliable {
                 return;
@@ -258,6 +275,13 @@ impl Link<'_> {
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Lost(error)),
                 Poll::Ready(Ok(())) => {}
+            }
+            if let Some(number) = self.pong.take() {
+                self.unflushed = true;
+                if let Err(error) = self.transport.send(Control::Pong(number).encode()) {
+                    return Poll::Ready(End::Lost(error));
+                }
+                continue;
             }
             let Some(message) = self.shared.core.borrow_mut().poll_transmit(self.conn) else {
                 done = true;

@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use super::connection::{self, Accepted};
+use super::group::Groups;
 #[cfg(feature = "full")]
 use super::oauth2::TokenEndpoint;
 use super::{Endpoint, Listener, ServerConfig, StartError, Started, websocket};
@@ -53,6 +54,7 @@ impl TokenCheck for Either {
 pub(super) struct Shared {
     pub(super) config: ServerConfig,
     pub(super) core: RefCell<Broker>,
+    pub(super) groups: Groups,
     wakers: RefCell<HashMap<ConnId, Waker>>,
     timer: RefCell<Option<(Option<Instant>, Waker)>>,
     ready: RefCell<Vec<ConnId>>,
@@ -70,6 +72,7 @@ impl Shared {
         Self {
             core: RefCell::new(Broker::new(core, Box::new(SystemEnvironment))),
             config,
+            groups: Groups::default(),
             wakers: RefCell::default(),
             timer: RefCell::default(),
             ready: RefCell::default(),

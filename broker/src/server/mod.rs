@@ -2,6 +2,7 @@
 
 mod connection;
 mod driver;
+mod group;
 #[cfg(feature = "full")]
 mod oauth2;
 mod origin;
@@ -46,6 +47,8 @@ pub struct ServerConfig {
     pub oauth2: Option<OAuth2Config>,
     /// From the first sign of a client to the end of the transport's handshake. Default 10 s.
     pub handshake_timeout: Duration,
+    /// How long a connection over several transports (docs/multi-transport.md) may have none. Default 30 s.
+    pub group_grace: Duration,
     /// Origins of web pages, `SCHEME://HOST[:PORT]` as browsers send them, that may connect, `*` for all. Others
     /// may not, except by WebSocket those of the host and port that they connect to. Where a token or a client
     /// certificate is demanded all may.
@@ -64,6 +67,7 @@ impl fmt::Debug for ServerConfig {
         shown
             .field("tokens", &self.tokens.len())
             .field("handshake_timeout", &self.handshake_timeout)
+            .field("group_grace", &self.group_grace)
             .field("allowed_origins", &self.allowed_origins)
             .field("core", &self.core)
             .finish()
@@ -80,6 +84,7 @@ impl Default for ServerConfig {
             #[cfg(feature = "full")]
             oauth2: None,
             handshake_timeout: Duration::from_secs(10),
+            group_grace: Duration::from_secs(30),
             allowed_origins: Vec::new(),
             core: core::Config::default(),
         }

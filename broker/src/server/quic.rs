@@ -89,5 +89,5 @@ pub(super) async fn accept(shared: &Shared, incoming: Incoming) -> Option<Accept
     let (transport, negotiation) =
         accepted.inspect_err(|error| info!(%address, %error, "QUIC connection refused")).ok()?;
     let peer = PeerInfo { address: Some(address.ip()), authorization: None };
-    Some(Accepted { transport: Box::new(transport), negotiation, peer })
+    Some(Accepted { transport: Box::new(transport), negotiation, peer, secure: true })
 }

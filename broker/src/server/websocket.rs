@@ -54,7 +54,9 @@ where
     )
     .await;
     match accepted {
-        Ok(socket) => Some(Accepted { transport: Box::new(WebSocket::new(socket)), negotiation, peer }),
+        Ok(socket) => {
+            Some(Accepted { transport: Box::new(WebSocket::new(socket)), negotiation, peer, secure })
+        }
         Err(error) => {
             info!(%address, %error, "WebSocket handshake refused");
             None

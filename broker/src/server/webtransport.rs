@@ -40,5 +40,5 @@ pub(super) async fn accept(shared: &Shared, incoming: Incoming) -> Option<Accept
     let peer = PeerInfo { address: Some(address.ip()), authorization };
     let transport = request.accept(shared.config.core.limits.message_bytes).await;
     let transport = transport.inspect_err(|error| refused(error)).ok()?;
-    Some(Accepted { transport: Box::new(transport), negotiation, peer })
+    Some(Accepted { transport: Box::new(transport), negotiation, peer, secure: true })
 }

@@ -373,6 +373,22 @@ fn a_resume_takes_a_stream_over_from_a_connection_that_seems_to_live() {
 }
 
 #[test]
+fn acks_of_a_resumed_stream_do_not_leave_by_a_connection_that_is_closing() {
+    let mut pair = Pair::new(Qos::Reliable);
+    pair.chunks(1..=1);
+    pair.world.broker.malformed(pair.sender, "no message", pair.world.now);
+    let closing = std::mem::replace(&mut pair.sender, pair.world.connect("s"));
+    assert_eq!(pair.world.broker.stats().detached, 1);
+    pair.resume_sender();
+    assert_eq!(pair.world.broker.stats().detached, 0);
+    pair.chunks(2..=2);
+    let messages = pair.world.receive(closing);
+    assert_eq!(names(&messages), ["UpstreamChunkAck", "Disconnect"]);
+    assert_eq!(results(&messages), [(1, ResultCode::SUCCEEDED)]);
+    assert_eq!(results(&pair.world.receive(pair.sender)), [(2, ResultCode::SUCCEEDED)]);
+}
+
+#[test]
 fn a_resume_on_the_connection_of_the_stream_succeeds() {
     let mut pair = Pair::new(Qos::Reliable);
     for _ in 0..3 {
