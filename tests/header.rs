@@ -19,6 +19,7 @@ const SOURCES: &[&str] = &[
     "conn_tls_options",
     "conn_network_options",
     "conn_reconnect_options",
+    "conn_spool_options",
     "conn",
     "call",
     "conn_calls",

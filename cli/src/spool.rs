@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 
 use iscp::core::{ReceivedChunk, ReceivedGroup};
 use iscp::message::UpstreamInfo;
-use iscp::spool::{Damage, Journal, Leftover, Spool, SpoolConfig, SyncPolicy};
+use iscp::spool::{Cursor, Damage, Journal, Leftover, Spool, SpoolConfig, SyncPolicy};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn print(leftovers: &[Leftover], json: bool, output: impl Write) -> Result<io::R
             source_node_id: stream.node_id.clone(),
             stream_id: journal.attachment().map(|attachment| attachment.stream_id).unwrap_or_default(),
         });
-        let mut cursor = journal.cursor(journal.settled());
+        let mut cursor = Cursor::new(journal.settled());
         while let Some(run) = journal.read(&mut cursor).map_err(Failure::new)? {
             // Points of which no chunk was made have the number 0, which chunks do not have.
             let chunk = journal.cuts().find(|cut| (cut.first_point..cut.end).contains(&run.first_point));

@@ -60,6 +60,7 @@ fn kinds() -> [Kind; 3] {
                 include_str!("conn_tls_options.rs"),
                 include_str!("conn_network_options.rs"),
                 include_str!("conn_reconnect_options.rs"),
+                include_str!("conn_spool_options.rs"),
             ),
             table: rows(conn_options::OPTIONS),
             snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
@@ -111,6 +112,8 @@ fn show_connection(settings: &ConnectOptions) -> String {
         close_timeout,
         calls,
         dial,
+        spool,
+        on_spool: _,
         on_event: _,
         on_closed: _,
     } = settings;
@@ -124,7 +127,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
     let oauth2 = "";
     format!(
         "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
-         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}"
+         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?} {spool:?}"
     )
 }
 

@@ -18,6 +18,7 @@ mod conn_credential_options;
 mod conn_network_options;
 mod conn_options;
 mod conn_reconnect_options;
+mod conn_spool_options;
 mod conn_tls_options;
 mod convert;
 #[cfg(test)]

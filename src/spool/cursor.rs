@@ -45,7 +45,7 @@ struct Place {
 
 impl Cursor {
     /// Before the point `next`.
-    pub(super) fn new(next: u64) -> Self {
+    pub fn new(next: u64) -> Self {
         Self { next, place: None }
     }
 

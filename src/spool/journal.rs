@@ -355,17 +355,30 @@ impl Journal {
         Ok(dropped)
     }
 
-    /// A cursor before the point `from`.
-    pub fn cursor(&self, from: u64) -> Cursor {
-        Cursor::new(from)
-    }
-
     /// Reads the next run at a cursor; `None` behind the last point written.
     ///
     /// # Errors
     /// What the system says.
     pub fn read(&self, cursor: &mut Cursor) -> Result<Option<Run>, SpoolError> {
         cursor.read(&self.dir, self.segments.iter().copied())
+    }
+
+    /// The points of a range, as far as they are there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn runs(&self, range: Range<u64>) -> Result<Vec<Run>, SpoolError> {
+        let mut cursor = Cursor::new(range.start);
+        let mut runs = Vec::new();
+        while let Some(mut run) = self.read(&mut cursor)?.filter(|run| run.first_point < range.end) {
+            if run.end() > range.end {
+                let left = usize::try_from(range.end - run.first_point).unwrap_or(usize::MAX);
+                run.points =
+                    run.points.iter().take(left).map(|point| (point.elapsed_time, point.payload)).collect();
+            }
+            runs.push(run);
+        }
+        Ok(runs)
     }
 
     /// Removes the journal with everything in it.

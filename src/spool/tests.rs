@@ -59,7 +59,7 @@ fn point(number: u64) -> Points {
 
 /// Numbers of the points from `from`, whose content is checked.
 fn numbers(journal: &Journal, from: u64) -> Vec<u64> {
-    let mut cursor = journal.cursor(from);
+    let mut cursor = Cursor::new(from);
     let mut numbers = Vec::new();
     while let Some(run) = journal.read(&mut cursor).unwrap() {
         for (at, read) in run.points.iter().enumerate() {
@@ -107,7 +107,7 @@ fn a_journal_is_read_again_as_it_was() {
     assert_eq!(journal.cuts().collect::<Vec<_>>(), [cut(2, 1, 3), cut(3, 3, 4)]);
     assert_eq!(numbers(&journal, 0), [0, 1, 2, 3]);
     assert_eq!(numbers(&journal, 2), [2, 3]);
-    let mut cursor = journal.cursor(3);
+    let mut cursor = Cursor::new(3);
     assert_eq!(journal.read(&mut cursor).unwrap().unwrap().data_id, 1);
 }
 
@@ -204,7 +204,7 @@ fn what_is_settled_gives_its_room_back() {
     let (spool, _) = dir.open_limited(64 << 10);
     let mut journal = spool.create(description()).unwrap();
     journal.declare(&DataId::new("a", "t")).unwrap();
-    let mut cursor = journal.cursor(0);
+    let mut cursor = Cursor::new(0);
     // Many times what fits, one after the other.
     for number in 0..20_000 {
         journal.append(0, &point(number)).unwrap();
@@ -242,7 +242,7 @@ fn a_full_spool_takes_no_more_until_something_is_settled_or_dropped() {
     assert_eq!(numbers(&journal, 0), (0..written).collect::<Vec<_>>());
     // Bookkeeping goes on.
     journal.cut(1, 10).unwrap();
-    let mut cursor = journal.cursor(0);
+    let mut cursor = Cursor::new(0);
     journal.read(&mut cursor).unwrap();
     let dropped = journal.drop_oldest().unwrap();
     assert!(dropped.start == 0 && dropped.end > 10, "{dropped:?}");

@@ -5,4 +5,5 @@
 //! figures; `ISCP_RELIABILITY_SEED=N` chooses other outages.
 
 mod outages;
+mod spool;
 mod support;

@@ -55,6 +55,21 @@ pub(crate) fn connect(mut options: ConnectOptions, node: &str) -> Connection {
     Connection::connect_wait(options, Some(LIMIT)).unwrap()
 }
 
+fn upstream_options(flush_policy: FlushPolicy) -> UpstreamOptions {
+    let mut options = UpstreamOptions { full: FullPolicy::Block(LIMIT), ..UpstreamOptions::default() };
+    options.config.qos = Qos::Reliable;
+    options.config.session_id = "session".to_owned();
+    options.config.flush_policy = flush_policy;
+    options.config.ack_interval = Duration::from_millis(10);
+    options.config.close_timeout = LIMIT;
+    options
+}
+
+/// Opens a RELIABLE upstream.
+pub(crate) fn open_upstream(connection: &Connection, flush_policy: FlushPolicy) -> Upstream {
+    wait(|done| connection.open_upstream(upstream_options(flush_policy), done)).unwrap()
+}
+
 /// A thread that writes numbered points until it is told to stop.
 pub(crate) struct Writer {
     pub(crate) upstream: Arc<Upstream>,
@@ -66,12 +81,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Opens an upstream with the number `number` and writes to it.
     pub(crate) fn start(connection: &Connection, number: usize) -> Self {
-        let mut options = UpstreamOptions { full: FullPolicy::Block(LIMIT), ..UpstreamOptions::default() };
-        options.config.qos = Qos::Reliable;
-        options.config.session_id = "session".to_owned();
-        options.config.flush_policy = FlushPolicy::Interval(Duration::from_millis(5));
-        options.config.ack_interval = Duration::from_millis(10);
-        options.config.close_timeout = LIMIT;
+        let mut options = upstream_options(FlushPolicy::Interval(Duration::from_millis(5)));
         let end = Arc::new(Mutex::new(None));
         let told = end.clone();
         options.on_closed = Some(Box::new(move |end| *told.lock().unwrap() = Some(end)));
