@@ -9,7 +9,7 @@ use crate::core::event::{OpId, OpenedUpstream, Output, ReceivedMetadata, StreamK
 use crate::core::keeper::RestoredUpstream;
 use crate::core::upstream::{FlushLevel, Upstream};
 use crate::error::{Error, Status};
-use crate::message::{BaseTime, DownstreamCloseRequest, Message, Reply, ResultCode, UpstreamCall};
+use crate::message::{BaseTime, Message, Reply, ResultCode, UpstreamCall};
 
 impl Connection {
     /// Opens an upstream; `op` yields [`Output::Upstream`].
@@ -171,11 +171,7 @@ impl Connection {
         };
         self.downstream_aliases.remove(&downstream.alias);
         if downstream.attachment.is_attached() {
-            let request_id = self.next_id();
-            self.control.push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
-                request_id,
-                stream_id: downstream.stream_id,
-            }));
+            self.disown_downstream(downstream.stream_id);
         }
         downstream.failed(error, &mut self.events);
     }

@@ -90,6 +90,8 @@ pub(super) struct Upstream {
     keeper: Option<Arc<dyn Keeper>>,
     settled: u64,
     pub(super) attachment: Attachment,
+    /// Once a close request was under way when the connection was lost: when the answer must have come.
+    close_by: Option<Instant>,
     /// Everything written up to this many points is to be sent now.
     flush_target: u64,
     next_flush: Option<Instant>,
@@ -150,6 +152,7 @@ impl Upstream {
             total_points: 0,
             sent: Sent::default(),
             attachment: Attachment::new(response.resume_token),
+            close_by: None,
             flush_target: 0,
             next_flush: None,
             waiters: Vec::new(),
@@ -466,14 +469,19 @@ impl Upstream {
             return None;
         }
         self.state = State::Closing { op, close_session };
-        let request = UpstreamCloseRequest {
-            request_id: request_id(),
+        let request = self.close_request(request_id(), close_session);
+        Some(Message::UpstreamCloseRequest(request))
+    }
+
+    /// What closes the stream at the server.
+    pub(super) fn close_request(&self, request_id: u32, close_session: bool) -> UpstreamCloseRequest {
+        UpstreamCloseRequest {
+            request_id,
             stream_id: self.stream_id,
             total_data_points: self.total_points,
             final_sequence_number: self.last_sequence_number,
             close_session,
-        };
-        Some(Message::UpstreamCloseRequest(request))
+        }
     }
 
     /// The server answered for chunks. Returns an error when the server does not know the stream.

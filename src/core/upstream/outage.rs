@@ -75,7 +75,13 @@ impl Upstream {
     pub(in crate::core) fn close_again(&mut self, deadline: Instant) {
         if let State::Closing { op, close_session } = self.state {
             self.state = State::Draining { op, deadline, close_session };
+            self.close_by = Some(deadline);
         }
+    }
+
+    /// When closing must have ended, however often the connection is lost meanwhile.
+    pub(in crate::core) fn close_by(&self) -> Option<Instant> {
+        self.close_by
     }
 
     /// The server does not have the stream any more. False when the stream ends with that.
