@@ -205,17 +205,10 @@ impl Journal {
     pub fn append(&mut self, data_id: u32, points: &Points) -> Result<(), SpoolError> {
         let mut records = Vec::with_capacity(points.as_bytes().len() + 32);
         encode(Body::Points(record::Run { data_id, points: points.as_bytes().clone() }), &mut records);
+        self.shared.reserve(records.len() as u64)?;
         let fresh = self.writer.as_ref().is_none_or(|writer| writer.length() >= self.shared.segment_bytes);
-        let head = if fresh { self.head() } else { Vec::new() };
-        self.shared.reserve((head.len() + records.len()) as u64)?;
         if fresh {
-            let created = Writer::create(&self.dir, self.next_segment, self.shared.sync, &head);
-            let writer = created.inspect_err(|_| self.shared.release((head.len() + records.len()) as u64))?;
-            let (number, bytes) = (self.next_segment, writer.length());
-            self.segments.push_back(Segment { number, first_point: self.written, points: 0, bytes });
-            self.shared.use_bytes(record::MAGIC.len() as u64);
-            self.next_segment += 1;
-            self.writer = Some(writer);
+            self.begin_segment().inspect_err(|_| self.shared.release(records.len() as u64))?;
         }
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back_mut()) else {
             unreachable!("there is a writer, and it has a segment");
@@ -224,6 +217,16 @@ impl Journal {
         segment.bytes = writer.length();
         segment.points += points.len() as u64;
         self.written += points.len() as u64;
+        Ok(())
+    }
+
+    fn begin_segment(&mut self) -> Result<(), SpoolError> {
+        let writer = Writer::create(&self.dir, self.next_segment, self.shared.sync, &self.head())?;
+        let (number, bytes) = (self.next_segment, writer.length());
+        self.shared.use_bytes(bytes);
+        self.segments.push_back(Segment { number, first_point: self.written, points: 0, bytes });
+        self.next_segment += 1;
+        self.writer = Some(writer);
         Ok(())
     }
 
@@ -250,8 +253,12 @@ impl Journal {
     /// A record other than points. They are small and few, and taken even by a full spool: without them what it holds
     /// could not be settled.
     fn append_record(&mut self, records: &[u8], synced: bool) -> Result<(), SpoolError> {
+        if self.writer.is_none() && !self.segments.is_empty() {
+            // The files of an earlier process.
+            self.begin_segment()?;
+        }
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back_mut()) else {
-            // The head of the next segment says it.
+            // There are no points about which it could say something; the head of the first segment will say it.
             return Ok(());
         };
         if synced {

@@ -137,6 +137,31 @@ fn it_goes_on_in_new_files_after_a_restart_with_another_stream() {
     assert_eq!(numbers(&journal, journal.settled()), [6]);
 }
 
+#[test]
+fn what_is_said_of_points_of_an_earlier_process_survives_too() {
+    let dir = Dir::new();
+    {
+        let (spool, _) = dir.open();
+        let mut journal = spool.create(description()).unwrap();
+        journal.declare(&DataId::new("a", "t")).unwrap();
+        journal.attach(attachment(1, 0)).unwrap();
+        write(&mut journal, 0..5);
+        journal.cut(1, 2).unwrap();
+    }
+    {
+        let mut journal = dir.only_journal().journal;
+        journal.attach(Attachment { resume_token: "another".into(), ..attachment(1, 0) }).unwrap();
+        journal.cut(2, 4).unwrap();
+        journal.settle(2).unwrap();
+    }
+    let Leftover { journal, damage } = dir.only_journal();
+    assert_eq!(damage, Damage::default());
+    assert_eq!(journal.attachment().map(|attachment| attachment.resume_token.as_str()), Some("another"));
+    assert_eq!((journal.settled(), journal.last_cut()), (2, (2, 4)));
+    assert_eq!(journal.cuts().collect::<Vec<_>>(), [Cut { sequence_number: 2, first_point: 2, end: 4 }]);
+    assert_eq!(numbers(&journal, 0), [0, 1, 2, 3, 4]);
+}
+
 /// Whatever a crash left of the last write: everything before it is there, and nothing else.
 #[test]
 fn a_file_may_end_at_any_byte() {
