@@ -96,7 +96,7 @@ pub(crate) enum Command {
     /// of a range, such as 1s..3s, the seed chooses a value each time. Times and bytes are counted from the beginning
     /// of each connection. For UDP, all datagrams from and to one address of a client are a connection.
     Chaos(ChaosArgs),
-    /// Show or remove what a spool holds: points that wait on disk to be delivered.
+    /// Show, deliver or remove what a spool holds: points that wait on disk to be delivered.
     ///
     /// A spool is the directory that `iscp pub --spool` or the option `spool_dir` of the library names. One process
     /// uses it at a time.
@@ -104,7 +104,7 @@ pub(crate) enum Command {
 }
 
 /// Options of `iscp spool`.
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 pub(crate) struct SpoolArgs {
     /// What to do with it.
     #[command(subcommand)]
@@ -112,14 +112,29 @@ pub(crate) struct SpoolArgs {
 }
 
 /// What can be done with a spool.
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum SpoolCommand {
     /// List the streams whose points it holds.
     Ls(SpoolLsArgs),
     /// Print the points, in the order in which they were written.
     Cat(SpoolCatArgs),
+    /// Deliver the points of a node, and remove them.
+    ///
+    /// They arrive on the stream on which they were sent if the server still has it, otherwise on another one of the
+    /// same session, with the same elapsed times.
+    Send(SpoolSendArgs),
     /// Remove points that nobody wants any more.
     Rm(SpoolRmArgs),
+}
+
+/// Options of `iscp spool send`.
+#[derive(clap::Args)]
+pub(crate) struct SpoolSendArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
 }
 
 /// Options of `iscp spool ls`.
@@ -327,6 +342,10 @@ pub(crate) struct PubArgs {
     pub(crate) connect: ConnectArgs,
     #[command(flatten)]
     pub(crate) stream: StreamArgs,
+    /// Keep points in this directory until the server acknowledged them. What a process left there that was killed
+    /// is delivered by the next with the same node id; see also `iscp spool`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: Option<PathBuf>,
     /// Id of the session to publish in [default: a new random UUID]
     #[arg(long, value_name = "SESSION", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) session: Option<String>,

@@ -53,6 +53,6 @@ fn run(args: &Args) -> Result<(), Failure> {
         },
         Command::Codec(codec) => codec::run(codec, &interrupt),
         Command::Chaos(chaos) => chaos::run(chaos, &interrupt),
-        Command::Spool(spool) => spool::run(spool),
+        Command::Spool(spool) => spool::run(spool, &interrupt),
     }
 }

@@ -1,25 +1,30 @@
 //! `iscp spool`.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+use std::sync::Arc;
 
+use crossbeam_channel::{select, unbounded};
+use iscp::client::{ConnectOptions, SpoolOutcome};
 use iscp::core::{ReceivedChunk, ReceivedGroup};
 use iscp::message::UpstreamInfo;
 use iscp::spool::{Cursor, Damage, Journal, Leftover, Spool, SpoolConfig, SyncPolicy};
 use serde_json::json;
-use std::path::Path;
-use std::sync::Arc;
 use uuid::Uuid;
 
-use crate::args::{SpoolArgs, SpoolCommand};
+use crate::args::{SpoolArgs, SpoolCommand, SpoolSendArgs};
+use crate::client::Client;
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::Printer;
 
-/// Lists, prints or removes what a spool holds.
-pub(crate) fn run(args: &SpoolArgs) -> Result<(), Failure> {
+/// Lists, prints, delivers or removes what a spool holds.
+pub(crate) fn run(args: &SpoolArgs, interrupt: &Interrupt) -> Result<(), Failure> {
     let mut output = BufWriter::new(io::stdout().lock());
     let done = match &args.command {
         SpoolCommand::Ls(ls) => list(&open(&ls.dir, None)?, ls.json, &mut output),
         SpoolCommand::Cat(cat) => print(&open(&cat.dir, cat.id)?, cat.json, output)?,
+        SpoolCommand::Send(send) => return deliver(send, interrupt),
         SpoolCommand::Rm(rm) => return remove(open(&rm.dir, rm.id)?),
     };
     match done {
@@ -112,6 +117,48 @@ fn print(leftovers: &[Leftover], json: bool, output: impl Write) -> Result<io::R
         }
     }
     Ok(printer.flush())
+}
+
+fn deliver(args: &SpoolSendArgs, interrupt: &Interrupt) -> Result<(), Failure> {
+    let node = &args.connect.node;
+    let ours = |leftover: &&Leftover| leftover.journal.stream().node_id == *node;
+    let streams = open(&args.dir, None)?.iter().filter(ours).count();
+    let (outcomes, told) = unbounded();
+    let spooled = |options: &mut ConnectOptions| {
+        options.spool.dir.clone_from(&args.dir);
+        options.on_spool = Some(Arc::new(move |outcome| drop(outcomes.send(outcome))));
+    };
+    let Some(client) = Client::connect_with(&args.connect, interrupt, spooled)? else {
+        return Ok(());
+    };
+    let mut points = 0;
+    for _ in 0..streams {
+        let outcome = select! {
+            recv(told) -> outcome => outcome,
+            recv(interrupt.channel()) -> _ => return client.close().map_err(|error| client.failure(&error)),
+        };
+        let outcome =
+            outcome.map_err(|_| Failure::new("the connection ended; the rest stays in the spool"))?;
+        log(&outcome);
+        if let Some(error) = outcome.error {
+            return Err(client.failure(&error));
+        }
+        points += outcome.points;
+    }
+    client.close().map_err(|error| client.failure(&error))?;
+    println!("delivered {points} points of {streams} streams");
+    Ok(())
+}
+
+/// Says what became of points that an earlier process left.
+pub(crate) fn log(outcome: &SpoolOutcome) {
+    let SpoolOutcome { session_id, points, missing_points, error, .. } = outcome;
+    match error {
+        None => tracing::info!(
+            "spool: {points} points of session {session_id} delivered, {missing_points} damaged"
+        ),
+        Some(error) => tracing::warn!("spool: points of session {session_id} stay there: {error}"),
+    }
 }
 
 fn remove(leftovers: Vec<Leftover>) -> Result<(), Failure> {

@@ -740,7 +740,7 @@ impl<'a> Driver<'a> {
         match (op, outcome) {
             (Op::Connect(done), outcome) => {
                 if outcome.is_ok() {
-                    spool::recover(&self.shared);
+                    spool::recover(self.shared);
                 }
                 let outcome = outcome.map(|_| Connection::new(self.shared.clone()));
                 done.complete(outcome, &dispatcher);

@@ -317,6 +317,9 @@ fn every_option_shows_in_the_snapshot() {
         "bbr",
         "ecf",
         "interface=eth0",
+        "100000",
+        "disk",
+        "drop_oldest",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

@@ -1,0 +1,129 @@
+//! `iscp spool` and `iscp pub --spool`.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use iscp_chaos::Proxy;
+use nix::sys::signal::Signal;
+
+use crate::support::{Broker, Program, run};
+
+struct Dir(PathBuf);
+
+impl Dir {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("iscp-spool-{}", uuid::Uuid::new_v4())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Waits until a file below `dir` ends with a point whose payload is `last`.
+fn wait_until_kept(dir: &Path, last: &[u8]) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let kept = || {
+        let journals = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let segments = journals.flat_map(|journal| std::fs::read_dir(journal.path())).flatten().flatten();
+        segments
+            .filter_map(|segment| std::fs::read(segment.path()).ok())
+            .any(|bytes| bytes.windows(last.len()).any(|window| window == last))
+    };
+    while !kept() {
+        assert!(Instant::now() < deadline, "nothing is kept");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Publishes as a process that is killed before anything arrives.
+fn leave_behind(broker: &Broker, dir: &Dir, session: &str, input: &[u8]) {
+    let address = broker.url.strip_prefix("ws://").unwrap();
+    let proxy = Proxy::tcp(address).unwrap();
+    let url = format!("ws://{}", proxy.address());
+    let options = ["--url", &url, "--node", "pub", "--spool", dir.path(), "--session", session, "--name", "n"];
+    let mut publisher = Program::start(&[&["pub", "-v"], &options[..]].concat());
+    publisher.wait_for_log("opened");
+    proxy.black_hole();
+    publisher.write(input);
+    wait_until_kept(&dir.0, input.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap());
+    publisher.signal(Signal::SIGKILL);
+    publisher.wait();
+}
+
+#[test]
+fn what_a_killed_publisher_left_is_listed_printed_and_sent() {
+    let broker = Broker::start();
+    let subscriber = broker.subscribe(&["--json", "--count", "3"]);
+    let dir = Dir::new();
+    leave_behind(&broker, &dir, "tour", b"one\ntwo\nthree\n");
+
+    let listed = run(&["spool", "ls", dir.path(), "--json"], b"").json();
+    assert_eq!(listed.len(), 1);
+    let line = &listed[0];
+    assert_eq!((&line["source_node_id"], &line["session_id"]), (&"pub".into(), &"tour".into()));
+    assert_eq!((&line["points"], &line["missing_points"]), (&3.into(), &0.into()));
+    let table = String::from_utf8(run(&["spool", "ls", dir.path()], b"").quiet_success()).unwrap();
+    assert!(table.starts_with("ID ") && table.contains("  pub  tour\n"), "{table}");
+
+    assert_eq!(run(&["spool", "cat", dir.path()], b"").quiet_success(), b"one\ntwo\nthree\n");
+    let points = run(&["spool", "cat", dir.path(), "--json"], b"").json();
+    assert_eq!((&points[1]["payload"], &points[1]["name"]), (&"two".into(), &"n".into()));
+
+    // Not what belongs to others.
+    let send = ["spool", "send", dir.path(), "--url", &broker.url, "--node"];
+    let other = run(&[&send[..], &["other"]].concat(), b"").quiet_success();
+    assert_eq!(other, b"delivered 0 points of 0 streams\n");
+    let sent = run(&[&send[..], &["pub"]].concat(), b"").quiet_success();
+    assert_eq!(sent, b"delivered 3 points of 1 streams\n");
+    let received = subscriber.wait().json();
+    let payloads: Vec<_> =
+        received.iter().filter(|line| line["metadata"].is_null()).map(|line| line["payload"].clone()).collect();
+    assert_eq!(payloads, ["one", "two", "three"]);
+    assert_eq!(run(&["spool", "ls", dir.path()], b"").quiet_success(), b"");
+}
+
+#[test]
+fn the_next_publisher_delivers_what_was_left() {
+    let broker = Broker::start();
+    let dir = Dir::new();
+    leave_behind(&broker, &dir, "first", b"left\n");
+    let subscriber = broker.subscribe(&["--count", "2"]);
+    let mut next = Program::start(&broker.publisher(&["--spool", dir.path(), "-v"]));
+    next.wait_for_log("1 points of session first delivered");
+    next.write(b"fresh\n");
+    next.finish();
+    let mut lines: Vec<_> =
+        String::from_utf8(subscriber.wait().stdout).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["fresh", "left"]);
+}
+
+#[test]
+fn points_can_be_given_up_one_stream_at_a_time() {
+    let broker = Broker::start();
+    let dir = Dir::new();
+    leave_behind(&broker, &dir, "first", b"a\n");
+    let listed = run(&["spool", "ls", dir.path(), "--json"], b"").json();
+    let id = listed[0]["id"].as_str().unwrap();
+    run(&["spool", "rm", dir.path()], b"").failed(&["--id", "--all"]);
+    let another = uuid::Uuid::new_v4().to_string();
+    run(&["spool", "rm", dir.path(), "--id", &another], b"").failed(&[&another]);
+    run(&["spool", "rm", dir.path(), "--id", id], b"").quiet_success();
+    assert_eq!(run(&["spool", "ls", dir.path()], b"").quiet_success(), b"");
+    run(&["spool", "ls", "/does/not/exist"], b"").failed(&["/does/not/exist"]);
+    // In use.
+    let mut publisher = Program::start(&broker.publisher(&["--spool", dir.path(), "-v"]));
+    publisher.wait_for_log("opened");
+    run(&["spool", "ls", dir.path()], b"").failed(&[dir.path(), "another process"]);
+    publisher.write(b"x\n");
+    publisher.finish();
+    assert_eq!(run(&["spool", "ls", dir.path()], b"").quiet_success(), b"");
+}
