@@ -183,7 +183,7 @@ fn calls_wait_for_the_handler_and_a_second_one_is_refused() {
 #[test]
 fn what_cannot_be_sent_is_refused_at_once() {
     let broker = broker(Limits::default());
-    let node = connect(&broker, "node", |_| {});
+    let node = connect(&broker, "node", |options| options.config.reconnect.enabled = false);
     let error = node.send_call(call("node", "n", &[0; (15 << 20) + 1]), Completion::ignore()).unwrap_err();
     assert_eq!(error.status(), Status::TooLarge);
     // More than this broker carries.
@@ -198,7 +198,7 @@ fn what_cannot_be_sent_is_refused_at_once() {
 #[test]
 fn everything_under_way_ends_with_the_broker() {
     let broker = broker(Limits::default());
-    let caller = connect(&broker, "caller", |_| {});
+    let caller = connect(&broker, "caller", |options| options.config.reconnect.enabled = false);
     let callee = connect(&broker, "callee", |_| {});
     let (done, waiter) = Completion::waiter().unwrap();
     caller.call(call("callee", "n", b""), Some(LIMIT), done).unwrap();

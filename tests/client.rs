@@ -27,10 +27,14 @@ fn broker() -> ServerHandle {
     .unwrap()
 }
 
-fn connect(broker: &ServerHandle, node: &str) -> Connection {
+fn options(broker: &ServerHandle, node: &str) -> ConnectOptions {
     let mut options = ConnectOptions { url: broker.url(Scheme::Ws), ..ConnectOptions::default() };
     options.config.node_id = node.to_owned();
-    Connection::connect_wait(options, Some(LIMIT)).unwrap()
+    options
+}
+
+fn connect(broker: &ServerHandle, node: &str) -> Connection {
+    Connection::connect_wait(options(broker, node), Some(LIMIT)).unwrap()
 }
 
 fn wait<T: Send + 'static>(start: impl FnOnce(Completion<T>) -> Result<()>) -> Result<T> {
@@ -156,9 +160,13 @@ fn a_burst_is_carried_within_the_buffer_limit() {
 }
 
 #[test]
-fn everything_ends_with_the_broker() {
+fn everything_ends_with_the_broker_unless_the_connection_is_made_anew() {
     let broker = broker();
-    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let [source, reader] = ["source", "reader"].map(|node| {
+        let mut options = options(&broker, node);
+        options.config.reconnect.enabled = false;
+        Connection::connect_wait(options, Some(LIMIT)).unwrap()
+    });
     let down = downstream(&reader, "source", Qos::Reliable);
     let up = upstream(&source, Qos::Reliable, FlushPolicy::None);
     let id = up.data_id(DataId::new("n", "t")).unwrap();

@@ -111,6 +111,7 @@ fn connect(
     let mut options = ConnectOptions { url: server.url.clone(), ..ConnectOptions::default() };
     options.on_closed = Some(std::sync::Arc::new(move |error| closed.send(error).unwrap()));
     options.dial.max_message_size = 1 << 20;
+    options.config.reconnect.enabled = false;
     adjust(&mut options);
     (Connection::connect_wait(options, Some(LIMIT)).unwrap(), end)
 }

@@ -76,6 +76,8 @@ pub(crate) fn connect(url: &str, node: &str) -> Connection {
     options.config.node_id = node.to_owned();
     // Ping time-outs are not what is measured, and this machine may be busy.
     options.config.ping_timeout = Duration::from_secs(30);
+    // A loss would falsify what is measured.
+    options.config.reconnect.enabled = false;
     Connection::connect_wait(options, Some(LIMIT)).expect("a connection")
 }
 

@@ -217,6 +217,75 @@ fn shutdown_closes_connections_in_an_orderly_way_and_ends_in_time() {
 }
 
 #[test]
+fn shutdown_delivers_reliable_data_to_a_reader_that_goes_on() {
+    const CHUNKS: u32 = 50;
+    let server = start(|config| {
+        config.core.limits.reliable_window = 4;
+        config.core.timing.drain = PATIENCE;
+    });
+    run(async {
+        let mut reader = Client::connect(&server, "reader").await;
+        open_downstream(&mut reader, "sender", Qos::Reliable).await;
+        let mut sender = Client::connect(&server, "sender").await;
+        let stream = open_upstream(&mut sender, Qos::Reliable).await;
+        for number in 1..=CHUNKS {
+            sender.ask(chunk(stream.stream_id_alias, number, b"payload")).await;
+        }
+        let waiting = tokio::task::spawn_blocking(move || {
+            server.shutdown(2 * PATIENCE);
+            server
+        });
+        assert_eq!(sender.next().await, Err("close Some(1000)".to_owned()));
+        let mut received = 0;
+        let end = loop {
+            match reader.next().await {
+                Ok(Message::DownstreamChunk(chunk)) => {
+                    received += 1;
+                    assert_eq!(chunk.chunk.sequence_number, received);
+                    reader.send(ack(stream.stream_id, received)).await;
+                }
+                Ok(_) => {}
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((received, end.as_str()), (CHUNKS, "close Some(1000)"));
+        drop(reader);
+        assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap().is_stopped());
+    });
+}
+
+#[test]
+fn shutdown_does_not_wait_for_a_reader_that_does_not_go_on() {
+    let server = start(|config| {
+        config.core.limits.reliable_window = 1;
+        config.core.timing.drain = Duration::from_millis(20);
+    });
+    run(async {
+        let mut reader = Client::connect(&server, "reader").await;
+        open_downstream(&mut reader, "sender", Qos::Reliable).await;
+        let mut sender = Client::connect(&server, "sender").await;
+        let alias = open_upstream(&mut sender, Qos::Reliable).await.stream_id_alias;
+        for number in 1..=2 {
+            sender.ask(chunk(alias, number, b"payload")).await;
+        }
+        let waiting = tokio::task::spawn_blocking(move || {
+            server.shutdown(PATIENCE);
+            server
+        });
+        let mut received = 0;
+        let end = loop {
+            match reader.next().await {
+                Ok(message) => received += u32::from(message.name() == "DownstreamChunk"),
+                Err(end) => break end,
+            }
+        };
+        assert_eq!((received, end.as_str()), (1, "close Some(1000)"));
+        drop((reader, sender));
+        assert!(timeout(PATIENCE, waiting).await.unwrap().unwrap().is_stopped());
+    });
+}
+
+#[test]
 fn dropping_the_handle_stops_the_server() {
     let server = start(|_| {});
     let address = address(&server);

@@ -1,5 +1,6 @@
 //! What every client of the command line needs to reach its server.
 
+use std::env;
 use std::fmt::Display;
 use std::fs;
 use std::net::IpAddr;
@@ -49,14 +50,9 @@ pub(crate) struct ConnectArgs {
 /// Who the client is.
 #[derive(clap::Args)]
 struct CredentialArgs {
-    /// Access token.
-    #[arg(
-        help_heading = "Credentials",
-        long,
-        value_name = "TOKEN",
-        env = "ISCP_TOKEN",
-        hide_env_values = true
-    )]
+    /// Access token. The environment variable ISCP_TOKEN gives it too, unless --oauth2-url does.
+    // Not clap's `env`: a variable that is always set would be in conflict with --oauth2-url.
+    #[arg(help_heading = "Credentials", long, value_name = "TOKEN")]
     token: Option<String>,
     /// Token endpoint of an OAuth2 server that gives the access token, by client credentials.
     #[arg(help_heading = "Credentials", long, value_name = "URL", requires_all = ["oauth2_client_id", "oauth2_client_secret"])]
@@ -144,9 +140,11 @@ impl ConnectArgs {
             ..ConnectOptions::default()
         };
         options.config.node_id.clone_from(&self.node);
+        // Whoever runs the program sees that it ends, and why.
+        options.config.reconnect.enabled = false;
         options.dial.negotiation.encoding = self.encoding;
         options.dial.negotiation.compression = self.compression;
-        self.credentials.set(&mut options);
+        self.credentials.set(&mut options)?;
         self.tls.set(&mut options)?;
         self.way.set(&mut options)?;
         Ok(options)
@@ -154,10 +152,10 @@ impl ConnectArgs {
 }
 
 impl CredentialArgs {
-    fn set(&self, options: &mut ConnectOptions) {
-        let fixed = |token: &Option<String>| token.clone().map_or(TokenSource::None, TokenSource::Static);
-        options.token = fixed(&self.token);
-        options.header_token = fixed(&self.header_token);
+    fn set(&self, options: &mut ConnectOptions) -> Result<(), Failure> {
+        let fixed = |token: Option<String>| token.map_or(TokenSource::None, TokenSource::Static);
+        options.token = fixed(self.token()?);
+        options.header_token = fixed(self.header_token.clone());
         options.header_token_name = self.header_token_name.clone();
         if let Some(url) = &self.oauth2_url {
             options.oauth2.set(|settings| {
@@ -166,6 +164,20 @@ impl CredentialArgs {
                 settings.client_secret = self.oauth2_client_secret.clone().unwrap_or_default();
                 settings.scope = self.oauth2_scope.clone().unwrap_or_default();
             });
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> Result<Option<String>, Failure> {
+        if self.token.is_some() || self.oauth2_url.is_some() {
+            return Ok(self.token.clone());
+        }
+        match env::var("ISCP_TOKEN") {
+            Ok(token) => Ok(Some(token).filter(|token| !token.is_empty())),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => {
+                Err(Failure::new("the environment variable ISCP_TOKEN is not UTF-8"))
+            }
         }
     }
 }

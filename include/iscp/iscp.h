@@ -217,6 +217,25 @@ typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_d
 typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
 
 /**
+ * What happened to a connection: one of the `ISCP_CONN_EVENT_…` constants.
+ */
+typedef int32_t iscp_conn_event_t;
+
+/**
+ * Told what happened to a connection.
+ *
+ * Called on the connection's dispatcher thread. `event` is one of the `ISCP_CONN_EVENT_…` constants; later
+ * versions may have more. With `ISCP_CONN_EVENT_RECONNECTING`, `attempt` is the number of the attempt in this
+ * outage, from 1, and `delay_ms` how long the connection waits before it; otherwise both are 0. `error`
+ * is NULL unless the constant says otherwise, and valid until the callback returns.
+ */
+typedef void (*iscp_conn_event_cb)(iscp_conn_event_t event,
+                                   uint32_t attempt,
+                                   uint32_t delay_ms,
+                                   const struct iscp_error_t *error,
+                                   void *user_data);
+
+/**
  * Told how an attempt to connect ended.
  *
  * Called once on the connection's dispatcher thread. On success `conn` is the application's, to be
@@ -284,18 +303,46 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
  *
  * Called once on the connection's dispatcher thread, after every other callback of the stream, and
  * never for one that could not be opened.
- * `error` is NULL when the application closed the stream and the server confirmed everything, or datagrams
- * lost what it did not.
+ * `error` is NULL when the application closed the stream and the server confirmed everything, or what it
+ * did not was lost as the QoS allows: by datagrams, or with the connection.
  * `undelivered_points` counts the points whose delivery the server did not confirm,
  * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
- * and not confirmed, in order; points that never left the buffer have no number. Error and array are
- * valid until the callback returns.
+ * and not confirmed, in order; points that never left the buffer have no number. Once the stream was opened
+ * anew (option `reopen`) the numbers are those of its last id. Error and array are valid until the callback
+ * returns.
  */
 typedef void (*iscp_upstream_closed_cb)(const struct iscp_error_t *error,
                                         uint64_t undelivered_points,
                                         const uint32_t *undelivered_chunks,
                                         size_t undelivered_chunk_count,
                                         void *user_data);
+
+/**
+ * What happened to a stream: one of the `ISCP_STREAM_EVENT_…` constants.
+ */
+typedef int32_t iscp_stream_event_t;
+
+/**
+ * A UUID, in the order of its text form.
+ */
+typedef struct iscp_uuid_t {
+    /**
+     * The 16 bytes.
+     */
+    uint8_t bytes[16];
+} iscp_uuid_t;
+
+/**
+ * Told what happened to a stream whose connection had been lost.
+ *
+ * Called on the connection's dispatcher thread. `event` is one of the `ISCP_STREAM_EVENT_…` constants; later
+ * versions may have more. `stream_id` is the id the stream has now and `former_stream_id` the one it had,
+ * the same unless it was opened anew; both are valid until the callback returns.
+ */
+typedef void (*iscp_stream_event_cb)(iscp_stream_event_t event,
+                                     const struct iscp_uuid_t *stream_id,
+                                     const struct iscp_uuid_t *former_stream_id,
+                                     void *user_data);
 
 /**
  * Told how opening an upstream ended.
@@ -340,16 +387,6 @@ typedef int32_t iscp_flush_level_t;
  * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
  */
 typedef int32_t iscp_upstream_stat_t;
-
-/**
- * A UUID, in the order of its text form.
- */
-typedef struct iscp_uuid_t {
-    /**
-     * The 16 bytes.
-     */
-    uint8_t bytes[16];
-} iscp_uuid_t;
 
 /**
  * Kind of metadata: one of the `ISCP_METADATA_…` constants.
@@ -591,6 +628,44 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_LOG_TRACE 5
 
 /**
+ * The server accepted the connection for the first time.
+ */
+#define ISCP_CONN_EVENT_CONNECTED 1
+
+/**
+ * The connection was lost; the error says why. There will be attempts to make it anew.
+ */
+#define ISCP_CONN_EVENT_DISCONNECTED 2
+
+/**
+ * There will be an attempt to make the connection anew; the error says why it was lost, or why the attempt
+ * before failed.
+ */
+#define ISCP_CONN_EVENT_RECONNECTING 3
+
+/**
+ * The server accepted the connection again. Its streams come back afterwards, each with an event of its
+ * own.
+ */
+#define ISCP_CONN_EVENT_RECONNECTED 4
+
+/**
+ * The connection ended: the error says why, and is NULL when the application closed it. Nothing follows but
+ * the callback of `iscp_conn_options_set_closed_callback`.
+ */
+#define ISCP_CONN_EVENT_CLOSED 5
+
+/**
+ * The stream goes on after the connection was lost.
+ */
+#define ISCP_STREAM_EVENT_RESUMED 1
+
+/**
+ * The server had forgotten the stream, and another was opened in its place.
+ */
+#define ISCP_STREAM_EVENT_REOPENED 2
+
+/**
  * In use.
  */
 #define ISCP_CONN_STATE_CONNECTED 1
@@ -599,6 +674,11 @@ typedef int32_t iscp_downstream_stat_t;
  * Ended, by the application or otherwise.
  */
 #define ISCP_CONN_STATE_CLOSED 2
+
+/**
+ * Lost, and about to be made anew; streams and calls wait for it.
+ */
+#define ISCP_CONN_STATE_RECONNECTING 3
 
 /**
  * Messages sent.
@@ -659,6 +739,16 @@ typedef int32_t iscp_downstream_stat_t;
  * Replies that wait for the application.
  */
 #define ISCP_CONN_STAT_REPLIES_WAITING 12
+
+/**
+ * Times the connection was lost and was to be made anew.
+ */
+#define ISCP_CONN_STAT_LOSSES 13
+
+/**
+ * Times it was made anew.
+ */
+#define ISCP_CONN_STAT_RECONNECTS 14
 
 /**
  * Points may be lost; datagrams where the transport has them.
@@ -1815,16 +1905,17 @@ iscp_status_t iscp_conn_options_set_quic_datagram_size(struct iscp_conn_options_
  * For a vehicle with two modems: `iscp_conn_options_add_path(options, "", "", "wwan0", &error)`, and the same with
  * "wwan1". The option "url" is needed also when every path has an address of its own; the options "local_address" and
  * "interface" are for connections without paths. Nothing is lost, and all stays in order, toward servers that number
- * messages as the broker of this library does; with others the connection ends with the first path that is lost
- * (docs/multi-transport.md).
+ * messages as the broker of this library does; with others the connection is lost with the first of its paths, and
+ * made anew as any other (docs/multi-transport.md).
  *
  * @param options       the options
  * @param url           where this path connects to: as the option "url", "" for the address of the connection
  * @param local_address IP address of this machine to connect from, "" for any
  * @param interface     network interface that the path takes, "" for any
  * @param out_error     receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths; `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or
- *         the transport of the address; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or the transport of the address;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
  */
@@ -1926,6 +2017,116 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_multi_lost_timeout_ms(struct iscp_conn_options_t *options,
                                                           uint32_t multi_lost_timeout_ms,
                                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets whether a connection that is lost is made anew, with its streams. Default: true.
+ *
+ * Without it the loss of the connection is its end. The first attempt to connect is never repeated by the
+ * library: `iscp_connect` reports how it failed.
+ *
+ * @param options   the options
+ * @param reconnect whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reconnect(struct iscp_conn_options_t *options,
+                                              bool reconnect,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets the shortest wait before an attempt to reconnect. Default: 100.
+ *
+ * Each wait is drawn at random between this one and a limit that doubles with every attempt, up to
+ * `reconnect_max_interval_ms`, so that many clients do not return all at once.
+ *
+ * @param options   the options
+ * @param reconnect_min_interval_ms milliseconds, 10 to 3600000
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reconnect_min_interval_ms(struct iscp_conn_options_t *options,
+                                                              uint32_t reconnect_min_interval_ms,
+                                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets the longest wait before an attempt to reconnect. Default: 5000.
+ *
+ * @param options   the options
+ * @param reconnect_max_interval_ms milliseconds, 10 to 3600000; not less than the shortest wait, which connecting checks
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reconnect_max_interval_ms(struct iscp_conn_options_t *options,
+                                                              uint32_t reconnect_max_interval_ms,
+                                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets how many attempts in one outage may fail before the connection ends. Default: 0, no limit.
+ *
+ * Whatever this says, the connection ends when the server refuses the protocol version or a setting, and
+ * when it refuses the credentials, asked for anew each time, three times in a row.
+ *
+ * @param options   the options
+ * @param reconnect_attempts attempts, or 0 for no limit
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reconnect_attempts(struct iscp_conn_options_t *options,
+                                                       uint32_t reconnect_attempts,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets how long an outage may take before the connection ends. Default: 0, no limit.
+ *
+ * @param options   the options
+ * @param reconnect_total_ms milliseconds, or 0 for no limit
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_t *options,
+                                                       uint32_t reconnect_total_ms,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told what happens to the connection: that it is made, lost, made anew, and that
+ * it ended.
+ *
+ * @param options   the options
+ * @param callback  told of every event
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_event_callback(struct iscp_conn_options_t *options,
+                                                   iscp_conn_event_cb callback,
+                                                   void *user_data,
+                                                   iscp_release_cb release,
+                                                   struct iscp_error_t **out_error);
 
 /**
  * Connects to a server: asks the token source, opens the transport, and introduces itself.
@@ -2075,15 +2276,15 @@ iscp_status_t iscp_conn_send_base_time_wait(struct iscp_conn_t *conn,
  * State of a connection.
  *
  * @param conn the connection
- * @return `ISCP_CONN_STATE_CONNECTED` or `ISCP_CONN_STATE_CLOSED`; the latter for something that is
- *         no connection too
+ * @return `ISCP_CONN_STATE_CONNECTED`, `ISCP_CONN_STATE_RECONNECTING` or `ISCP_CONN_STATE_CLOSED`; the last
+ *         for something that is no connection too
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
 ISCP_API iscp_conn_state_t iscp_conn_state(const struct iscp_conn_t *conn);
 
 /**
- * Protocol version that holds on a connection, as agreed with the server.
+ * Protocol version that was agreed with the server when the connection was first made.
  *
  * @param conn the connection
  * @return the version, such as "3.0.0"; "" for something that is no connection; never NULL
@@ -2862,6 +3063,68 @@ iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_opt
                                                         struct iscp_error_t **out_error);
 
 /**
+ * Sets how long the acknowledgement of a chunk may take before its points count as undelivered. Default: 0, as
+ * long as the connection lives.
+ *
+ * The acknowledgement callback is then told `ACK_TIMEOUT` (70) for the chunk, a flush that waits for it fails,
+ * and an acknowledgement that comes later changes nothing. While the connection is lost the time stands
+ * still; a chunk that is sent again has all of it again.
+ *
+ * @param options   the options
+ * @param ack_timeout_ms milliseconds, at most 3600000; 0 for as long as the connection lives
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_ack_timeout_ms(struct iscp_upstream_options_t *options,
+                                                       uint32_t ack_timeout_ms,
+                                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+ * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+ *
+ * The new stream belongs to the same session and has another id. It goes on with what was not acknowledged
+ * and what waits to be sent, elapsed times unchanged, in chunks numbered from 1. What the server had
+ * received without saying so before it forgot is there twice. Base times are not sent again.
+ *
+ * @param options   the options
+ * @param reopen whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_reopen(struct iscp_upstream_options_t *options,
+                                               bool reopen,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told when the stream came back after the connection was lost.
+ *
+ * @param options   the options
+ * @param callback  told of every event
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_event_callback(struct iscp_upstream_options_t *options,
+                                                       iscp_stream_event_cb callback,
+                                                       void *user_data,
+                                                       iscp_release_cb release,
+                                                       struct iscp_error_t **out_error);
+
+/**
  * Opens an upstream.
  *
  * @param conn      the connection
@@ -3602,6 +3865,45 @@ iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream
                                                           void *user_data,
                                                           iscp_release_cb release,
                                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+ * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+ *
+ * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
+ *
+ * @param options   the options
+ * @param reopen whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
+                                                 bool reopen,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told when the stream came back after the connection was lost.
+ *
+ * @param options   the options
+ * @param callback  told of every event
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_event_callback(struct iscp_downstream_options_t *options,
+                                                         iscp_stream_event_cb callback,
+                                                         void *user_data,
+                                                         iscp_release_cb release,
+                                                         struct iscp_error_t **out_error);
 
 /**
  * Opens a downstream.

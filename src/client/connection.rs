@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::calls::{Admission, Outgoing};
 use super::completion::Completion;
 use super::credentials;
+use super::dialer::transport_error;
 use super::downstream::Downstream;
 use super::driver;
 use super::inbox::Inbox;
@@ -89,6 +90,8 @@ pub enum ConnectionState {
     Connected = 1,
     /// Ended, in order or not.
     Closed = 2,
+    /// Lost, and about to be made anew.
+    Reconnecting = 3,
 }
 
 /// Numbers about a connection, from any thread.
@@ -104,6 +107,10 @@ pub struct ConnectionCounters {
     pub bytes_received: AtomicU64,
     /// Messages of UNRELIABLE streams that were dropped because datagrams left too slowly.
     pub messages_dropped: AtomicU64,
+    /// Times the connection was lost and was to be made anew.
+    pub losses: AtomicU64,
+    /// Times it was.
+    pub reconnects: AtomicU64,
     /// Time the last ping took, in nanoseconds; 0 before the first.
     pub round_trip_ns: AtomicU64,
 }
@@ -245,11 +252,12 @@ impl Connection {
         match self.shared().state.load(Relaxed) {
             0 => ConnectionState::Connecting,
             1 => ConnectionState::Connected,
+            3 => ConnectionState::Reconnecting,
             _ => ConnectionState::Closed,
         }
     }
 
-    /// Protocol version that holds.
+    /// Protocol version that was agreed when the server first accepted.
     pub fn protocol_version(&self) -> &str {
         self.shared().protocol_version.get().map_or("", String::as_str)
     }
@@ -266,7 +274,7 @@ impl Connection {
 }
 
 fn check_options(options: &ConnectOptions, target: &Target) -> Result<()> {
-    options.dial.check(target).map_err(|error| driver::transport_error(&error).context("connect"))?;
+    options.dial.check(target).map_err(|error| transport_error(&error).context("connect"))?;
     credentials::check(options, target)?;
     let config = &options.config;
     for (name, value) in [("ping interval", config.ping_interval), ("ping timeout", config.ping_timeout)] {
@@ -274,6 +282,12 @@ fn check_options(options: &ConnectOptions, target: &Target) -> Result<()> {
         if value < Duration::from_secs(1) {
             return Err(Error::new(Status::InvalidOption, format!("{name} {value:?}: at least one second")));
         }
+    }
+    let (least, most) = (config.reconnect.min_interval, config.reconnect.max_interval);
+    if least > most {
+        let message =
+            format!("connect: reconnect_min_interval {least:?} exceeds reconnect_max_interval {most:?}");
+        return Err(Error::new(Status::InvalidOption, message));
     }
     Ok(())
 }

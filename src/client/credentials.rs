@@ -13,6 +13,7 @@ use super::oauth2::OAuth2;
 use super::options::ConnectOptions;
 use super::token::TokenSource;
 use crate::error::{Error, Result, Status};
+use crate::transport::dial::DialOptions;
 use crate::transport::{Scheme, Target};
 
 const ACCESS_TOKEN: &str = "access token";
@@ -99,10 +100,10 @@ impl Credentials {
     pub(super) async fn gather(
         &self,
         target: &Target,
-        options: &mut ConnectOptions,
+        dial: &mut DialOptions,
+        limit: Duration,
         dispatcher: &Dispatcher,
     ) -> Result<String> {
-        let limit = options.token_timeout;
         let header = self.header_token.token(HEADER_TOKEN, dispatcher);
         if let Some(token) = within(limit, HEADER_TOKEN, header).await? {
             let mut value = HeaderValue::from_str(&token).map_err(|_| {
@@ -110,11 +111,11 @@ impl Credentials {
                 Error::new(Status::TokenFailed, why)
             })?;
             value.set_sensitive(true);
-            options.dial.headers.insert(self.header_token_name.clone(), value);
+            dial.headers.insert(self.header_token_name.clone(), value);
         }
         #[cfg(feature = "oauth2")]
         if self.oauth2.is_set() {
-            return within(limit, ACCESS_TOKEN, self.oauth2.token(target, &options.dial)).await;
+            return within(limit, ACCESS_TOKEN, self.oauth2.token(target, dial)).await;
         }
         let _ = target;
         let token = self.token.token(ACCESS_TOKEN, dispatcher);

@@ -19,22 +19,13 @@ use crate::error::{Error, Result, Status};
 pub struct Downstream {
     connection: Connection,
     key: StreamKey,
-    stream_id: Uuid,
-    server_time_ns: i64,
     queue: Arc<ReadQueue>,
     closed: AtomicBool,
 }
 
 impl Downstream {
     pub(super) fn new(connection: Connection, opened: &OpenedDownstream, queue: Arc<ReadQueue>) -> Self {
-        Self {
-            connection,
-            key: opened.key,
-            stream_id: opened.stream_id,
-            server_time_ns: opened.server_time_ns,
-            queue,
-            closed: AtomicBool::new(false),
-        }
+        Self { connection, key: opened.key, queue, closed: AtomicBool::new(false) }
     }
 
     /// Next chunk, waiting at most `timeout`; `None` waits until there is one or the stream ends. A
@@ -107,14 +98,14 @@ impl Downstream {
         self.connection.shared().send(Command::CloseDownstream(self.key, done))
     }
 
-    /// Id the server gave the stream.
+    /// Id the server gave the stream; another one once it had to be opened anew.
     pub fn stream_id(&self) -> Uuid {
-        self.stream_id
+        self.queue.identity().stream_id
     }
 
     /// The server's clock when the stream was opened, nanoseconds since the Unix epoch.
     pub fn server_time_ns(&self) -> i64 {
-        self.server_time_ns
+        self.queue.identity().server_time_ns
     }
 
     /// Numbers about the stream.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -16,22 +16,21 @@ use uuid::Uuid;
 use super::calls::Admission;
 use super::completion::Completion;
 use super::connection::{Command, Connection, ConnectionState, Shared};
-use super::credentials::Credentials;
+use super::dialer::{Dialer, Established, transport_error};
 use super::dispatcher::Dispatcher;
 use super::downstream::Downstream;
 use super::inbox::Inbox;
-use super::options::{ConnectOptions, FullPolicy, Handler};
+use super::options::{ConnectOptions, ConnectionEvent, ConnectionHandler, FullPolicy, Handler, StreamEvent};
 use super::read_queue::ReadQueue;
 use super::runtime::Registration;
 use super::upstream::Upstream;
 use crate::core::{
-    self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, Output, ReceivedChunk, SharedBuffer, StreamKey,
-    UpstreamEnd,
+    self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, OpenedDownstream, Output, ReceivedChunk, SharedBuffer,
+    StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
 use crate::message::{DownstreamCall, Message, Qos};
-use crate::transport::dial::dial;
 use crate::transport::{Channel, Received, Target, Transport, TransportError};
 
 /// Messages read, commands taken and messages sent in one turn before other connections get theirs.
@@ -48,7 +47,7 @@ enum Op {
         connection: Connection,
         limit: usize,
         reliable: bool,
-        on_closed: Option<Handler<Option<Error>>>,
+        handlers: DownstreamHandlers,
         done: Completion<Downstream>,
     },
     SendCall {
@@ -65,7 +64,13 @@ enum Op {
 
 struct UpstreamHandlers {
     on_ack: Option<Arc<Handler<ChunkOutcome>>>,
+    on_event: Option<Arc<Handler<StreamEvent>>>,
     on_closed: Option<Handler<UpstreamEnd>>,
+}
+
+struct DownstreamHandlers {
+    on_event: Option<Arc<Handler<StreamEvent>>>,
+    on_closed: Option<Handler<Option<Error>>>,
 }
 
 struct UpstreamSide {
@@ -77,7 +82,7 @@ struct UpstreamSide {
 struct DownstreamSide {
     stream_id: Uuid,
     queue: Arc<ReadQueue>,
-    on_closed: Option<Handler<Option<Error>>>,
+    handlers: DownstreamHandlers,
 }
 
 /// Connects, then drives the connection until it ended.
@@ -91,27 +96,22 @@ pub(super) async fn run(
 ) {
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
-    let credentials = Credentials::take(&mut options);
+    let on_event = options.on_event.take();
+    let dialer = Dialer::new(target, &mut options, dispatcher.clone());
     let established = tokio::select! {
-        established = establish(&target, &mut options, &credentials, &dispatcher) => established,
+        established = dialer.clone().establish() => established,
         closing = close_requested(&mut commands) => {
             closing.complete(Ok(()), &dispatcher);
             Err(Error::new(Status::Cancelled, "connect: the connection was closed meanwhile"))
         }
     };
     let ended = match established {
-        Ok((transport, token)) => {
-            #[cfg(feature = "oauth2")]
-            let given = token.clone();
+        Ok(established) => {
+            let way = (dialer.clone(), established);
             let mut driver =
-                Driver::new(&shared, options, transport, token, done, commands, dispatcher.clone());
+                Driver::new(&shared, options, way, on_event.clone(), done, commands, dispatcher.clone());
             poll_fn(|cx| driver.poll_guarded(cx)).await;
-            let ended = driver.finish().await;
-            #[cfg(feature = "oauth2")]
-            if ended.as_ref().is_some_and(|error| error.status() == Status::Unauthorized) {
-                credentials.refused(&given);
-            }
-            ended
+            driver.finish().await
         }
         Err(error) => {
             tracing::info!("not connected to {}: {error}", shared.url);
@@ -122,15 +122,18 @@ pub(super) async fn run(
             Some(error)
         }
     };
-    if on_closed.is_some() || credentials.are_asked_for() {
+    if on_closed.is_some() || on_event.is_some() || dialer.asks_application() {
         let accepted = shared.protocol_version.get().is_some();
         dispatcher.post(move || {
             // A connection that never was did not end either; whoever asked for it was told.
+            if let (Some(on_event), true) = (&on_event, accepted) {
+                on_event(ConnectionEvent::Closed(ended.clone()));
+            }
             if let (Some(on_closed), true) = (&on_closed, accepted) {
                 on_closed(ended);
             }
             // Dropped here, so that the application is not called on the runtime thread.
-            drop((on_closed, credentials));
+            drop((on_event, on_closed, dialer));
         });
     }
     drop(registration);
@@ -156,43 +159,18 @@ async fn close_requested(commands: &mut UnboundedReceiver<Command>) -> Completio
     }
 }
 
-async fn establish(
-    target: &Target,
-    options: &mut ConnectOptions,
-    credentials: &Credentials,
-    dispatcher: &Dispatcher,
-) -> Result<(Box<dyn Transport>, String)> {
-    let token = credentials.gather(target, options, dispatcher).await?;
-    let transport = timeout(options.connect_timeout, dial(target, &options.dial))
-        .await
-        .map_err(|_| {
-            let limit = options.connect_timeout;
-            let way = options.dial.way(target);
-            Error::new(Status::Timeout, format!("connect: {target} took longer than {limit:?}{way}"))
-        })?
-        .map_err(|error| transport_error(&error).context("connect"))?;
-    Ok((transport, token))
-}
-
-pub(super) fn transport_error(error: &TransportError) -> Error {
-    let status = match error {
-        TransportError::Resolve(_) => Status::Resolve,
-        TransportError::Connect(_) => Status::ConnectFailed,
-        TransportError::Handshake(_) => Status::Handshake,
-        TransportError::Tls(_) => Status::Tls,
-        TransportError::Setting(_) => Status::InvalidOption,
-        TransportError::Lost(_) => Status::ConnectionLost,
-        TransportError::Malformed(_) => Status::MalformedMessage,
-    };
-    Error::new(status, error.to_string())
-}
-
 struct Driver<'a> {
     shared: &'a Arc<Shared>,
     core: core::Connection,
-    transport: Box<dyn Transport>,
-    /// Whether the transport can still carry a goodbye.
-    transport_alive: bool,
+    dialer: Arc<Dialer>,
+    /// None while the connection is lost, and once the transport cannot even carry a goodbye any more.
+    transport: Option<Box<dyn Transport>>,
+    /// The attempt to establish another; there is never more than one.
+    dialling: Option<Dialling>,
+    /// What the transport was introduced with.
+    #[cfg(feature = "oauth2")]
+    token: String,
+    on_event: Option<ConnectionHandler>,
     encoding: Encoding,
     schema: Schema,
     commands: UnboundedReceiver<Command>,
@@ -214,23 +192,31 @@ impl<'a> Driver<'a> {
     fn new(
         shared: &'a Arc<Shared>,
         options: ConnectOptions,
-        transport: Box<dyn Transport>,
-        token: String,
+        (dialer, Established { transport, token }): (Arc<Dialer>, Established),
+        on_event: Option<ConnectionHandler>,
         done: Completion<Connection>,
         commands: UnboundedReceiver<Command>,
         dispatcher: Dispatcher,
     ) -> Self {
         let op = OpId(0);
         let encoding = options.dial.negotiation.encoding;
-        let mut core = core::Connection::new(options.config, token, op, Instant::now());
+        let mut config = options.config;
+        config.reconnect.seed = Uuid::new_v4().as_u64_pair().0;
+        #[cfg(feature = "oauth2")]
+        let shown = token.clone();
+        let mut core = core::Connection::new(config, token, op, Instant::now());
         if transport.has_datagrams() {
             core.use_datagrams();
         }
         Self {
             shared,
             core,
-            transport,
-            transport_alive: true,
+            dialer,
+            transport: Some(transport),
+            dialling: None,
+            #[cfg(feature = "oauth2")]
+            token: shown,
+            on_event,
             encoding,
             schema: Schema::default(),
             commands,
@@ -257,9 +243,9 @@ impl<'a> Driver<'a> {
                 .unwrap_or_default();
             let error = Error::new(Status::Panic, format!("connection: a panic was caught: {what}")).fatal();
             tracing::error!("{error}");
-            self.transport_alive = false;
+            self.transport = None;
             let end = || {
-                self.core.transport_lost(&error);
+                self.core.abort(&error);
                 self.handle_events();
             };
             if catch_unwind(AssertUnwindSafe(end)).is_err() {
@@ -289,6 +275,7 @@ impl<'a> Driver<'a> {
             if self.ended.is_some() {
                 return Poll::Ready(());
             }
+            more |= self.poll_dial(cx, now);
             if more {
                 // The others of this thread first.
                 cx.waker().wake_by_ref();
@@ -325,20 +312,39 @@ impl<'a> Driver<'a> {
         true
     }
 
+    /// Goes on with the attempt to establish a transport. Says whether it ended.
+    fn poll_dial(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(dialling) = &mut self.dialling else { return false };
+        let Poll::Ready(outcome) = dialling.as_mut().poll(cx) else { return false };
+        self.dialling = None;
+        match outcome {
+            Ok(Established { transport, token }) => {
+                #[cfg(feature = "oauth2")]
+                self.token.clone_from(&token);
+                self.schema = Schema::default();
+                self.full_at = None;
+                self.core.transport_established(token, transport.has_datagrams(), now);
+                self.transport = Some(transport);
+            }
+            Err(error) => self.core.dial_failed(&error, now),
+        }
+        true
+    }
+
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         for _ in 0..TURN {
-            if self.core.is_closed() {
+            let Some(transport) = self.transport.as_mut().filter(|_| !self.core.is_closed()) else {
                 return false;
-            }
-            match self.transport.poll_recv(cx) {
+            };
+            match transport.poll_recv(cx) {
                 Poll::Pending => return false,
                 Poll::Ready(Some(Ok(received))) => self.handle_received(received, now),
                 Poll::Ready(Some(Err(error))) => {
-                    self.lose(&transport_error(&error).context("connection"));
+                    self.lose(&transport_error(&error).context("connection"), now);
                     return false;
                 }
                 Poll::Ready(None) => {
-                    self.lose(&Error::new(Status::ConnectionLost, "connection: the server closed it"));
+                    self.lose(&Error::new(Status::ConnectionLost, "connection: the server closed it"), now);
                     return false;
                 }
             }
@@ -359,7 +365,7 @@ impl<'a> Driver<'a> {
             (Err(error), Channel::Unreliable) => {
                 tracing::debug!("dropped a malformed message that came by datagram: {error}");
             }
-            (Err(error), Channel::Reliable) => self.core.handle_malformed(&error.to_string()),
+            (Err(error), Channel::Reliable) => self.core.handle_malformed(&error.to_string(), now),
             (Ok(message), _) => {
                 let pong = matches!(message, Message::Pong(_));
                 self.core.handle_message(message, now);
@@ -371,49 +377,57 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn lose(&mut self, error: &Error) {
-        self.transport_alive = false;
-        self.core.transport_lost(error);
+    fn lose(&mut self, error: &Error, now: Instant) {
+        self.transport = None;
+        self.core.transport_lost(error, now);
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        if !self.transport_alive {
+        let Some(mut transport) = self.transport.take() else {
             return false;
-        }
-        match self.try_transmit(cx, now) {
-            Ok(more) => more,
+        };
+        match self.try_transmit(&mut *transport, cx, now) {
+            Ok(more) => {
+                self.transport = Some(transport);
+                more
+            }
             Err(error) => {
-                self.lose(&transport_error(&error).context("connection"));
+                self.lose(&transport_error(&error).context("connection"), now);
                 false
             }
         }
     }
 
-    fn try_transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, TransportError> {
+    fn try_transmit(
+        &mut self,
+        transport: &mut dyn Transport,
+        cx: &mut Context<'_>,
+        now: Instant,
+    ) -> Result<bool, TransportError> {
         let mut sent = 0;
         let mut full = false;
         while sent < TURN {
-            full = self.transport.poll_ready(cx)?.is_pending();
+            full = transport.poll_ready(cx)?.is_pending();
             if full {
                 break;
             }
             let Some(message) = self.core.poll_transmit(now) else {
                 break;
             };
-            self.send(&message)?;
+            self.send(transport, &message)?;
             sent += 1;
         }
         // Datagrams need not wait for the peer to take what is on the stream.
         while full
             && sent < TURN
-            && let Some(message) = self.core.poll_datagram(self.transport.datagram_limit(), now)
+            && let Some(message) = self.core.poll_datagram(transport.datagram_limit(), now)
         {
-            self.send(&message)?;
+            self.send(transport, &message)?;
             sent += 1;
         }
         // Pending or not: what could not be written now is written when the socket says so.
-        full |= self.transport.poll_flush(cx)?.is_pending();
-        let written = self.transport.bytes_written();
+        full |= transport.poll_flush(cx)?.is_pending();
+        let written = transport.bytes_written();
         if self.full_at.is_some_and(|before| written > before) {
             self.core.transport_progressed(now);
         }
@@ -421,15 +435,15 @@ impl<'a> Driver<'a> {
         Ok(sent == TURN)
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), TransportError> {
+    fn send(&mut self, transport: &mut dyn Transport, message: &Message) -> Result<(), TransportError> {
         let bytes = self.encoding.encode(message, self.schema);
         let counters = &self.shared.counters;
         counters.messages_sent.fetch_add(1, Relaxed);
         counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
         if !self.core.is_unreliable(message) {
-            return self.transport.send(bytes);
+            return transport.send(bytes);
         }
-        if !self.transport.send_unreliable(bytes)? {
+        if !transport.send_unreliable(bytes)? {
             counters.messages_dropped.fetch_add(1, Relaxed);
         }
         Ok(())
@@ -449,8 +463,11 @@ impl<'a> Driver<'a> {
             Command::OpenUpstream(options, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
-                let handlers =
-                    UpstreamHandlers { on_ack: options.on_ack.map(Arc::new), on_closed: options.on_closed };
+                let handlers = UpstreamHandlers {
+                    on_ack: options.on_ack.map(Arc::new),
+                    on_event: options.on_event.map(Arc::new),
+                    on_closed: options.on_closed,
+                };
                 let op = self.new_op(Op::OpenUpstream(options.full, handlers, connection, done));
                 self.core.open_upstream(op, config, now);
             }
@@ -459,7 +476,10 @@ impl<'a> Driver<'a> {
                     connection,
                     limit: options.buffer_limit,
                     reliable: options.config.qos == Qos::Reliable,
-                    on_closed: options.on_closed,
+                    handlers: DownstreamHandlers {
+                        on_event: options.on_event.map(Arc::new),
+                        on_closed: options.on_closed,
+                    },
                     done,
                 });
                 self.core.open_downstream(op, options.config, now);
@@ -529,8 +549,40 @@ impl<'a> Driver<'a> {
                 tracing::info!("connected to {}, protocol {protocol_version}", self.shared.url);
                 self.schema = Schema::of(&protocol_version);
                 let _ = self.shared.protocol_version.set(protocol_version);
-                self.transport.admit();
-                self.shared.set_state(ConnectionState::Connected);
+                self.admitted(ConnectionEvent::Connected);
+            }
+            Event::Disconnected(error, goodbye) => self.disconnected(error, goodbye),
+            Event::Reconnecting { attempt, delay, error } => {
+                tracing::info!("{}: attempt {attempt} to reconnect in {delay:?}: {error}", self.shared.url);
+                self.transport = None;
+                self.note_refusal(&error);
+                self.tell(ConnectionEvent::Reconnecting { attempt, delay, error });
+            }
+            Event::Dial => self.dialling = Some(Box::pin(self.dialer.clone().establish())),
+            Event::Reconnected { protocol_version } => {
+                tracing::info!("connected to {} again, protocol {protocol_version}", self.shared.url);
+                self.schema = Schema::of(&protocol_version);
+                self.shared.counters.reconnects.fetch_add(1, Relaxed);
+                self.admitted(ConnectionEvent::Reconnected);
+            }
+            Event::UpstreamResumed(key) => {
+                self.tell_upstream(key, |stream_id| StreamEvent::Resumed { stream_id })
+            }
+            Event::UpstreamReopened { key, former, stream_id } => {
+                if let Some(side) = self.upstreams.get_mut(&key) {
+                    side.stream_id = stream_id;
+                }
+                self.tell_upstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
+            }
+            Event::DownstreamResumed(key) => {
+                self.tell_downstream(key, |stream_id| StreamEvent::Resumed { stream_id });
+            }
+            Event::DownstreamReopened { key, former, stream_id, server_time_ns } => {
+                if let Some(side) = self.downstreams.get_mut(&key) {
+                    side.stream_id = stream_id;
+                    side.queue.identify(StreamIdentity { stream_id, server_time_ns });
+                }
+                self.tell_downstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),
             Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
@@ -540,7 +592,7 @@ impl<'a> Driver<'a> {
                     log_end("upstream", &side.stream_id, end.error.as_ref());
                 }
                 if let Some(side) = side
-                    && (side.handlers.on_ack.is_some() || side.handlers.on_closed.is_some())
+                    && side.handlers.any()
                 {
                     self.dispatcher.post(move || {
                         if let Some(on_closed) = &side.handlers.on_closed {
@@ -575,12 +627,69 @@ impl<'a> Driver<'a> {
             Event::DownstreamClosed(key, error) => self.end_downstream(key, error),
             Event::Closed(error) => {
                 // A peer that does not answer pings does not answer a goodbye either.
-                let gone = |error: &Error| error.status() == Status::KeepAliveTimeout;
-                self.transport_alive &= !error.as_ref().is_some_and(gone);
+                if error.as_ref().is_some_and(|error| error.status() == Status::KeepAliveTimeout) {
+                    self.transport = None;
+                }
+                if let Some(error) = &error {
+                    self.note_refusal(error);
+                }
                 self.shared.set_state(ConnectionState::Closed);
                 log_end("connection to", &self.shared.url, error.as_ref());
                 self.ended = Some(error);
             }
+        }
+    }
+
+    /// The server accepted the connection.
+    fn admitted(&mut self, event: ConnectionEvent) {
+        if let Some(transport) = &mut self.transport {
+            transport.admit();
+        }
+        self.shared.set_state(ConnectionState::Connected);
+        self.tell(event);
+    }
+
+    /// The connection is lost and will be made anew.
+    fn disconnected(&mut self, error: Error, goodbye: Option<Message>) {
+        tracing::warn!("connection to {} lost: {error}", self.shared.url);
+        self.shared.counters.losses.fetch_add(1, Relaxed);
+        self.shared.set_state(ConnectionState::Reconnecting);
+        if let (Some(mut transport), Some(goodbye)) = (self.transport.take(), goodbye) {
+            // What the transport does not take at once is not worth a wait.
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(Ok(())) = transport.poll_ready(&mut cx)
+                && transport.send(self.encoding.encode(&goodbye, self.schema)).is_ok()
+            {
+                let _ = transport.poll_flush(&mut cx);
+            }
+        }
+        self.tell(ConnectionEvent::Disconnected(error));
+    }
+
+    /// A token that the server did not take is not shown again.
+    fn note_refusal(&self, error: &Error) {
+        #[cfg(feature = "oauth2")]
+        if error.status() == Status::Unauthorized {
+            self.dialer.refused(&self.token);
+        }
+        let _ = error;
+    }
+
+    fn tell(&self, event: ConnectionEvent) {
+        if let Some(on_event) = self.on_event.clone() {
+            self.dispatcher.post(move || on_event(event));
+        }
+    }
+
+    fn tell_upstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
+        if let Some(side) = self.upstreams.get(&key) {
+            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event(side.stream_id));
+        }
+    }
+
+    fn tell_downstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
+        if let Some(side) = self.downstreams.get(&key) {
+            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event(side.stream_id));
         }
     }
 
@@ -600,14 +709,16 @@ impl<'a> Driver<'a> {
                 done.complete(Ok(Upstream::new(connection, opened, full)), &dispatcher);
             }
             (
-                Op::OpenDownstream { connection, limit, reliable, on_closed, done },
+                Op::OpenDownstream { connection, limit, reliable, handlers, done },
                 Ok(Output::Downstream(opened)),
             ) => {
                 tracing::info!("downstream {} opened", opened.stream_id);
                 let queue = Arc::new(ReadQueue::new(limit, reliable));
+                let OpenedDownstream { stream_id, server_time_ns, .. } = opened;
+                queue.identify(StreamIdentity { stream_id, server_time_ns });
                 self.downstreams.insert(
                     opened.key,
-                    DownstreamSide { stream_id: opened.stream_id, queue: queue.clone(), on_closed },
+                    DownstreamSide { stream_id: opened.stream_id, queue: queue.clone(), handlers },
                 );
                 done.complete(Ok(Downstream::new(connection, &opened, queue)), &dispatcher);
             }
@@ -615,9 +726,9 @@ impl<'a> Driver<'a> {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(handlers));
             }
-            (Op::OpenDownstream { on_closed, done, .. }, outcome) => {
+            (Op::OpenDownstream { handlers, done, .. }, outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);
-                dispatcher.post(move || drop(on_closed));
+                dispatcher.post(move || drop(handlers));
             }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
@@ -678,16 +789,18 @@ impl<'a> Driver<'a> {
         };
         log_end("downstream", &side.stream_id, error.as_ref());
         side.queue.end(error.clone());
-        if side.on_closed.is_none() && !side.queue.has_handlers() {
+        let DownstreamHandlers { on_event, on_closed } = side.handlers;
+        if on_event.is_none() && on_closed.is_none() && !side.queue.has_handlers() {
             return;
         }
+        let queue = side.queue;
         self.dispatcher.post(move || {
             // Nothing more comes, so this ends.
-            while side.queue.dispatch(|_| {}) {}
-            if let Some(on_closed) = &side.on_closed {
+            while queue.dispatch(|_| {}) {}
+            if let Some(on_closed) = &on_closed {
                 on_closed(error);
             }
-            drop(side.queue.take_handlers());
+            drop((queue.take_handlers(), on_event));
         });
     }
 
@@ -695,14 +808,14 @@ impl<'a> Driver<'a> {
 
     /// Says goodbye, completes what waits for the end, and returns why it came.
     async fn finish(mut self) -> Option<Error> {
-        if self.transport_alive {
+        if let Some(mut transport) = self.transport.take() {
             // Whatever the core still wants to say, then the transport's own goodbye.
             let goodbye = poll_fn(|cx| {
-                while self.transport.poll_ready(cx)?.is_ready() {
+                while transport.poll_ready(cx)?.is_ready() {
                     let Some(message) = self.core.poll_transmit(Instant::now()) else {
-                        return self.transport.poll_close(cx);
+                        return transport.poll_close(cx);
                     };
-                    self.transport.send(self.encoding.encode(&message, self.schema))?;
+                    transport.send(self.encoding.encode(&message, self.schema))?;
                 }
                 Poll::Pending
             });
@@ -766,6 +879,31 @@ fn dispatch(dispatcher: Dispatcher, queue: Arc<ReadQueue>, shared: Arc<Shared>, 
             dispatch(again, queue, shared, key);
         }
     });
+}
+
+impl UpstreamHandlers {
+    fn any(&self) -> bool {
+        self.on_ack.is_some() || self.on_event.is_some() || self.on_closed.is_some()
+    }
+}
+
+type Dialling = Pin<Box<dyn Future<Output = Result<Established>> + Send>>;
+
+fn tell_stream(
+    dispatcher: &Dispatcher,
+    what: &str,
+    on_event: &Option<Arc<Handler<StreamEvent>>>,
+    event: StreamEvent,
+) {
+    match event {
+        StreamEvent::Resumed { stream_id } => tracing::info!("{what} {stream_id} resumed"),
+        StreamEvent::Reopened { former, stream_id } => {
+            tracing::info!("{what} {former} opened anew as {stream_id}")
+        }
+    }
+    if let Some(on_event) = on_event.clone() {
+        dispatcher.post(move || on_event(event));
+    }
 }
 
 fn log_end(what: &str, which: &dyn std::fmt::Display, error: Option<&Error>) {

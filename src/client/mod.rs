@@ -10,6 +10,7 @@ mod calls;
 mod completion;
 mod connection;
 mod credentials;
+mod dialer;
 mod dispatcher;
 mod downstream;
 mod driver;
@@ -31,7 +32,10 @@ pub use downstream::Downstream;
 pub use inbox::InboxCounters;
 #[cfg(feature = "oauth2")]
 pub use oauth2::{OAuth2, OAuth2Settings};
-pub use options::{CallOptions, ConnectOptions, DownstreamOptions, FullPolicy, Handler, UpstreamOptions};
+pub use options::{
+    CallOptions, ConnectOptions, ConnectionEvent, ConnectionHandler, DownstreamOptions, FullPolicy, Handler,
+    StreamEvent, UpstreamOptions,
+};
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};
 pub use token::{TokenRequest, TokenSource};

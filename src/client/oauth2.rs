@@ -329,6 +329,13 @@ mod tests {
     }
 
     #[test]
+    fn international_names_of_servers_are_written_in_ascii() {
+        assert_eq!(check_url("https://xn--bcher-kva.example:8443/token"), Ok(()));
+        let error = check_url("https://b\u{fc}cher.example/token").unwrap_err();
+        assert!(error.contains("b\u{fc}cher.example"), "{error}");
+    }
+
+    #[test]
     fn only_the_token_that_was_refused_is_forgotten_and_at_once() {
         let oauth2 = knowing("fresh");
         // Somebody asks for another meanwhile.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::header::AUTHORIZATION;
+use uuid::Uuid;
 
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
@@ -18,6 +19,48 @@ use crate::transport::redacted;
 /// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
 /// there after the last event.
 pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
+
+/// A callback for the events of connections.
+pub type ConnectionHandler = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
+
+/// What happened to a connection.
+#[derive(Clone, Debug)]
+pub enum ConnectionEvent {
+    /// The server accepted it for the first time.
+    Connected,
+    /// It was lost, and why; there will be attempts to make it anew.
+    Disconnected(Error),
+    /// There will be an attempt to make it anew.
+    Reconnecting {
+        /// Number of the attempt in this outage, from 1.
+        attempt: u32,
+        /// How long to wait before it.
+        delay: Duration,
+        /// Why the connection was lost, or the attempt before failed.
+        error: Error,
+    },
+    /// The server accepted it again. Streams come back afterwards, each with its own event.
+    Reconnected,
+    /// It ended, and why unless the application closed it. Nothing follows.
+    Closed(Option<Error>),
+}
+
+/// What happened to a stream whose connection had been lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// It goes on.
+    Resumed {
+        /// Id it has.
+        stream_id: Uuid,
+    },
+    /// The server had forgotten it and opened another in its place.
+    Reopened {
+        /// Id it had.
+        former: Uuid,
+        /// Id it has.
+        stream_id: Uuid,
+    },
+}
 
 /// Settings of a connection.
 #[derive(Clone)]
@@ -46,6 +89,8 @@ pub struct ConnectOptions {
     pub calls: CallOptions,
     /// Settings of the transport.
     pub dial: DialOptions,
+    /// Told what happens to the connection.
+    pub on_event: Option<ConnectionHandler>,
     /// Told when the connection ended, and why unless the application closed it.
     pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
 }
@@ -90,6 +135,7 @@ impl Default for ConnectOptions {
             close_timeout: Duration::from_secs(10),
             calls: CallOptions::default(),
             dial: DialOptions::default(),
+            on_event: None,
             on_closed: None,
         }
     }
@@ -112,6 +158,8 @@ pub struct UpstreamOptions {
     pub full: FullPolicy,
     /// Told the outcome of every chunk.
     pub on_ack: Option<Handler<ChunkOutcome>>,
+    /// Told when the stream came back after the connection was lost.
+    pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
     pub on_closed: Option<Handler<UpstreamEnd>>,
 }
@@ -122,6 +170,7 @@ impl Default for UpstreamOptions {
             config: UpstreamConfig::default(),
             full: FullPolicy::Block(Duration::from_secs(10)),
             on_ack: None,
+            on_event: None,
             on_closed: None,
         }
     }
@@ -134,13 +183,15 @@ pub struct DownstreamOptions {
     /// Bytes of chunks that may wait for the application. Beyond it a RELIABLE stream fails, others
     /// drop their oldest chunks and count them.
     pub buffer_limit: usize,
+    /// Told when the stream came back after the connection was lost.
+    pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
     pub on_closed: Option<Handler<Option<Error>>>,
 }
 
 impl Default for DownstreamOptions {
     fn default() -> Self {
-        Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_closed: None }
+        Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_event: None, on_closed: None }
     }
 }
 

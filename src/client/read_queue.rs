@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::options::Handler;
 use super::pull::{self, Descriptor};
-use crate::core::{ReceivedChunk, ReceivedMetadata, TakenAck};
+use crate::core::{ReceivedChunk, ReceivedMetadata, StreamIdentity, TakenAck};
 use crate::error::{Error, Result, Status};
 
 /// Chunks taken by the application after which they are acknowledged without waiting for the ack
@@ -50,6 +50,7 @@ struct State {
     dispatching: bool,
     descriptor: Descriptor,
     counters: DownstreamCounters,
+    identity: StreamIdentity,
 }
 
 /// Numbers about a downstream.
@@ -103,6 +104,7 @@ impl ReadQueue {
                 dispatching: false,
                 descriptor: Descriptor::default(),
                 counters: DownstreamCounters::default(),
+                identity: StreamIdentity::default(),
             }),
             arrived: Condvar::new(),
         }
@@ -112,7 +114,17 @@ impl ReadQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the server gave the stream.
+    pub(super) fn identity(&self) -> StreamIdentity {
+        self.lock().identity
+    }
+
     // The connection's side.
+
+    /// The stream was opened, or opened anew.
+    pub(super) fn identify(&self, identity: StreamIdentity) {
+        self.lock().identity = identity;
+    }
 
     /// Queues a chunk. Says whether a dispatch job is needed.
     ///

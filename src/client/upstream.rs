@@ -21,8 +21,6 @@ use crate::message::DataId;
 pub struct Upstream {
     connection: Connection,
     key: StreamKey,
-    stream_id: Uuid,
-    server_time_ns: i64,
     buffer: Arc<SharedBuffer>,
     full: FullPolicy,
     closed: AtomicBool,
@@ -30,15 +28,7 @@ pub struct Upstream {
 
 impl Upstream {
     pub(super) fn new(connection: Connection, opened: OpenedUpstream, full: FullPolicy) -> Self {
-        Self {
-            connection,
-            key: opened.key,
-            stream_id: opened.stream_id,
-            server_time_ns: opened.server_time_ns,
-            buffer: opened.buffer,
-            full,
-            closed: AtomicBool::new(false),
-        }
+        Self { connection, key: opened.key, buffer: opened.buffer, full, closed: AtomicBool::new(false) }
     }
 
     /// Handle of a data id, for [`Upstream::write`]; the same for the same name and type.
@@ -150,14 +140,14 @@ impl Upstream {
         self.connection.shared().send(Command::CloseUpstream(self.key, close_session, done))
     }
 
-    /// Id the server gave the stream.
+    /// Id the server gave the stream; another one once it had to be opened anew.
     pub fn stream_id(&self) -> Uuid {
-        self.stream_id
+        self.buffer.identity().stream_id
     }
 
     /// The server's clock when the stream was opened, nanoseconds since the Unix epoch.
     pub fn server_time_ns(&self) -> i64 {
-        self.server_time_ns
+        self.buffer.identity().server_time_ns
     }
 
     /// Numbers about the stream.

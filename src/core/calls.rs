@@ -1,7 +1,7 @@
 //! End-to-end calls on their way out, until the server took them and, where that is wanted, until the
 //! reply came (docs/protocol/behaviour.md §8).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -113,6 +113,36 @@ impl Calls {
                 _ => format!("{}: the server did not answer in time", pending.what),
             };
             events.push(Event::Done(pending.op, Err(Error::new(Status::Timeout, message))));
+        }
+    }
+
+    /// Whether a call has not ended.
+    pub(super) fn is_pending(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// The connection was lost. A call that had left, and of which the server has not said that it took it,
+    /// ends: whether it arrived is not known, and it must not be carried out twice. One that the server took
+    /// waits for its reply, if that will find the way to the next connection.
+    pub(super) fn link_lost(
+        &mut self,
+        error: &Error,
+        unsent: &VecDeque<UpstreamCall>,
+        replies_find_us: bool,
+        events: &mut Vec<Event>,
+    ) {
+        let unsent: HashSet<&str> = unsent.iter().map(|call| call.call_id.as_str()).collect();
+        let ends = |id: &str, call: &Pending| {
+            if call.acked { !replies_find_us } else { !unsent.contains(id) }
+        };
+        let ended =
+            self.by_id.iter().filter(|(id, call)| ends(id, call)).map(|(id, call)| (call.op, id.clone()));
+        let mut ended: Vec<_> = ended.collect();
+        ended.sort_unstable();
+        for (op, id) in ended {
+            if let Some(call) = self.remove(&id) {
+                events.push(Event::Done(op, Err(error.clone().context(&call.what))));
+            }
         }
     }
 

@@ -22,6 +22,39 @@ pub struct ConnectionConfig {
     pub ping_timeout: Duration,
     /// How long to wait for the answer to a request.
     pub response_timeout: Duration,
+    /// What follows the loss of the connection.
+    pub reconnect: ReconnectConfig,
+}
+
+/// Whether and how often a lost connection is made anew.
+#[derive(Clone, Debug)]
+pub struct ReconnectConfig {
+    /// Whether it is. Otherwise its loss is its end.
+    pub enabled: bool,
+    /// Shortest wait before an attempt.
+    pub min_interval: Duration,
+    /// Longest wait before an attempt.
+    pub max_interval: Duration,
+    /// Attempts in one outage after which it is given up; 0 for no limit.
+    pub attempts: u32,
+    /// Length of an outage after which it is given up, if any is.
+    pub total: Option<Duration>,
+    /// Seed of the random part of the waits.
+    pub seed: u64,
+}
+
+impl Default for ReconnectConfig {
+    /// The intervals of docs/protocol/behaviour.md §4.1.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_interval: Duration::from_millis(100),
+            max_interval: Duration::from_secs(5),
+            attempts: 0,
+            total: None,
+            seed: 0,
+        }
+    }
 }
 
 impl Default for ConnectionConfig {
@@ -33,6 +66,7 @@ impl Default for ConnectionConfig {
             ping_interval: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(1),
             response_timeout: Duration::from_secs(10),
+            reconnect: ReconnectConfig::default(),
         }
     }
 }
@@ -102,6 +136,11 @@ pub struct UpstreamConfig {
     /// Bytes of sent points that may wait to be acknowledged when the QoS is RELIABLE; more stay in
     /// the buffer.
     pub in_flight_limit: usize,
+    /// How long a chunk may wait for its acknowledgement on a connection before it counts as undelivered,
+    /// if not as long as the connection lives.
+    pub ack_timeout: Option<Duration>,
+    /// Whether a stream that the server has forgotten is opened anew, with what was not acknowledged.
+    pub reopen: bool,
     /// Whether the outcome of every chunk is reported.
     pub report_acks: bool,
 }
@@ -120,6 +159,8 @@ impl Default for UpstreamConfig {
             close_timeout: Duration::from_secs(10),
             buffer_limit: 8 << 20,
             in_flight_limit: 32 << 20,
+            ack_timeout: None,
+            reopen: false,
             report_acks: false,
         }
     }
@@ -142,6 +183,8 @@ pub struct DownstreamConfig {
     pub omit_empty_chunk: bool,
     /// How long closing waits for the last acknowledgement to be completed.
     pub close_timeout: Duration,
+    /// Whether a stream that the server has forgotten is opened anew.
+    pub reopen: bool,
 }
 
 impl Default for DownstreamConfig {
@@ -155,6 +198,7 @@ impl Default for DownstreamConfig {
             ack_interval: Duration::from_millis(100),
             omit_empty_chunk: false,
             close_timeout: Duration::from_secs(10),
+            reopen: false,
         }
     }
 }

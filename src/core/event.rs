@@ -1,12 +1,15 @@
 //! What the connection tells its driver.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::write_buffer::SharedBuffer;
 use crate::error::{Error, Result};
-use crate::message::{DataId, DownstreamCall, FilterReference, Metadata, Points, ResultCode, UpstreamInfo};
+use crate::message::{
+    DataId, DownstreamCall, FilterReference, Message, Metadata, Points, ResultCode, UpstreamInfo,
+};
 
 /// An operation the driver started and wants the outcome of. Chosen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,14 +68,15 @@ pub struct ChunkOutcome {
 }
 
 /// How an upstream ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamEnd {
     /// Why, unless the application closed it and everything was delivered. Chunks of an UNRELIABLE stream
     /// that datagrams lost are no reason.
     pub error: Option<Error>,
     /// Points whose delivery the server did not confirm.
     pub undelivered_points: u64,
-    /// Sequence numbers of chunks that were sent and not confirmed, in order.
+    /// Sequence numbers of chunks that were sent and not confirmed, in order. Those of the last stream, if it
+    /// was opened anew.
     pub undelivered_chunks: Vec<u32>,
 }
 
@@ -107,13 +111,15 @@ pub struct ReceivedMetadata {
     pub metadata: Metadata,
     /// To acknowledge it with.
     pub(super) request_id: u32,
+    /// Number of the connection over which it came, which is the one to acknowledge it on.
+    pub(super) link: u32,
 }
 
 #[cfg(test)]
 impl ReceivedMetadata {
     /// Metadata that did not arrive.
     pub(crate) fn for_test(source_node_id: &str, metadata: Metadata) -> Self {
-        Self { source_node_id: source_node_id.to_owned(), metadata, request_id: 0 }
+        Self { source_node_id: source_node_id.to_owned(), metadata, request_id: 0, link: 0 }
     }
 }
 
@@ -124,6 +130,51 @@ pub enum Event {
     Connected {
         /// Protocol version that holds.
         protocol_version: String,
+    },
+    /// The connection was lost, and why; it is about to be made anew. The transport is of no use any more,
+    /// except perhaps for a last message.
+    Disconnected(Error, Option<Message>),
+    /// There will be an attempt to make the connection anew.
+    Reconnecting {
+        /// Number of the attempt in this outage, from 1.
+        attempt: u32,
+        /// How long to wait before it.
+        delay: Duration,
+        /// Why the connection was lost, or the attempt before failed.
+        error: Error,
+    },
+    /// The moment to establish a transport, with fresh credentials; answered with
+    /// [`Connection::transport_established`](super::Connection::transport_established) or
+    /// [`Connection::dial_failed`](super::Connection::dial_failed).
+    Dial,
+    /// The server accepted the connection again.
+    Reconnected {
+        /// Protocol version that holds.
+        protocol_version: String,
+    },
+    /// An upstream goes on after the connection was lost.
+    UpstreamResumed(StreamKey),
+    /// The server had forgotten an upstream, and opened another in its place.
+    UpstreamReopened {
+        /// The stream.
+        key: StreamKey,
+        /// Id it had.
+        former: Uuid,
+        /// Id it has.
+        stream_id: Uuid,
+    },
+    /// A downstream goes on after the connection was lost.
+    DownstreamResumed(StreamKey),
+    /// The server had forgotten a downstream, and opened another in its place.
+    DownstreamReopened {
+        /// The stream.
+        key: StreamKey,
+        /// Id it had.
+        former: Uuid,
+        /// Id it has.
+        stream_id: Uuid,
+        /// The server's clock, nanoseconds since the Unix epoch.
+        server_time_ns: i64,
     },
     /// An operation ended.
     Done(OpId, Result<Output>),

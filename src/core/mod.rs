@@ -10,6 +10,9 @@ mod connection;
 mod downstream;
 mod event;
 mod keep_alive;
+mod reconnect;
+mod resume;
+mod sent;
 mod upstream;
 mod version;
 mod write_buffer;
@@ -17,7 +20,9 @@ mod write_buffer;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, UpstreamConfig};
+pub use config::{
+    ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, ReconnectConfig, UpstreamConfig,
+};
 pub use connection::Connection;
 pub use downstream::TakenAck;
 pub use event::{
@@ -27,5 +32,5 @@ pub use event::{
 pub use upstream::FlushLevel;
 pub use write_buffer::{
     CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, MAX_UNREPORTED, Pushed, SharedBuffer,
-    UpstreamCounters, WriteBuffer,
+    StreamIdentity, UpstreamCounters, WriteBuffer,
 };

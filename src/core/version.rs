@@ -20,6 +20,11 @@ pub(super) fn check(version: &str) -> Result<(), Error> {
     ))
 }
 
+/// Whether streams are resumed with tokens (docs/protocol/behaviour.md §9).
+pub(super) fn has_resume_tokens(version: &str) -> bool {
+    version.split('.').next().is_some_and(|major| major == "3")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,8 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use uuid::Uuid;
+
 use crate::error::{Error, Status};
 use crate::message::{Aliases, DataId, DataPointGroup, OrAlias, Points, PointsBuf, max_wire_len};
 
@@ -36,6 +38,17 @@ pub struct SharedBuffer {
     pub space: Condvar,
     /// Numbers about the stream.
     pub counters: UpstreamCounters,
+    identity: Mutex<StreamIdentity>,
+}
+
+/// What the server gave a stream when it was opened. Another one takes its place when the stream has to be
+/// opened anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamIdentity {
+    /// Id of the stream.
+    pub stream_id: Uuid,
+    /// The server's clock, nanoseconds since the Unix epoch.
+    pub server_time_ns: i64,
 }
 
 /// Numbers about an upstream, written by the connection and read from any thread.
@@ -66,7 +79,21 @@ impl fmt::Debug for SharedBuffer {
 impl SharedBuffer {
     /// Shares a buffer.
     pub fn new(buffer: WriteBuffer) -> Self {
-        Self { buffer: Mutex::new(buffer), space: Condvar::new(), counters: UpstreamCounters::default() }
+        Self {
+            buffer: Mutex::new(buffer),
+            space: Condvar::new(),
+            counters: UpstreamCounters::default(),
+            identity: Mutex::default(),
+        }
+    }
+
+    /// What the server gave the stream.
+    pub fn identity(&self) -> StreamIdentity {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn identify(&self, identity: StreamIdentity) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
     }
 
     /// Locks the buffer. Nothing that can panic runs under the lock, so poison is ignored.
@@ -88,10 +115,8 @@ pub enum Pushed {
 /// Points that leave the buffer together.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TakenChunk {
-    /// Runs of points, by alias where there is one.
-    pub groups: Vec<DataPointGroup>,
-    /// Data ids of the groups that have no alias.
-    pub unaliased: Vec<DataId>,
+    /// Runs of points.
+    pub runs: Vec<(DataIdIndex, Points)>,
     /// Number of points.
     pub points: u64,
     /// Wire bytes of the points.
@@ -292,10 +317,19 @@ impl WriteBuffer {
         let sealed = self.sealed.pop_front()?;
         self.sealed_bytes -= sealed.bytes;
         self.taken += sealed.points;
-        let mut groups = Vec::with_capacity(sealed.runs.len());
+        self.sealed_payload -= sealed.runs.iter().map(|(_, points)| points.payload_bytes()).sum::<usize>();
+        self.woken = self.exceeds_size();
+        Some(TakenChunk { runs: sealed.runs, points: sealed.points, bytes: sealed.bytes })
+    }
+
+    /// Runs as they are sent now, by alias where there is one, and the data ids that have none.
+    pub fn name(
+        &self,
+        runs: impl ExactSizeIterator<Item = (DataIdIndex, Points)>,
+    ) -> (Vec<DataPointGroup>, Vec<DataId>) {
+        let mut groups = Vec::with_capacity(runs.len());
         let mut unaliased = Vec::new();
-        for (id, points) in sealed.runs {
-            self.sealed_payload -= points.payload_bytes();
+        for (id, points) in runs {
             let slot = &self.slots[id as usize];
             let data_id = match slot.alias {
                 Some(alias) => OrAlias::Alias(alias),
@@ -306,8 +340,7 @@ impl WriteBuffer {
             };
             groups.push(DataPointGroup { data_id, points });
         }
-        self.woken = self.exceeds_size();
-        Some(TakenChunk { groups, unaliased, points: sealed.points, bytes: sealed.bytes })
+        (groups, unaliased)
     }
 
     /// Learns aliases; the first one of a data id stays (docs/protocol/behaviour.md §5.2).
@@ -317,6 +350,13 @@ impl WriteBuffer {
             if let Some(&index) = self.index.get(&data_id) {
                 self.slots[index as usize].alias.get_or_insert(alias);
             }
+        }
+    }
+
+    /// Forgets every alias: the server does not know them.
+    pub fn forget_aliases(&mut self) {
+        for slot in &mut self.slots {
+            slot.alias = None;
         }
     }
 
@@ -361,10 +401,13 @@ mod tests {
         buffer.learn_aliases([(7, DataId::new("a", "t"))].into());
         let chunk = buffer.take().unwrap();
         assert_eq!(chunk.points, 3);
-        assert_eq!(chunk.unaliased, [DataId::new("b", "t")]);
-        assert_eq!(chunk.groups[0].data_id, OrAlias::Full(DataId::new("b", "t")));
-        assert_eq!(chunk.groups[0].points, [(1, "x"), (3, "x")].into_iter().collect());
-        assert_eq!(chunk.groups[1].data_id, OrAlias::Alias(7));
+        let (groups, unaliased) = buffer.name(chunk.runs.clone().into_iter());
+        assert_eq!(unaliased, [DataId::new("b", "t")]);
+        assert_eq!(groups[0].data_id, OrAlias::Full(DataId::new("b", "t")));
+        assert_eq!(groups[0].points, [(1, "x"), (3, "x")].into_iter().collect());
+        assert_eq!(groups[1].data_id, OrAlias::Alias(7));
+        buffer.forget_aliases();
+        assert_eq!(buffer.name(chunk.runs.into_iter()).1.len(), 2);
         assert_eq!((buffer.take(), buffer.points(), buffer.bytes()), (None, 0, 0));
     }
 
@@ -406,7 +449,7 @@ mod tests {
         let mut times = Vec::new();
         while let Some(chunk) = buffer.take() {
             assert!(chunk.bytes <= CHUNK_LIMIT || chunk.points == 1);
-            times.extend(chunk.groups[0].points.spans().map(|span| span.elapsed_time));
+            times.extend(chunk.runs[0].1.spans().map(|span| span.elapsed_time));
         }
         assert_eq!(times, (0..=40).collect::<Vec<_>>());
     }

@@ -41,6 +41,8 @@ pub type iscp_conn_state_t = i32;
 pub const ISCP_CONN_STATE_CONNECTED: iscp_conn_state_t = 1;
 /// Ended, by the application or otherwise.
 pub const ISCP_CONN_STATE_CLOSED: iscp_conn_state_t = 2;
+/// Lost, and about to be made anew; streams and calls wait for it.
+pub const ISCP_CONN_STATE_RECONNECTING: iscp_conn_state_t = 3;
 
 /// A number about a connection: one of the `ISCP_CONN_STAT_…` constants.
 #[allow(non_camel_case_types)]
@@ -70,6 +72,10 @@ pub const ISCP_CONN_STAT_REPLIES_RECEIVED: iscp_conn_stat_t = 10;
 pub const ISCP_CONN_STAT_REPLIES_DROPPED: iscp_conn_stat_t = 11;
 /// Replies that wait for the application.
 pub const ISCP_CONN_STAT_REPLIES_WAITING: iscp_conn_stat_t = 12;
+/// Times the connection was lost and was to be made anew.
+pub const ISCP_CONN_STAT_LOSSES: iscp_conn_stat_t = 13;
+/// Times it was made anew.
+pub const ISCP_CONN_STAT_RECONNECTS: iscp_conn_stat_t = 14;
 
 /// Told how an attempt to connect ended.
 ///
@@ -323,8 +329,8 @@ unsafe fn base_time(
 /// State of a connection.
 ///
 /// @param conn the connection
-/// @return `ISCP_CONN_STATE_CONNECTED` or `ISCP_CONN_STATE_CLOSED`; the latter for something that is
-///         no connection too
+/// @return `ISCP_CONN_STATE_CONNECTED`, `ISCP_CONN_STATE_RECONNECTING` or `ISCP_CONN_STATE_CLOSED`; the last
+///         for something that is no connection too
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
 #[unsafe(no_mangle)]
@@ -334,12 +340,13 @@ pub unsafe extern "C" fn iscp_conn_state(conn: *const iscp_conn_t) -> iscp_conn_
         let conn = unsafe { handle::enter(conn)? };
         Ok(match conn.connection.state() {
             ConnectionState::Connecting | ConnectionState::Connected => ISCP_CONN_STATE_CONNECTED,
+            ConnectionState::Reconnecting => ISCP_CONN_STATE_RECONNECTING,
             ConnectionState::Closed => ISCP_CONN_STATE_CLOSED,
         })
     })
 }
 
-/// Protocol version that holds on a connection, as agreed with the server.
+/// Protocol version that was agreed with the server when the connection was first made.
 ///
 /// @param conn the connection
 /// @return the version, such as "3.0.0"; "" for something that is no connection; never NULL
@@ -379,6 +386,8 @@ pub unsafe extern "C" fn iscp_conn_stat(
             ISCP_CONN_STAT_BYTES_RECEIVED => counters.bytes_received.load(Relaxed),
             ISCP_CONN_STAT_ROUND_TRIP_NS => counters.round_trip_ns.load(Relaxed),
             ISCP_CONN_STAT_MESSAGES_DROPPED => counters.messages_dropped.load(Relaxed),
+            ISCP_CONN_STAT_LOSSES => counters.losses.load(Relaxed),
+            ISCP_CONN_STAT_RECONNECTS => counters.reconnects.load(Relaxed),
             ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
             ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
             ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,

@@ -15,12 +15,12 @@ use super::conn_tls_options as tls;
 use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::handle::{self, handle};
-use super::options::{
-    Collected, Refusal, Settings, Spec, bounded, built_in, milliseconds, needs, number, set_by_key, set_text,
-    set_typed, whole_seconds,
-};
 #[cfg(feature = "tls")]
-use super::options::{boolean, file};
+use super::options::file;
+use super::options::{
+    Collected, Refusal, Settings, Spec, boolean, bounded, built_in, milliseconds, needs, number, set_by_key,
+    set_text, set_typed, whole_seconds,
+};
 use super::status::iscp_status_t;
 use super::token::iscp_token_cb;
 use super::{fork, iscp_closed_cb};
@@ -175,6 +175,41 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "call_send_limit",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
+    },
+    Spec {
+        key: "reconnect",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.reconnect.enabled = value),
+    },
+    Spec {
+        key: "reconnect_min_interval_ms",
+        range: "10 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 10, 3_600_000).map(|value| options.config.reconnect.min_interval = value)
+        },
+    },
+    Spec {
+        key: "reconnect_max_interval_ms",
+        range: "10 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 10, 3_600_000).map(|value| options.config.reconnect.max_interval = value)
+        },
+    },
+    Spec {
+        key: "reconnect_attempts",
+        range: "0 to 4294967295",
+        set: |options, value| {
+            number(value, 0, u32::MAX).map(|value| options.config.reconnect.attempts = value)
+        },
+    },
+    Spec {
+        key: "reconnect_total_ms",
+        range: "0 to 4294967295",
+        set: |options, value| {
+            let total = milliseconds(value, 0, u32::MAX)?;
+            options.config.reconnect.total = (!total.is_zero()).then_some(total);
+            Ok(())
+        },
     },
     Spec {
         key: "max_message_size",

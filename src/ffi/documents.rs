@@ -60,6 +60,7 @@ fn kinds() -> [Kind; 3] {
                 include_str!("conn_tls_options.rs"),
                 include_str!("conn_network_options.rs"),
                 include_str!("conn_path_options.rs"),
+                include_str!("conn_reconnect_options.rs"),
             ),
             table: rows(conn_options::OPTIONS),
             snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
@@ -67,7 +68,7 @@ fn kinds() -> [Kind; 3] {
         Kind {
             title: "Upstream",
             prefix: "iscp_upstream_options_",
-            source: include_str!("upstream_options.rs"),
+            source: concat!(include_str!("upstream_options.rs"), include_str!("upstream_outage_options.rs")),
             table: rows(upstream_options::OPTIONS),
             snapshot: |values| applied(upstream_options::OPTIONS, values, show_upstream),
         },
@@ -111,6 +112,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
         close_timeout,
         calls,
         dial,
+        on_event: _,
         on_closed: _,
     } = settings;
     let [token, header_token] = [token, header_token].map(|source| match source {
@@ -297,6 +299,7 @@ fn every_option_shows_in_the_snapshot() {
     const CANDIDATES: &[&str] = &[
         "2000",
         "true",
+        "false",
         "reliable",
         "immediate",
         "would_block",

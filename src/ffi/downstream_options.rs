@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::boundary::ffi;
 use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
+use super::event::{self, StreamFunction, iscp_stream_event_cb};
 use super::handle::{self, handle};
 use super::options::{
     Collected, Refusal, Settings, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos,
@@ -34,6 +35,7 @@ pub(super) struct DownstreamSettings {
     config: DownstreamConfig,
     filter_numbers: FilterNumbers,
     buffer_limit: usize,
+    on_event: Option<Arc<Callback<StreamFunction>>>,
     on_closed: Option<Arc<Callback<ClosedFunction>>>,
 }
 
@@ -61,7 +63,13 @@ impl FilterNumbers {
 impl Default for DownstreamSettings {
     fn default() -> Self {
         let DownstreamOptions { config, buffer_limit, .. } = DownstreamOptions::default();
-        Self { config, filter_numbers: FilterNumbers::default(), buffer_limit, on_closed: None }
+        Self {
+            config,
+            filter_numbers: FilterNumbers::default(),
+            buffer_limit,
+            on_event: None,
+            on_closed: None,
+        }
     }
 }
 
@@ -83,6 +91,10 @@ impl DownstreamSettings {
         DownstreamOptions {
             config: self.config.clone(),
             buffer_limit: self.buffer_limit,
+            on_event: self
+                .on_event
+                .clone()
+                .map(|callback| Box::new(move |event| event::tell_stream(&callback, event)) as _),
             on_closed: self.on_closed.clone().map(|callback| {
                 Box::new(move |ended| {
                     // SAFETY: the application promised a function of this type.
@@ -179,6 +191,11 @@ pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
         key: "buffer_limit",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.buffer_limit = value),
+    },
+    Spec {
+        key: "reopen",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.reopen = value),
     },
 ];
 
@@ -434,6 +451,62 @@ pub unsafe extern "C" fn iscp_downstream_options_set_closed_callback(
         let options = unsafe { convert::object(options, "options")? };
         // The former one is released once the options are unlocked: it may use them.
         let former = options.lock().on_closed.replace(callback);
+        drop(former);
+        Ok(())
+    })
+}
+
+/// Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+/// the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+///
+/// The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
+///
+/// @param options   the options
+/// @param reopen whether it is
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_reopen(
+    options: *mut iscp_downstream_options_t,
+    reopen: bool,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reopen", reopen) } })
+}
+
+/// Sets a callback that is told when the stream came back after the connection was lost.
+///
+/// @param options   the options
+/// @param callback  told of every event
+/// @param user_data handed to the callback
+/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+/// called, also on failure. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_set_event_callback(
+    options: *mut iscp_downstream_options_t,
+    callback: iscp_stream_event_cb,
+    user_data: *mut c_void,
+    release: iscp_release_cb,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    ffi!(out_error => {
+        let Some(function) = callback else {
+            drop(Callback::new((), user_data, release));
+            return Err(convert::null("callback"));
+        };
+        let callback = Callback::new(function as _, user_data, release);
+        // SAFETY: the caller passes options of this library.
+        let options = unsafe { convert::object(options, "options")? };
+        // The former one is released once the options are unlocked: it may use them.
+        let former = options.lock().on_event.replace(callback);
         drop(former);
         Ok(())
     })

@@ -18,6 +18,7 @@ mod conn_credential_options;
 mod conn_network_options;
 mod conn_options;
 mod conn_path_options;
+mod conn_reconnect_options;
 mod conn_tls_options;
 mod convert;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod documents;
 mod downstream;
 mod downstream_options;
 mod error;
+mod event;
 mod fork;
 mod handle;
 mod library;
@@ -36,5 +38,6 @@ mod token;
 mod types;
 mod upstream;
 mod upstream_options;
+mod upstream_outage_options;
 
 use completion::{iscp_closed_cb, iscp_done_cb};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::boundary::ffi;
 use super::convert::{self, Callback, c_text, iscp_release_cb};
 use super::error::{self, iscp_error_t};
+use super::event::{self, StreamFunction};
 use super::fork;
 use super::handle::{self, handle};
 use super::options::{
@@ -55,12 +56,13 @@ pub type iscp_ack_cb = Option<
 ///
 /// Called once on the connection's dispatcher thread, after every other callback of the stream, and
 /// never for one that could not be opened.
-/// `error` is NULL when the application closed the stream and the server confirmed everything, or datagrams
-/// lost what it did not.
+/// `error` is NULL when the application closed the stream and the server confirmed everything, or what it
+/// did not was lost as the QoS allows: by datagrams, or with the connection.
 /// `undelivered_points` counts the points whose delivery the server did not confirm,
 /// `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
-/// and not confirmed, in order; points that never left the buffer have no number. Error and array are
-/// valid until the callback returns.
+/// and not confirmed, in order; points that never left the buffer have no number. Once the stream was opened
+/// anew (option `reopen`) the numbers are those of its last id. Error and array are valid until the callback
+/// returns.
 #[allow(non_camel_case_types)]
 pub type iscp_upstream_closed_cb = Option<
     unsafe extern "C" fn(
@@ -85,6 +87,7 @@ pub(super) struct UpstreamSettings {
     write_timeout: Option<Duration>,
     fail_when_full: bool,
     on_ack: Option<Arc<Callback<AckFunction>>>,
+    pub(super) on_event: Option<Arc<Callback<StreamFunction>>>,
     on_closed: Option<Arc<Callback<ClosedFunction>>>,
 }
 
@@ -114,6 +117,10 @@ impl UpstreamSettings {
                 FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT))
             },
             on_ack: self.on_ack.clone().map(|callback| Box::new(move |ack| report_ack(&callback, &ack)) as _),
+            on_event: self
+                .on_event
+                .clone()
+                .map(|callback| Box::new(move |event| event::tell_stream(&callback, event)) as _),
             on_closed: self
                 .on_closed
                 .clone()
@@ -248,6 +255,20 @@ pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
         set: |options, value| {
             number(value, 1024, 1 << 30).map(|value| options.config.in_flight_limit = value)
         },
+    },
+    Spec {
+        key: "ack_timeout_ms",
+        range: "0 to 3600000",
+        set: |options, value| {
+            let limit = milliseconds(value, 0, 3_600_000)?;
+            options.config.ack_timeout = (!limit.is_zero()).then_some(limit);
+            Ok(())
+        },
+    },
+    Spec {
+        key: "reopen",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.reopen = value),
     },
     Spec {
         key: "buffer_policy",

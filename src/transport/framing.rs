@@ -16,6 +16,9 @@ const PREFIX: usize = 4;
 /// Bytes asked for at once. A message is not given more memory than this beyond what arrived of it.
 const READ_STEP: usize = 16 * 1024;
 
+/// Room below which there is made more, unless the message needs no more.
+const SMALLEST_READ: usize = 4 * 1024;
+
 /// Messages up to this size are copied behind each other so that they share one write.
 const COPY_LIMIT: usize = 4 * 1024;
 
@@ -42,6 +45,11 @@ impl Decoder {
     /// A length alone gives a message no memory: the room grows with what arrived.
     pub fn room(&mut self) -> &mut BytesMut {
         let missing = self.message_len().map_or(0, |len| (PREFIX + len).saturating_sub(self.buffer.len()));
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare >= SMALLEST_READ || (missing > 0 && spare >= missing) {
+            // Growing at every read would copy a message as often as there are pieces of it.
+            return &mut self.buffer;
+        }
         let room = missing.clamp(READ_STEP, self.buffer.len().max(READ_STEP));
         // Not `reserve`, which may take along the memory of what was taken out.
         if !self.buffer.try_reclaim(room) {
@@ -298,6 +306,20 @@ mod tests {
             let (decoded, _) = decode(bytes.chunks(size));
             assert_eq!(decoded, [&large[..], b"next", &large[1..]], "{size}");
         }
+    }
+
+    #[test]
+    fn a_message_is_not_copied_for_every_piece_of_it() {
+        let bytes = framed(&[&vec![7; MAX]]);
+        let mut decoder = Decoder::new(MAX);
+        let (mut place, mut moves) = (std::ptr::null(), 0);
+        for piece in bytes.chunks(100) {
+            decoder.room().put_slice(piece);
+            moves += u32::from(place != decoder.buffer.as_ptr());
+            place = decoder.buffer.as_ptr();
+        }
+        assert_eq!(decoder.take().unwrap().map(|message| message.len()), Some(MAX));
+        assert!(moves <= MAX.ilog2(), "{moves}");
     }
 
     #[test]

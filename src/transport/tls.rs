@@ -197,7 +197,7 @@ pub async fn connect(
     let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         failure(options, &error).unwrap_or_else(|| {
             let why = if error.kind() == io::ErrorKind::UnexpectedEof {
-                "the server closed the connection in the middle of the handshake".to_owned()
+                "the server closed the connection in the middle of the handshake; it may speak no TLS on this port".to_owned()
             } else {
                 error.to_string()
             };

@@ -8,7 +8,10 @@ static iscp_conn_t *conn;
 
 static void begin(void) {
     broker_start(&broker, NULL);
-    conn = client_connect(broker.url, "node");
+    /* What happens when the loss of a connection is its end. */
+    iscp_conn_options_t *options = conn_options(broker.url, "node", "reconnect", "false", NULL);
+    OK(iscp_connect_wait(options, -1, &conn, &error));
+    iscp_conn_options_free(options);
 }
 
 /* A stalled broker does not answer the goodbye either, so it is killed first. */
@@ -110,7 +113,8 @@ TEST(stalled_server_is_noticed) {
     begin();
     iscp_conn_t *watchful = NULL;
     iscp_conn_options_t *options =
-        conn_options(broker.url, "watchful", "ping_interval_ms", "1000", "ping_timeout_ms", "1000", NULL);
+        conn_options(broker.url, "watchful", "reconnect", "false", "ping_interval_ms", "1000",
+                     "ping_timeout_ms", "1000", NULL);
     OK(iscp_connect_wait(options, -1, &watchful, &error));
     iscp_conn_options_free(options);
     iscp_downstream_t *down = client_downstream(watchful, "nobody");
@@ -190,7 +194,7 @@ TEST(broker_killed) {
     iscp_conn_t *lost = NULL;
     iscp_upstream_t *up = NULL;
     iscp_downstream_t *down = NULL;
-    iscp_conn_options_t *options = conn_options(broker.url, "lost", NULL);
+    iscp_conn_options_t *options = conn_options(broker.url, "lost", "reconnect", "false", NULL);
     OK(iscp_conn_options_set_closed_callback(options, on_conn_closed, &ends, on_release, &error));
     OK(iscp_connect_wait(options, -1, &lost, &error));
     iscp_conn_options_free(options);

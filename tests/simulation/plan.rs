@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iscp::core::{ConnectionConfig, DownstreamConfig, FlushPolicy, UpstreamConfig};
+use iscp::core::{ConnectionConfig, DownstreamConfig, FlushPolicy, ReconnectConfig, UpstreamConfig};
 use iscp::message::{DataFilter, DataId, DownstreamFilter, Qos};
 use iscp_broker::core::Config;
 
@@ -127,6 +127,8 @@ fn upstream(rng: &mut Rng) -> UpstreamPlan {
             ]),
             buffer_limit: *rng.pick(&[300, 4000, 20_000]),
             in_flight_limit: *rng.pick(&[1, 500, 1 << 20]),
+            ack_timeout: None,
+            reopen: false,
             report_acks: rng.chance(50),
         },
         data_ids,
@@ -159,6 +161,7 @@ fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
             ]),
             omit_empty_chunk: rng.chance(50),
             close_timeout: *rng.pick(&[Duration::from_millis(1), Duration::from_secs(10)]),
+            reopen: false,
         },
         opens,
         pace: rng.chance(40).then(|| millis(rng, 1, 500)),
@@ -175,6 +178,7 @@ fn plan(rng: &mut Rng, nodes: u64, number: u64, trouble: bool) -> Plan {
         ping_interval: Duration::from_secs(rng.range(2, 10)),
         ping_timeout: Duration::from_secs(rng.range(1, 3)),
         response_timeout: Duration::from_secs(10),
+        reconnect: ReconnectConfig { enabled: false, ..ReconnectConfig::default() },
     };
     let upstreams = (0..rng.range(0, 3)).map(|_| upstream(rng)).collect();
     let downstreams = (0..rng.range(0, 3)).map(|_| downstream(rng, nodes)).collect();

@@ -557,6 +557,7 @@ impl World {
             Event::Call(call) => self.called(id, call),
             Event::Reply(reply) => self.replied(id, &reply),
             Event::Closed(error) => self.closed(id, error),
+            other => panic!("client {id}: {other:?}"),
         }
     }
 

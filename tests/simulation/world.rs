@@ -403,7 +403,8 @@ impl World {
             return;
         }
         session.client_open = false;
-        session.core.transport_lost(&Error::new(Status::ConnectionLost, why));
+        let now = self.base + self.now;
+        session.core.transport_lost(&Error::new(Status::ConnectionLost, why), now);
         self.pump_client(id);
     }
 

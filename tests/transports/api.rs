@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use iscp::client::{ConnectOptions, Connection, ConnectionState};
@@ -278,6 +279,7 @@ fn a_broker_that_stops_closes_its_connections() {
         let connections: Vec<_> = (0..3)
             .map(|number| {
                 let mut options = world.options(scheme, &number.to_string());
+                options.config.reconnect.enabled = false;
                 let ended = ended.clone();
                 options.on_closed = Some(std::sync::Arc::new(move |error| ended.send(error).unwrap()));
                 Connection::connect_wait(options, Some(LIMIT)).unwrap()
@@ -292,6 +294,35 @@ fn a_broker_that_stops_closes_its_connections() {
         }
         // Told, rather than found out by a ping or an idle timeout.
         assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_broker_that_stops_delivers_what_it_took() {
+    // More than may be under way without an acknowledgement.
+    const CHUNKS: i64 = 1_000;
+    for scheme in SCHEMES {
+        let world = World::with(|config| config.core.timing.drain = LIMIT);
+        let (source, reader) = (world.connect(scheme, "source"), world.connect(scheme, "reader"));
+        let down = downstream(&reader, "source", Qos::Reliable);
+        let up = upstream(&source, Qos::Reliable);
+        let data_id = up.data_id(id()).unwrap();
+        for number in 0..CHUNKS {
+            up.write(data_id, number, &payload(number, 100)).unwrap();
+        }
+        wait(|done| up.flush(FlushLevel::Acknowledged, LIMIT, done)).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| world.broker.shutdown(2 * LIMIT));
+            let mut received = 0;
+            while received < CHUNKS {
+                for (number, bytes) in next_points(&down, LIMIT).unwrap() {
+                    assert_eq!(number, received);
+                    assert!(bytes == payload(number, 100));
+                    received += 1;
+                }
+            }
+        });
+        assert!(world.broker.is_stopped());
     }
 }
 

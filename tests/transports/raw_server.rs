@@ -68,6 +68,8 @@ impl Server {
         let mut options =
             ConnectOptions { url: format!("quic://{}", self.address), ..ConnectOptions::default() };
         options.dial.tls = self.pki.trust();
+        // The server is there for one connection.
+        options.config.reconnect.enabled = false;
         options
     }
 

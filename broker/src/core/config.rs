@@ -77,6 +77,10 @@ pub struct Timing {
     /// Shortest time a stream with an expiry interval above 0 survives the loss of its connection:
     /// TypeScript needs longer to notice a loss than its default expiry. Default 2 s.
     pub min_expiry: Duration,
+    /// How long after its resume a stream recovers: chunks are acknowledged at once, and those of a
+    /// RELIABLE upstream wait for chunks with lower numbers, which come again in any order from Go.
+    /// Default 1 s.
+    pub recovery: Duration,
     /// How long a chunk waits for chunks with lower numbers, and the close of an UNRELIABLE upstream for
     /// chunks still under way. Default 100 ms.
     pub reorder_wait: Duration,
@@ -85,9 +89,12 @@ pub struct Timing {
     /// How much longer than its ping timeout a socket may take nothing. A slow link can need seconds
     /// until the system reports room. Default 5 s.
     pub stall_margin: Duration,
-    /// From the answer that opens a downstream to its first chunk: Rust and TypeScript lose what
+    /// From the answer that opens or resumes a downstream to its first chunk: Rust and TypeScript lose what
     /// arrives before they processed the answer. Default 10 ms.
     pub open_gap: Duration,
+    /// How long a server that ends goes on delivering RELIABLE data; half of the time it is given at most.
+    /// Default 2 s.
+    pub drain: Duration,
     /// How long the refusal of a wrong token is held back once an address sent several. Below the
     /// 3 s for which the Rust client waits. Default 1 s.
     pub auth_delay: Duration,
@@ -106,10 +113,12 @@ impl Default for Timing {
             max_ack_interval: Duration::from_secs(60),
             max_expiry_interval: Duration::from_secs(3600),
             min_expiry: Duration::from_secs(2),
+            recovery: Duration::from_secs(1),
             reorder_wait: Duration::from_millis(100),
             close_wait: Duration::from_secs(1),
             stall_margin: Duration::from_secs(5),
             open_gap: Duration::from_millis(10),
+            drain: Duration::from_secs(2),
             auth_delay: Duration::from_secs(1),
         }
     }
@@ -120,12 +129,21 @@ impl Default for Timing {
 pub struct Limits {
     /// Connections at one time. Default 20 000.
     pub connections: usize,
+    /// Connections of one node at one time. A client that has lost some may still be listed with them until
+    /// their pings are missed. Default 1000.
+    pub connections_per_node: usize,
     /// Size of one incoming message in bytes. Default 16 MiB.
     pub message_bytes: usize,
     /// Upstreams and downstreams of one connection together. Default 1024.
     pub streams_per_connection: usize,
     /// Streams that outlive their connection, in the whole broker. Default 10 000.
     pub detached_streams: usize,
+    /// Streams of one node that outlive their connection; the longest detached are given up first.
+    /// Default 1024.
+    pub detached_streams_per_node: usize,
+    /// Bytes of chunks and metadata that wait in downstreams without a connection, in the whole broker. A
+    /// downstream for which there is no room is closed. Default 256 MiB.
+    pub detached_bytes: usize,
     /// Filters of a downstream. Default 1024.
     pub filters: usize,
     /// Data filters of a downstream, all filters together. Default 4096.
@@ -153,7 +171,8 @@ pub struct Limits {
     /// Bytes that wait in an UNRELIABLE or PARTIAL downstream before the oldest are dropped.
     /// Default 16 MiB.
     pub lossy_queue_bytes: usize,
-    /// Bytes that wait in a RELIABLE downstream before its connection is ended. Default 64 MiB.
+    /// Bytes that wait in a RELIABLE downstream before it is closed, and its connection ended if it has
+    /// one: the client would not learn of the gap otherwise. Default 64 MiB.
     pub reliable_queue_bytes: usize,
     /// Chunks of a RELIABLE downstream under way without an ack. Go clients lose chunks above
     /// 1024. Default 512.
@@ -162,7 +181,7 @@ pub struct Limits {
     /// larger. Keeps a reader that acknowledges what it has read within its own buffer. Default
     /// 16 MiB.
     pub reliable_window_bytes: usize,
-    /// Metadata that wait in one downstream before its connection is ended. Default 16 384.
+    /// Metadata that wait in one downstream before it is closed as a RELIABLE one is. Default 16 384.
     pub metadata_queue: usize,
     /// Calls that wait for one client to read them; Python's own queue holds 256. Default 128.
     pub calls: usize,
@@ -180,9 +199,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 20_000,
+            connections_per_node: 1000,
             message_bytes: 16 * 1024 * 1024,
             streams_per_connection: 1024,
             detached_streams: 10_000,
+            detached_streams_per_node: 1024,
+            detached_bytes: 256 * 1024 * 1024,
             filters: 1024,
             data_filters: 4096,
             filter_bytes: 256 * 1024,

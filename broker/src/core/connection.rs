@@ -47,7 +47,11 @@ pub(super) enum Phase {
 pub(super) struct Session {
     pub(super) node: Key,
     pub(super) node_id: Rc<str>,
+    /// The client gave no node id.
+    pub(super) anonymous: bool,
     pub(super) version: Version,
+    /// When the client was let in.
+    pub(super) since: Instant,
     pub(super) ping_interval: Duration,
     pub(super) ping_timeout: Duration,
     ping: Option<PingUnderWay>,
@@ -167,6 +171,9 @@ impl Broker {
             }
             Phase::Delayed(_) | Phase::Closing => return,
         }
+        if self.shutting_down && !self.takes_while_draining(conn, &message) {
+            return;
+        }
         match message {
             Message::UpstreamChunk(chunk) => self.upstream_chunk(conn, chunk, now),
             Message::DownstreamChunkAck(ack) => self.downstream_ack(conn, ack, now),
@@ -227,6 +234,12 @@ impl Broker {
             let text = format!("node id with more than {max_name} bytes");
             return self.refuse(conn, refusal(ResultCode::PROTOCOL_ERROR, text), now);
         }
+        let max = self.config.limits.connections_per_node;
+        let node = self.nodes.find(&request.node_id).and_then(|node| self.nodes.get(node));
+        if node.is_some_and(|node| node.connections.len() >= max) {
+            let text = format!("more than {max} connections of node {:?}", clip(&request.node_id));
+            return self.refuse(conn, refusal(ResultCode::RATE_LIMIT_REACHED, text), now);
+        }
         let seconds = |value: u32, default| match value {
             0 => default,
             value => Duration::from_secs(u64::from(value)),
@@ -239,7 +252,8 @@ impl Broker {
         let ping_interval = seconds(request.ping_interval_s, self.config.timing.default_ping_interval)
             .min(self.config.timing.max_ping_interval);
 
-        let node_id = if request.node_id.is_empty() {
+        let anonymous = request.node_id.is_empty();
+        let node_id = if anonymous {
             environment::new_uuid(self.environment.as_mut()).to_string()
         } else {
             request.node_id
@@ -255,7 +269,9 @@ impl Broker {
             connection.phase = Phase::Open(Box::new(Session {
                 node,
                 node_id: node_id.as_str().into(),
+                anonymous,
                 version,
+                since: now,
                 ping_interval,
                 ping_timeout,
                 ping: None,

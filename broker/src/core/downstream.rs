@@ -1,37 +1,37 @@
-//! Downstreams: opening, queue, acks, closing, expiry (docs/protocol/behaviour.md §11.3, §11.7).
+//! Downstreams (docs/protocol/behaviour.md §11.3, §11.7).
+
+mod lifecycle;
+mod queue;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use iscp::message::{
-    DataPointGroup, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamCloseRequest,
-    DownstreamFilter, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse,
-    DownstreamResumeRequest, DownstreamResumeResponse, Message, Metadata, OrAlias, Qos, Reply, ResultCode,
-    StreamChunk, UpstreamInfo,
+    DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamFilter, DownstreamOpenRequest,
+    DownstreamOpenResponse, Message, Metadata, Qos, ResultCode, UpstreamInfo,
 };
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::aliases::{AliasError, DownstreamIds};
 use super::arena::Key;
-use super::connection::RequestIds;
 use super::metadata::Event;
+use super::resume::Tie;
 use super::routing::Routed;
 use super::subscription::Source;
 use super::timers::Timer;
 use super::version::Version;
-use super::{Broker, ConnId, Limits, environment, filter, outbox};
+use super::{Broker, ConnId, environment, filter};
 
 /// A downstream, with or without a connection.
 #[derive(Debug)]
 pub(super) struct Downstream {
     pub(super) id: Uuid,
-    pub(super) connection: Option<ConnId>,
+    pub(super) tie: Tie,
     /// Listed among the turns of its connection.
     pub(super) has_turn: bool,
     alias: u32,
-    owner: Rc<str>,
     qos: Qos,
     omit_empty_chunk: bool,
     /// The client understands filter references.
@@ -39,8 +39,6 @@ pub(super) struct Downstream {
     filters: Vec<DownstreamFilter>,
     /// Nodes of the filters.
     nodes: Vec<Key>,
-    expiry: Duration,
-    resume_token: String,
     ids: DownstreamIds,
     sources: HashMap<Key, Source>,
     /// Chunks and metadata wait apart, so that old chunks can be dropped, and leave in the order of
@@ -50,21 +48,18 @@ pub(super) struct Downstream {
     next_number: u64,
     queued_bytes: usize,
     /// Chunks of a RELIABLE downstream that the client has not acknowledged.
-    unacked: VecDeque<Unacked>,
+    unacked: VecDeque<QueuedChunk>,
     unacked_bytes: usize,
+    /// Chunks that were not acknowledged on an earlier connection; they go first.
+    resend: VecDeque<QueuedChunk>,
+    resend_bytes: usize,
     window: usize,
     window_bytes: usize,
-    /// Just opened: the client may not be ready yet.
+    /// Just opened or resumed: the client may not be ready yet.
     held: bool,
+    /// Something found no room. Nothing is taken any more: there would be a gap before it.
+    overrun: bool,
     dropped: u64,
-}
-
-/// A chunk under way to the client.
-#[derive(Debug)]
-struct Unacked {
-    upstream: Uuid,
-    sequence_number: u32,
-    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -88,192 +83,8 @@ pub(super) enum Offer {
     Overflow,
 }
 
-impl Downstream {
-    /// Queues the part of a chunk that the filters let through.
-    pub(super) fn offer(
-        &mut self,
-        upstream: Key,
-        info: &Rc<UpstreamInfo>,
-        chunk: &Rc<Routed>,
-        limits: &Limits,
-    ) -> Offer {
-        let source = self.sources.entry(upstream).or_default();
-        let node = &info.source_node_id;
-        let mut matched = Vec::new();
-        let mut all = true;
-        for (i, group) in chunk.groups.iter().enumerate() {
-            if source.matches(&self.filters, node, group) {
-                if !all {
-                    matched.push(i as u32);
-                }
-            } else if all {
-                all = false;
-                matched.extend(0..i as u32);
-            }
-        }
-        if self.omit_empty_chunk && (chunk.groups.is_empty() || (!all && matched.is_empty())) {
-            return Offer::Omitted;
-        }
-        let reliable = self.qos == Qos::Reliable;
-        if reliable
-            && self.queued_bytes + chunk.bytes > limits.reliable_queue_bytes
-            && !self.chunks.is_empty()
-        {
-            return Offer::Overflow;
-        }
-        self.queued_bytes += chunk.bytes;
-        let number = self.number();
-        self.chunks.push_back(QueuedChunk {
-            number,
-            upstream,
-            info: Rc::clone(info),
-            chunk: Rc::clone(chunk),
-            selection: (!all).then(|| matched.into()),
-        });
-        let dropped = if reliable { 0 } else { self.drop_oldest(limits) };
-        Offer::Queued { dropped }
-    }
-
-    /// Makes room by dropping what has waited longest.
-    fn drop_oldest(&mut self, limits: &Limits) -> u64 {
-        let mut dropped = 0;
-        while self.queued_bytes > limits.lossy_queue_bytes && self.chunks.len() > 1 {
-            if let Some(oldest) = self.chunks.pop_front() {
-                self.queued_bytes -= oldest.chunk.bytes;
-                dropped += 1;
-            }
-        }
-        if dropped > 0 {
-            let before = self.dropped;
-            self.dropped += dropped;
-            // A line for each power of two: a consumer that is too slow drops without end.
-            if before.checked_ilog2() != self.dropped.checked_ilog2() {
-                warn!(downstream = %self.id, dropped = self.dropped, "slow consumer, chunks dropped");
-            }
-        }
-        dropped
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
-    }
-
-    /// Queues metadata. Returns whether there was room.
-    pub(super) fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits) -> bool {
-        if self.metadata.len() >= limits.metadata_queue {
-            return false;
-        }
-        let number = self.number();
-        self.metadata.push_back((number, Rc::clone(event)));
-        true
-    }
-
-    /// Whether the downstream is to be listed among the turns of its connection, which is then done.
-    pub(super) fn take_turn(&mut self) -> bool {
-        !self.held && !std::mem::replace(&mut self.has_turn, true)
-    }
-
-    /// Next message of the downstream. Metadata and data keep the order in which they were queued
-    /// (docs/protocol/behaviour.md §11 item 63).
-    pub(super) fn next_message(&mut self, request_ids: &mut RequestIds) -> Option<Message> {
-        if self.held {
-            return None;
-        }
-        let chunk = self.chunks.front().map_or(u64::MAX, |queued| queued.number);
-        if self.metadata.front().is_some_and(|(number, _)| *number < chunk) {
-            let (_, event) = outbox::pop(&mut self.metadata)?;
-            // The last of an upstream: none of its chunks waits any more.
-            if let Some(upstream) = event.ends {
-                self.sources.remove(&upstream);
-            }
-            return Some(Message::DownstreamMetadata(DownstreamMetadata {
-                request_id: request_ids.next(),
-                stream_id_alias: self.alias,
-                source_node_id: event.source_node_id.to_string(),
-                metadata: event.metadata.clone(),
-            }));
-        }
-        let reliable = self.qos == Qos::Reliable;
-        if reliable && self.window_is_full() {
-            return None;
-        }
-        let queued = outbox::pop(&mut self.chunks)?;
-        self.queued_bytes -= queued.chunk.bytes;
-        if reliable {
-            self.unacked_bytes += queued.chunk.bytes;
-            self.unacked.push_back(Unacked {
-                upstream: queued.info.stream_id,
-                sequence_number: queued.chunk.sequence_number,
-                bytes: queued.chunk.bytes,
-            });
-        }
-        Some(Message::DownstreamChunk(self.build(&queued)))
-    }
-
-    pub(super) fn is_unreliable(&self) -> bool {
-        self.qos == Qos::Unreliable
-    }
-
-    /// Whether the next message is a chunk that certainly goes by datagram if those take messages of at most
-    /// `limit` bytes. In JSON its payloads take a third more.
-    pub(super) fn fits_datagrams(&self, limit: usize) -> bool {
-        let number = self.metadata.front().map_or(u64::MAX, |(number, _)| *number);
-        let next = self.chunks.front().filter(|queued| queued.number < number);
-        self.is_unreliable() && !self.held && next.is_some_and(|queued| queued.chunk.bytes <= limit / 3 * 2)
-    }
-
-    /// Whether nothing waits to be sent.
-    pub(super) fn is_idle(&self) -> bool {
-        self.chunks.is_empty() && self.metadata.is_empty()
-    }
-
-    fn window_is_full(&self) -> bool {
-        self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
-    }
-
-    /// The message for a chunk, with the aliases known by now.
-    fn build(&mut self, queued: &QueuedChunk) -> DownstreamChunk {
-        let source = self.sources.entry(queued.upstream).or_default();
-        let node = &queued.info.source_node_id;
-        let count = queued.selection.as_ref().map_or(queued.chunk.groups.len(), |selection| selection.len());
-        let mut groups = Vec::with_capacity(count);
-        let mut filter_references = Vec::with_capacity(if self.tell_filters { count } else { 0 });
-        for i in 0..count {
-            let index = queued.selection.as_ref().map_or(i, |selection| selection[i] as usize);
-            let group = &queued.chunk.groups[index];
-            let data_id = match source.id_alias(&self.ids, group) {
-                Some(alias) => OrAlias::Alias(alias),
-                None => OrAlias::Full((*group.id).clone()),
-            };
-            groups.push(DataPointGroup { data_id, points: group.points.clone() });
-            if self.tell_filters {
-                filter_references.push(source.references(&self.filters, node, group));
-            }
-        }
-        DownstreamChunk {
-            stream_id_alias: self.alias,
-            upstream: match source.alias {
-                Some(alias) => OrAlias::Alias(alias),
-                None => OrAlias::Full((*queued.info).clone()),
-            },
-            chunk: StreamChunk { sequence_number: queued.chunk.sequence_number, groups },
-            filter_references,
-        }
-    }
-
-    /// Takes note that the client has a chunk.
-    fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
-        // Clients acknowledge in order, so this is nearly always the first.
-        let known = self
-            .unacked
-            .iter()
-            .position(|chunk| chunk.upstream == stream_id && chunk.sequence_number == sequence_number);
-        if let Some(chunk) = known.and_then(|at| self.unacked.remove(at)) {
-            self.unacked_bytes -= chunk.bytes;
-        }
-    }
-}
+/// Memory that a piece of metadata takes in a queue, in estimate; its content is shared.
+const EVENT_BYTES: usize = 256;
 
 impl Broker {
     pub(super) fn open_downstream(&mut self, conn: ConnId, request: DownstreamOpenRequest, now: Instant) {
@@ -288,10 +99,10 @@ impl Broker {
             };
             return self.answer(conn, Message::DownstreamOpenResponse(refusal), now);
         }
-        let Some(session) = self.session(conn) else { return };
-        let (owner, version) = (Rc::clone(&session.node_id), session.version);
+        let Some(version) = self.session(conn).map(|session| session.version) else { return };
         let id = environment::new_uuid(self.environment.as_mut());
-        let resume_token = self.resume_token(version);
+        let Some((tie, resume_token)) = self.tie(conn, request.expiry_interval_s, now) else { return };
+        let owner = Rc::clone(&tie.owner);
         let mut ids = DownstreamIds::default();
         // Conflicts and excess were refused above.
         let _ = ids.learn(request.data_id_aliases, self.config.limits.data_ids);
@@ -306,17 +117,14 @@ impl Broker {
             Metadata::DownstreamOpen { stream_id: id, filters: request.filters.clone(), qos: request.qos };
         let key = self.downstreams.insert(Downstream {
             id,
-            connection: Some(conn),
+            tie,
             has_turn: false,
             alias: request.desired_stream_id_alias,
-            owner: Rc::clone(&owner),
             qos: request.qos,
             omit_empty_chunk: request.omit_empty_chunk,
             tell_filters: version >= Version::V3,
             filters: request.filters,
             nodes: nodes.clone(),
-            expiry: Duration::from_secs(u64::from(request.expiry_interval_s)),
-            resume_token: resume_token.clone(),
             ids,
             sources: HashMap::new(),
             chunks: VecDeque::new(),
@@ -325,9 +133,12 @@ impl Broker {
             queued_bytes: 0,
             unacked: VecDeque::new(),
             unacked_bytes: 0,
+            resend: VecDeque::new(),
+            resend_bytes: 0,
             window: self.config.limits.reliable_window.max(1),
             window_bytes: self.config.limits.reliable_window_bytes.max(1),
             held: true,
+            overrun: false,
             dropped: 0,
         });
         self.downstream_ids.insert(id, key);
@@ -428,12 +239,28 @@ impl Broker {
         let Some(downstream) = self.downstreams.get_mut(key) else {
             return;
         };
-        if let Some(conn) = downstream.connection
+        if let Some(conn) = downstream.tie.connection
             && downstream.take_turn()
             && let Some(connection) = self.connections.get_mut(&conn)
         {
             connection.out.turns.push_back(key);
             connection.wake(conn, &mut self.ready);
+        }
+    }
+
+    /// Tells a downstream what happened. It is closed if there is no room: it would miss something without
+    /// knowing.
+    pub(super) fn tell(&mut self, key: Key, event: &Rc<Event>) {
+        let room = self.config.limits.detached_bytes.saturating_sub(self.detached.bytes);
+        let Some(downstream) = self.downstreams.get_mut(key) else { return };
+        let attached = downstream.tie.connection.is_some();
+        if downstream.push_metadata(event, &self.config.limits, if attached { usize::MAX } else { room }) {
+            let text = format!("downstream {}: metadata is not read", downstream.id);
+            self.overrun.push((key, text));
+        } else if attached {
+            self.give_turn(key);
+        } else {
+            self.detached.bytes += EVENT_BYTES;
         }
     }
 
@@ -446,6 +273,7 @@ impl Broker {
             debug!(conn = conn.0, alias = ack.stream_id_alias, "ack for an unknown downstream");
             return;
         };
+        downstream.tie.heard(now);
         for result in ack.results {
             downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number);
         }
@@ -476,122 +304,5 @@ impl Broker {
         };
         self.answer(conn, Message::DownstreamChunkAckComplete(complete), now);
         self.give_turn(key);
-    }
-
-    pub(super) fn close_downstream(&mut self, conn: ConnId, request: DownstreamCloseRequest, now: Instant) {
-        let key = self.downstream_ids.get(&request.stream_id).copied();
-        let own_node = self.session(conn).map(|session| Rc::clone(&session.node_id));
-        let downstream = key.and_then(|key| self.downstreams.get(key));
-        let mut closes = None;
-        let (result_code, text) = match (key, downstream) {
-            (Some(key), Some(downstream)) => match downstream.connection {
-                Some(other) if other != conn => {
-                    (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another connection")
-                }
-                None if Some(&downstream.owner) != own_node.as_ref() => {
-                    (ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node")
-                }
-                _ => {
-                    closes = Some(key);
-                    (ResultCode::SUCCEEDED, "OK")
-                }
-            },
-            // As for upstreams: Go closes a stream that it could not resume.
-            _ => (ResultCode::SUCCEEDED, "no such stream: nothing to close"),
-        };
-        if let Some(key) = closes {
-            let metadata = Metadata::DownstreamNormalClose { stream_id: request.stream_id };
-            self.remove_downstream(key, metadata);
-        }
-        let response = Message::DownstreamCloseResponse(Reply {
-            request_id: request.request_id,
-            result_code,
-            result_string: text.to_owned(),
-        });
-        self.answer(conn, response, now);
-    }
-
-    /// The connection of a downstream is gone.
-    pub(super) fn detach_downstream(&mut self, key: Key, now: Instant) {
-        self.unsubscribe(key);
-        let Some(downstream) = self.downstreams.get_mut(key) else {
-            return;
-        };
-        downstream.connection = None;
-        downstream.has_turn = false;
-        downstream.chunks = VecDeque::new();
-        downstream.metadata = VecDeque::new();
-        downstream.queued_bytes = 0;
-        downstream.sources = HashMap::new();
-        let expiry = downstream.expiry;
-        self.detached += 1;
-        self.timers.clear(Timer::DownstreamOpen(key));
-        if expiry.is_zero() || self.detached > self.config.limits.detached_streams {
-            self.expire_downstream(key, now);
-        } else {
-            let at = now + expiry.max(self.config.timing.min_expiry);
-            self.timers.set(Timer::DownstreamExpiry(key), at);
-        }
-    }
-
-    /// Takes a downstream out of the nodes it reads.
-    fn unsubscribe(&mut self, key: Key) {
-        let Some(downstream) = self.downstreams.get_mut(key) else {
-            return;
-        };
-        for node in std::mem::take(&mut downstream.nodes) {
-            if let Some(node) = self.nodes.get_mut(node) {
-                node.remove_reader(key);
-            }
-            self.nodes.release(node);
-        }
-    }
-
-    /// Gives up a downstream whose connection is gone.
-    pub(super) fn expire_downstream(&mut self, key: Key, _now: Instant) {
-        if let Some(downstream) = self.downstreams.get(key) {
-            let metadata = Metadata::DownstreamAbnormalClose { stream_id: downstream.id };
-            self.remove_downstream(key, metadata);
-        }
-    }
-
-    fn remove_downstream(&mut self, key: Key, metadata: Metadata) {
-        self.unsubscribe(key);
-        let Some(downstream) = self.downstreams.remove(key) else {
-            return;
-        };
-        info!(stream = %downstream.id, node = %downstream.owner, dropped = downstream.dropped, "downstream ended");
-        self.downstream_ids.remove(&downstream.id);
-        match downstream.connection {
-            Some(conn) => {
-                if let Some(session) = self.session_mut(conn) {
-                    session.downstreams.remove(&downstream.alias);
-                }
-            }
-            None => self.detached -= 1,
-        }
-        self.timers.clear(Timer::DownstreamOpen(key));
-        self.timers.clear(Timer::DownstreamExpiry(key));
-        if let Some(node) = self.nodes.find(&downstream.owner) {
-            self.announce(node, metadata, None);
-        }
-    }
-
-    /// As for upstreams, see [`Broker::resume_upstream`].
-    pub(super) fn resume_downstream(&mut self, conn: ConnId, request: DownstreamResumeRequest, now: Instant) {
-        let downstream =
-            self.downstream_ids.get(&request.stream_id).and_then(|key| self.downstreams.get(*key));
-        let (result_code, text) = self.resume_refusal(
-            conn,
-            downstream.map(|downstream| downstream.resume_token.as_str()),
-            &request.resume_token,
-        );
-        let response = DownstreamResumeResponse {
-            request_id: request.request_id,
-            result_code,
-            result_string: format!("downstream {}: {text}", request.stream_id),
-            ..DownstreamResumeResponse::default()
-        };
-        self.answer(conn, Message::DownstreamResumeResponse(response), now);
     }
 }

@@ -83,17 +83,4 @@ impl Broker {
             self.tell(reader, &event);
         }
     }
-
-    fn tell(&mut self, reader: Key, event: &Rc<Event>) {
-        let Some(downstream) = self.downstreams.get_mut(reader) else {
-            return;
-        };
-        let Some(conn) = downstream.connection else { return };
-        if downstream.push_metadata(event, &self.config.limits) {
-            self.give_turn(reader);
-        } else {
-            let text = format!("downstream {}: metadata is not read", downstream.id);
-            self.doomed.push((conn, ResultCode::ACK_TIMEOUT, text));
-        }
-    }
 }

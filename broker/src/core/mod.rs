@@ -6,7 +6,7 @@
 //! aliases and the most urgent message, and costs nobody else anything.
 //!
 //! ```text
-//! connected, handle_message, malformed, connection_lost, handle_timeout, shutdown
+//! connected, handle_message, malformed, connection_lost, handle_timeout, drain, shutdown
 //!     then: take_ready -> poll_transmit of each, is_closing of each; next_timeout
 //! ```
 //!
@@ -19,11 +19,13 @@ mod calls;
 mod config;
 mod connection;
 mod downstream;
+mod drain;
 mod environment;
 mod filter;
 mod metadata;
 mod node;
 mod outbox;
+mod resume;
 mod routing;
 mod sequence;
 mod subscription;
@@ -53,6 +55,7 @@ use connection::{Connection, Phase};
 use downstream::Downstream;
 use node::Nodes;
 use outbox::Answer;
+use resume::Detached;
 use throttle::Throttle;
 use timers::{Timer, Timers};
 use upstream::Upstream;
@@ -89,6 +92,8 @@ pub struct Stats {
     pub upstreams: usize,
     /// Downstreams, detached ones included.
     pub downstreams: usize,
+    /// Streams among them that have lost their connection and wait to be resumed.
+    pub detached: usize,
     /// Nodes that are connected, send or are read.
     pub nodes: usize,
     /// Chunks received from upstreams, repeated ones included.
@@ -112,13 +117,15 @@ pub struct Broker {
     last_upstream_alias: u32,
     downstreams: Arena<Downstream>,
     downstream_ids: HashMap<Uuid, Key>,
-    detached: usize,
+    detached: Detached,
     nodes: Nodes,
     timers: Timers,
     throttle: Throttle,
     ready: Vec<ConnId>,
     /// Connections to be ended as soon as what is going on is done.
     doomed: Vec<(ConnId, ResultCode, String)>,
+    /// Downstreams to be closed because what waits in them has no more room, and why.
+    overrun: Vec<(Key, String)>,
     shutting_down: bool,
     chunks_received: u64,
     chunks_forwarded: u64,
@@ -139,7 +146,8 @@ impl Broker {
             last_upstream_alias: 0,
             downstreams: Arena::default(),
             downstream_ids: HashMap::new(),
-            detached: 0,
+            detached: Detached::default(),
+            overrun: Vec::new(),
             nodes: Nodes::default(),
             timers: Timers::default(),
             throttle: Throttle::default(),
@@ -198,16 +206,23 @@ impl Broker {
                 Timer::UpstreamExpiry(key) => self.expire_upstream(key, now),
                 Timer::DownstreamOpen(key) => self.release_downstream(key),
                 Timer::DownstreamExpiry(key) => self.expire_downstream(key, now),
+                Timer::Drain => self.shutdown(now),
             }
             self.settle(now);
         }
     }
 
-    /// Ends the connections that overflowed. Not done where the overflow is found: one end leads to
-    /// metadata for others, which may overflow in turn.
+    /// Ends what overflowed. Not done where the overflow is found: one end leads to metadata for others,
+    /// which may overflow in turn.
     fn settle(&mut self, now: Instant) {
-        while let Some((conn, code, reason)) = self.doomed.pop() {
-            self.end(conn, code, &reason, now);
+        loop {
+            if let Some((key, reason)) = self.overrun.pop() {
+                self.close_overrun(key, reason, now);
+            } else if let Some((conn, code, reason)) = self.doomed.pop() {
+                self.end(conn, code, &reason, now);
+            } else {
+                break;
+            }
         }
     }
 
@@ -221,6 +236,8 @@ impl Broker {
         for conn in connections {
             self.hang_up(conn, now);
         }
+        self.timers.clear(Timer::Drain);
+        self.settle(now);
     }
 
     /// Appends the connections that may have something to send, or are to be closed, since the last
@@ -246,7 +263,10 @@ impl Broker {
             match answer {
                 Answer::Message(message) => return Some(message),
                 Answer::Acks(key) => {
-                    let Some(upstream) = upstreams.get_mut(key) else {
+                    // Another connection may have resumed it since.
+                    let Some(upstream) =
+                        upstreams.get_mut(key).filter(|upstream| upstream.tie.connection == Some(conn))
+                    else {
                         continue;
                     };
                     let acks = upstream.take_acks();
@@ -317,11 +337,6 @@ impl Broker {
         self.session(conn).is_some()
     }
 
-    /// Whether the connection is to be closed once [`Broker::poll_transmit`] gives nothing more.
-    pub fn is_closing(&self, conn: ConnId) -> bool {
-        self.connections.get(&conn).is_none_or(|connection| matches!(connection.phase, Phase::Closing))
-    }
-
     /// How long a socket may take nothing before its connection counts as broken
     /// (docs/protocol/behaviour.md §11 item 77).
     pub fn stall_limit(&self, conn: ConnId) -> Duration {
@@ -339,6 +354,7 @@ impl Broker {
             connections: self.connections.len(),
             upstreams: self.upstreams.len(),
             downstreams: self.downstreams.len(),
+            detached: self.detached.len(),
             nodes: self.nodes.len(),
             chunks_received: self.chunks_received,
             chunks_forwarded: self.chunks_forwarded,

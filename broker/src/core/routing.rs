@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use iscp::message::{DataId, Points, ResultCode};
+use iscp::message::{DataId, Points};
 
 use super::Broker;
 use super::arena::Key;
@@ -47,7 +47,8 @@ impl Broker {
             downstreams,
             nodes,
             ready,
-            doomed,
+            detached,
+            overrun,
             chunks_forwarded,
             chunks_dropped,
             ..
@@ -62,25 +63,27 @@ impl Broker {
             let Some(downstream) = downstreams.get_mut(*reader) else {
                 continue;
             };
-            let Some(conn) = downstream.connection else {
-                continue;
+            let conn = downstream.tie.connection;
+            let room = match conn {
+                Some(_) => usize::MAX,
+                None => config.limits.detached_bytes.saturating_sub(detached.bytes),
             };
-            match downstream.offer(key, &upstream.info, chunk, &config.limits) {
+            match downstream.offer(key, &upstream.info, chunk, &config.limits, room) {
                 Offer::Omitted => continue,
                 Offer::Queued { dropped } => {
                     *chunks_forwarded += 1;
                     *chunks_dropped += dropped;
                 }
                 Offer::Overflow => {
-                    let text = format!(
-                        "downstream {}: {} MiB of RELIABLE data wait for acks",
-                        downstream.id,
-                        config.limits.reliable_queue_bytes >> 20
-                    );
-                    doomed.push((conn, ResultCode::ACK_TIMEOUT, text));
+                    let text = format!("downstream {}: no room for RELIABLE data", downstream.id);
+                    overrun.push((*reader, text));
                     continue;
                 }
             }
+            let Some(conn) = conn else {
+                detached.bytes += chunk.bytes;
+                continue;
+            };
             if downstream.take_turn()
                 && let Some(connection) = connections.get_mut(&conn)
             {

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     DownstreamOpen(Key),
     /// A lost downstream is given up.
     DownstreamExpiry(Key),
+    /// What could be delivered before the end of the broker is.
+    Drain,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +49,11 @@ impl Timers {
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
         self.deadlines.contains_key(&timer)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub(super) fn next(&self) -> Option<Instant> {

@@ -1,12 +1,13 @@
-//! Upstreams: opening, chunks, acks, closing, expiry (docs/protocol/behaviour.md §11.2).
+//! Upstreams: opening, chunks, acks (docs/protocol/behaviour.md §11.2).
+
+mod lifecycle;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use iscp::message::{
-    Aliases, DataPointGroup, Message, Metadata, OrAlias, Qos, Reply, ResultCode, UpstreamChunk,
-    UpstreamChunkAck, UpstreamChunkResult, UpstreamCloseRequest, UpstreamInfo, UpstreamOpenRequest,
-    UpstreamOpenResponse, UpstreamResumeRequest, UpstreamResumeResponse,
+    Aliases, DataPointGroup, Message, Metadata, OrAlias, Qos, ResultCode, UpstreamChunk, UpstreamChunkAck,
+    UpstreamChunkResult, UpstreamCloseRequest, UpstreamInfo, UpstreamOpenRequest, UpstreamOpenResponse,
 };
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use super::aliases::UpstreamIds;
 use super::arena::Key;
 use super::outbox::Answer;
+use super::resume::Tie;
 use super::routing::{Routed, RoutedGroup};
 use super::sequence::{Received, Reorder};
 use super::timers::Timer;
@@ -26,11 +28,9 @@ pub(super) struct Upstream {
     pub(super) info: Rc<UpstreamInfo>,
     pub(super) qos: Qos,
     pub(super) node: Key,
+    pub(super) tie: Tie,
     alias: u32,
-    connection: Option<ConnId>,
-    expiry: Duration,
     ack_interval: Duration,
-    resume_token: String,
     ids: UpstreamIds,
     received: Received,
     /// Chunks that came too early; `None` for one that was refused.
@@ -42,6 +42,8 @@ pub(super) struct Upstream {
     asked: Vec<u32>,
     last_ack: Option<Instant>,
     ack_queued: bool,
+    /// Resumed: the client sends again what was not acknowledged.
+    recovers_until: Option<Instant>,
     closing: Option<UpstreamCloseRequest>,
 }
 
@@ -118,8 +120,26 @@ impl Upstream {
         Ok(Rc::new(Routed::new(chunk.chunk.sequence_number, routed)))
     }
 
+    /// Drops the results that no connection is left for: what the client sends again is acknowledged again.
+    fn forget_acks(&mut self) {
+        self.results = Vec::new();
+        self.result_bytes = 0;
+        self.ack_queued = false;
+    }
+
     fn is_ordered(&self) -> bool {
         matches!(self.qos, Qos::Reliable | Qos::Partial)
+    }
+
+    /// When chunks no longer wait for those before them. A RELIABLE client sends what is missing as soon
+    /// as it has a connection again.
+    fn reorder_deadline(&self, wait: Duration) -> Option<Instant> {
+        let deadline = self.reorder.deadline(wait)?;
+        if self.qos != Qos::Reliable {
+            return Some(deadline);
+        }
+        self.tie.connection?;
+        Some(self.recovers_until.map_or(deadline, |until| deadline.max(until)))
     }
 
     fn is_complete(&self) -> bool {
@@ -229,13 +249,14 @@ impl Broker {
         request: &UpstreamOpenRequest,
         now: Instant,
     ) -> UpstreamOpenResponse {
-        let Some(session) = self.session(conn) else {
+        let node = self.session(conn).map(|session| session.node);
+        let tie = self.tie(conn, request.expiry_interval_s, now);
+        let (Some(node), Some((tie, resume_token))) = (node, tie) else {
             return UpstreamOpenResponse::default();
         };
-        let (node, node_id, version) = (session.node, Rc::clone(&session.node_id), session.version);
+        let node_id = Rc::clone(&tie.owner);
         let stream_id = environment::new_uuid(self.environment.as_mut());
         let alias = self.new_upstream_alias();
-        let resume_token = self.resume_token(version);
         let limits = &self.config.limits;
         let mut ids = UpstreamIds::default();
         let data_id_aliases = request
@@ -254,11 +275,9 @@ impl Broker {
             }),
             qos: request.qos,
             node,
+            tie,
             alias,
-            connection: Some(conn),
-            expiry: Duration::from_secs(u64::from(request.expiry_interval_s)),
             ack_interval: ack_interval(request.ack_interval_ms, &self.config.timing),
-            resume_token: resume_token.clone(),
             ids,
             received: Received::default(),
             reorder: Reorder::default(),
@@ -267,6 +286,7 @@ impl Broker {
             asked: Vec::new(),
             last_ack: None,
             ack_queued: false,
+            recovers_until: None,
             closing: None,
         });
         self.upstream_ids.insert(stream_id, key);
@@ -296,12 +316,14 @@ impl Broker {
         let key = self.upstream_aliases.get(&chunk.stream_id_alias).copied();
         let upstream = key.and_then(|key| self.upstreams.get_mut(key));
         let (Some(key), Some(upstream)) =
-            (key, upstream.filter(|upstream| upstream.connection == Some(conn)))
+            (key, upstream.filter(|upstream| upstream.tie.connection == Some(conn)))
         else {
             // No message exists to complain with (docs/protocol/behaviour.md §11 item 39).
             debug!(conn = conn.0, alias = chunk.stream_id_alias, "chunk for an unknown upstream");
             return;
         };
+        upstream.tie.heard(now);
+        let recovers = upstream.recovers_until.is_some_and(|until| now < until);
         let sequence_number = chunk.chunk.sequence_number;
         let chunk_bytes: usize = chunk.chunk.groups.iter().map(|group| group.points.as_bytes().len()).sum();
         let receipt = upstream.received.insert(sequence_number);
@@ -342,21 +364,13 @@ impl Broker {
         if ordered {
             while self.is_backed_up(key) && self.skip_gap(key) {}
             self.release_in_order(key);
-            let timer = Timer::UpstreamReorder(key);
-            if !self.timers.is_set(timer)
-                && let Some(at) = self
-                    .upstreams
-                    .get(key)
-                    .and_then(|upstream| upstream.reorder.deadline(self.config.timing.reorder_wait))
-            {
-                self.timers.set(timer, at);
-            }
+            self.schedule_reorder(key);
         }
         if over {
             let text = format!("upstream {}: acks are not read", self.stream_id(key));
             self.doomed.push((conn, ResultCode::RATE_LIMIT_REACHED, text));
         }
-        self.schedule_ack(key, receipt.late || early, now);
+        self.schedule_ack(key, receipt.late || early || recovers, now);
         if complete {
             self.finish_close(key, now);
         }
@@ -374,8 +388,8 @@ impl Broker {
     }
 
     /// Sends acks now when none was sent for an interval, else at the end of the interval. At once
-    /// while chunks come late, since Go sends one chunk an ack then (docs/protocol/behaviour.md §11
-    /// items 32, 33), and when there is much to acknowledge.
+    /// while chunks come late and after a resume, since Go sends one chunk an ack then
+    /// (docs/protocol/behaviour.md §11 items 32, 33), and when there is much to acknowledge.
     fn schedule_ack(&mut self, key: Key, at_once: bool, now: Instant) {
         let Some(upstream) = self.upstreams.get(key) else {
             return;
@@ -399,7 +413,7 @@ impl Broker {
         let Some(upstream) = self.upstreams.get_mut(key) else {
             return;
         };
-        let Some(conn) = upstream.connection else { return };
+        let Some(conn) = upstream.tie.connection else { return };
         upstream.last_ack = Some(now);
         if !std::mem::replace(&mut upstream.ack_queued, true) {
             self.push_answer(conn, Answer::Acks(key), now);
@@ -418,12 +432,21 @@ impl Broker {
     }
 
     /// Gives up on the lowest missing chunks. Returns whether something was waiting for them.
-    fn skip_gap(&mut self, key: Key) -> bool {
+    pub(super) fn skip_gap(&mut self, key: Key) -> bool {
         let skipped = self.upstreams.get_mut(key).is_some_and(|upstream| upstream.reorder.skip_gap());
         if skipped {
             self.release_in_order(key);
         }
         skipped
+    }
+
+    fn schedule_reorder(&mut self, key: Key) {
+        let (timer, wait) = (Timer::UpstreamReorder(key), self.config.timing.reorder_wait);
+        if !self.timers.is_set(timer)
+            && let Some(at) = self.upstreams.get(key).and_then(|upstream| upstream.reorder_deadline(wait))
+        {
+            self.timers.set(timer, at);
+        }
     }
 
     /// Forwards the chunks that have waited long enough, and those before them.
@@ -432,194 +455,10 @@ impl Broker {
         while self
             .upstreams
             .get(key)
-            .is_some_and(|upstream| upstream.reorder.deadline(wait).is_some_and(|deadline| deadline <= now))
+            .is_some_and(|upstream| upstream.reorder_deadline(wait).is_some_and(|deadline| deadline <= now))
         {
             self.skip_gap(key);
         }
-        if let Some(at) = self.upstreams.get(key).and_then(|upstream| upstream.reorder.deadline(wait)) {
-            self.timers.set(Timer::UpstreamReorder(key), at);
-        }
-    }
-
-    pub(super) fn close_upstream(&mut self, conn: ConnId, request: UpstreamCloseRequest, now: Instant) {
-        let reply = |result_code, text: &str| {
-            Message::UpstreamCloseResponse(Reply {
-                request_id: request.request_id,
-                result_code,
-                result_string: text.to_owned(),
-            })
-        };
-        let key = self.upstream_ids.get(&request.stream_id).copied();
-        let node = self.session(conn).map(|session| session.node);
-        let upstream = key.and_then(|key| self.upstreams.get_mut(key));
-        let (Some(key), Some(upstream)) = (key, upstream) else {
-            // Success, or Go would not report the stream as closed after a failed resume
-            // (docs/protocol/behaviour.md §11 item 41).
-            let response = reply(ResultCode::SUCCEEDED, "no such stream: nothing to close");
-            return self.answer(conn, response, now);
-        };
-        match upstream.connection {
-            Some(other) if other != conn => {
-                let response =
-                    reply(ResultCode::STREAM_NOT_FOUND, "the stream belongs to another connection");
-                return self.answer(conn, response, now);
-            }
-            // After a failed resume a client closes the stream of its earlier connection.
-            None if Some(upstream.node) != node => {
-                let response = reply(ResultCode::STREAM_NOT_FOUND, "the stream belongs to another node");
-                return self.answer(conn, response, now);
-            }
-            None => {
-                upstream.closing = Some(request.clone());
-                self.answer(conn, reply(ResultCode::SUCCEEDED, "OK"), now);
-                return self.finish_close(key, now);
-            }
-            Some(_) => {}
-        }
-        if upstream.closing.is_some() {
-            let response = reply(ResultCode::PROTOCOL_ERROR, "the stream is being closed");
-            return self.answer(conn, response, now);
-        }
-        upstream.closing = Some(request);
-        if upstream.is_complete() {
-            self.finish_close(key, now);
-        } else {
-            // Datagrams that are still missing are lost, or not much later than the request.
-            let timing = &self.config.timing;
-            let wait = if upstream.is_ordered() { timing.close_wait } else { timing.reorder_wait };
-            self.timers.set(Timer::UpstreamClose(key), now + wait);
-        }
-    }
-
-    /// Closes an upstream for which a close request came: forwards and acknowledges what there is,
-    /// answers, tells the readers.
-    pub(super) fn finish_close(&mut self, key: Key, now: Instant) {
-        while self.skip_gap(key) {}
-        let Some(upstream) = self.upstreams.get_mut(key) else {
-            return;
-        };
-        let Some(request) = upstream.closing.take() else {
-            return;
-        };
-        let connection = upstream.connection;
-        let acks: Vec<_> = std::iter::from_fn(|| upstream.take_acks()).collect();
-        let metadata = Metadata::UpstreamNormalClose {
-            stream_id: upstream.info.stream_id,
-            session_id: upstream.info.session_id.clone(),
-            total_data_points: request.total_data_points,
-            final_sequence_number: request.final_sequence_number,
-        };
-        if let Some(conn) = connection {
-            for acks in acks {
-                self.answer(conn, acks, now);
-            }
-            let response = Message::UpstreamCloseResponse(Reply {
-                request_id: request.request_id,
-                result_code: ResultCode::SUCCEEDED,
-                result_string: "OK".to_owned(),
-            });
-            self.answer(conn, response, now);
-        }
-        self.remove_upstream(key, metadata);
-    }
-
-    /// The connection of an upstream is gone.
-    pub(super) fn detach_upstream(&mut self, key: Key, now: Instant) {
-        let Some(upstream) = self.upstreams.get_mut(key) else {
-            return;
-        };
-        upstream.connection = None;
-        upstream.results = Vec::new();
-        upstream.ack_queued = false;
-        let (closing, expiry) = (upstream.closing.is_some(), upstream.expiry);
-        self.timers.clear(Timer::UpstreamAck(key));
-        self.detached += 1;
-        if closing {
-            self.finish_close(key, now);
-        } else if expiry.is_zero() || self.detached > self.config.limits.detached_streams {
-            self.expire_upstream(key, now);
-        } else {
-            let at = now + expiry.max(self.config.timing.min_expiry);
-            self.timers.set(Timer::UpstreamExpiry(key), at);
-        }
-    }
-
-    /// Gives up an upstream whose connection is gone.
-    pub(super) fn expire_upstream(&mut self, key: Key, _now: Instant) {
-        while self.skip_gap(key) {}
-        let Some(upstream) = self.upstreams.get(key) else {
-            return;
-        };
-        let metadata = Metadata::UpstreamAbnormalClose {
-            stream_id: upstream.info.stream_id,
-            session_id: upstream.info.session_id.clone(),
-        };
-        self.remove_upstream(key, metadata);
-    }
-
-    fn remove_upstream(&mut self, key: Key, metadata: Metadata) {
-        let Some(upstream) = self.upstreams.remove(key) else {
-            return;
-        };
-        info!(stream = %upstream.info.stream_id, node = %upstream.info.source_node_id, "upstream ended");
-        self.announce(upstream.node, metadata, Some(key));
-        self.upstream_ids.remove(&upstream.info.stream_id);
-        self.upstream_aliases.remove(&upstream.alias);
-        match upstream.connection {
-            Some(conn) => {
-                if let Some(session) = self.session_mut(conn) {
-                    session.upstreams.retain(|other| *other != key);
-                }
-            }
-            None => self.detached -= 1,
-        }
-        if let Some(node) = self.nodes.get_mut(upstream.node) {
-            node.remove_upstream(key);
-        }
-        self.nodes.release(upstream.node);
-        for timer in [
-            Timer::UpstreamAck(key),
-            Timer::UpstreamReorder(key),
-            Timer::UpstreamClose(key),
-            Timer::UpstreamExpiry(key),
-        ] {
-            self.timers.clear(timer);
-        }
-    }
-
-    /// Streams end with their connection in this version, beside the wait for their expiry: a client
-    /// is told so, and opens a new one.
-    pub(super) fn resume_upstream(&mut self, conn: ConnId, request: UpstreamResumeRequest, now: Instant) {
-        let upstream = self.upstream_ids.get(&request.stream_id).and_then(|key| self.upstreams.get(*key));
-        let (result_code, text) = self.resume_refusal(
-            conn,
-            upstream.map(|upstream| upstream.resume_token.as_str()),
-            &request.resume_token,
-        );
-        let response = UpstreamResumeResponse {
-            request_id: request.request_id,
-            result_code,
-            result_string: format!("upstream {}: {text}", request.stream_id),
-            ..UpstreamResumeResponse::default()
-        };
-        self.answer(conn, Message::UpstreamResumeResponse(response), now);
-    }
-
-    /// Why a stream is not resumed. `known` is the token of the stream, if there is such a stream.
-    pub(super) fn resume_refusal(
-        &self,
-        conn: ConnId,
-        known: Option<&str>,
-        token: &str,
-    ) -> (ResultCode, &'static str) {
-        let version = self.session(conn).map(|session| session.version);
-        match known {
-            // Below 3.0.0 clients cannot decode the code (docs/protocol/behaviour.md §0.5).
-            Some(known) if version == Some(Version::V3) && known != token => {
-                (ResultCode::INVALID_RESUME_TOKEN, "wrong resume token")
-            }
-            Some(_) => (ResultCode::STREAM_NOT_FOUND, "the stream ended with its connection"),
-            None => (ResultCode::STREAM_NOT_FOUND, "no such stream"),
-        }
+        self.schedule_reorder(key);
     }
 }

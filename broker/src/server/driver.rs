@@ -421,10 +421,12 @@ async fn serve(
     // Closes the listeners, and with them the last other owners of the connections.
     accepting.shutdown().await;
     let mut connections = connections.take();
-    shared.core.borrow_mut().shutdown(Instant::now());
-    shared.wake_others(None);
     // Without a handle there is nobody left to wait.
-    let mut deadline = commands.borrow_and_update().unwrap_or_else(Instant::now);
+    let now = Instant::now();
+    let mut deadline = commands.borrow_and_update().unwrap_or(now);
+    let drain = shared.config.core.timing.drain.min(deadline.saturating_duration_since(now) / 2);
+    shared.core.borrow_mut().drain(now, now + drain);
+    shared.wake_others(None);
     while !connections.is_empty() {
         tokio::select! {
             Some(ended) = connections.join_next() => report_panic(ended),

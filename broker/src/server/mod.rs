@@ -246,9 +246,11 @@ impl ServerHandle {
         endpoint.map(Endpoint::to_string).unwrap_or_default()
     }
 
-    /// Stops taking connections, closes those there are, and returns when the server has ended, at
-    /// the latest after `limit`. Clients see their WebSocket close and may connect again; they get no
-    /// iSCP Disconnect, from which some would not come back (docs/protocol/behaviour.md §3.2).
+    /// Stops taking connections and data, acknowledges what was taken, delivers RELIABLE data to clients that
+    /// read it for [`Timing::drain`](core::Timing::drain) or half of `limit` at most, closes the connections,
+    /// and returns when the server has ended, at the latest after `limit`. Clients see their WebSocket close
+    /// and may connect again; they get no iSCP Disconnect, from which some would not come back
+    /// (docs/protocol/behaviour.md §3.2).
     pub fn shutdown(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         // An earlier, shorter limit stays in force.

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use iscp::encoding::{Encoding, Schema};
 use iscp::message::{
-    ConnectRequest, DataFilter, DataId, DataPointGroup, DownstreamFilter, DownstreamOpenRequest, Message,
-    OrAlias, Points, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamOpenRequest,
+    ConnectRequest, DataFilter, DataId, DataPointGroup, DownstreamChunkAck, DownstreamChunkResult,
+    DownstreamFilter, DownstreamOpenRequest, Message, OrAlias, Points, Qos, ResultCode, StreamChunk,
+    UpstreamChunk, UpstreamOpenRequest,
 };
 use iscp::transport::Scheme;
 use iscp_broker::{Listener, Server, ServerConfig, ServerHandle};
@@ -20,6 +21,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::header::{HeaderName, ORIGIN};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage};
+use uuid::Uuid;
 
 /// Nothing here takes nearly as long; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -151,6 +153,20 @@ pub(crate) fn chunk(alias: u32, number: u32, payload: &[u8]) -> Message {
             }],
         },
         data_ids: vec![],
+    })
+}
+
+/// An ack of a downstream with alias 1 for one chunk.
+pub(crate) fn ack(upstream: Uuid, number: u32) -> Message {
+    Message::DownstreamChunkAck(DownstreamChunkAck {
+        stream_id_alias: 1,
+        ack_id: number,
+        results: vec![DownstreamChunkResult {
+            upstream_stream_id: upstream,
+            upstream_sequence_number: number,
+            ..DownstreamChunkResult::default()
+        }],
+        ..DownstreamChunkAck::default()
     })
 }
 

@@ -196,7 +196,8 @@ fn a_client_gets_its_token_from_the_brokers_own_endpoint() {
     let url = printed[0].strip_prefix("listening ").unwrap();
     let args = broker.publisher(&["--oauth2-url", url, "--oauth2-client-id", "iscp-dev"]);
     let program = Program::start_with(&args, |command| {
-        command.env("ISCP_OAUTH2_CLIENT_SECRET", "iscp-dev-secret");
+        // A token of the environment is for when nothing else is said.
+        command.env("ISCP_OAUTH2_CLIENT_SECRET", "iscp-dev-secret").env("ISCP_TOKEN", "another");
     });
     program.finish().quiet_success();
     broker.publish(&["--token", "fixed"], b"x\n");

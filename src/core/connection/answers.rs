@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::streams::alias_twice;
 use super::{Connection, Request, State};
 use crate::core::downstream::Downstream;
 use crate::core::event::{Event, OpenedDownstream, OpenedUpstream, Output, StreamKey};
@@ -24,25 +25,29 @@ impl Connection {
                     Status::ProtocolViolation,
                     format!("connect: the server sent {} before ConnectResponse", message.name()),
                 );
-                return self.end(Some(&error));
+                return self.link_lost(&error, None, now);
             }
+            State::Waiting { .. } | State::Dialling => return,
             _ => {}
         }
         match message {
-            Message::ConnectResponse(response) => self.handle_connect_response(response),
-            Message::Disconnect(disconnect) => self.handle_disconnect(&disconnect),
+            Message::ConnectResponse(response) => self.handle_connect_response(response, now),
+            Message::Disconnect(disconnect) => self.handle_disconnect(&disconnect, now),
             Message::Ping(request_id) => self.control.push_front(Message::Pong(request_id)),
             Message::Pong(request_id) => self.keep_alive.pong(request_id, now),
             Message::UpstreamOpenResponse(response) => self.handle_upstream_open(response, now),
+            Message::UpstreamResumeResponse(response) => self.handle_upstream_resume(response, now),
+            Message::DownstreamResumeResponse(response) => self.handle_downstream_resume(response, now),
             Message::UpstreamCloseResponse(reply) => self.handle_upstream_close(&reply),
             Message::UpstreamMetadataAck(reply) => self.handle_metadata_ack(&reply),
             Message::DownstreamOpenResponse(response) => self.handle_downstream_open(&response, now),
             Message::DownstreamCloseResponse(reply) => self.handle_downstream_close(&reply),
             Message::UpstreamChunkAck(ack) => {
-                if let Some(key) = self.upstream_aliases.get(&ack.stream_id_alias)
-                    && let Some(upstream) = self.upstreams.get_mut(key)
+                if let Some(&key) = self.upstream_aliases.get(&ack.stream_id_alias)
+                    && let Some(upstream) = self.upstreams.get_mut(&key)
+                    && let Err(error) = upstream.handle_ack(ack, now, &mut self.events)
                 {
-                    upstream.handle_ack(ack, now, &mut self.events);
+                    self.upstream_gone(key, error, now);
                 }
             }
             Message::DownstreamChunk(chunk) => {
@@ -73,21 +78,17 @@ impl Connection {
     }
 
     /// Something arrived that is no message.
-    pub fn handle_malformed(&mut self, reason: &str) {
-        if !matches!(self.state, State::Closed) {
-            self.control.push_back(Message::Disconnect(Disconnect {
-                result_code: ResultCode::MALFORMED_MESSAGE,
-                result_string: reason.to_owned(),
-            }));
-            let error = Error::new(
-                Status::MalformedMessage,
-                format!("the server sent a malformed message: {reason}"),
-            );
-            self.end(Some(&error));
-        }
+    pub fn handle_malformed(&mut self, reason: &str, now: Instant) {
+        let goodbye = Message::Disconnect(Disconnect {
+            result_code: ResultCode::MALFORMED_MESSAGE,
+            result_string: reason.to_owned(),
+        });
+        let error =
+            Error::new(Status::MalformedMessage, format!("the server sent a malformed message: {reason}"));
+        self.link_lost(&error, Some(goodbye), now);
     }
 
-    fn handle_connect_response(&mut self, response: ConnectResponse) {
+    fn handle_connect_response(&mut self, response: ConnectResponse, now: Instant) {
         let Some(Request::Connect(op)) =
             self.answered(response.request_id, |request| matches!(request, Request::Connect(_)))
         else {
@@ -99,15 +100,29 @@ impl Connection {
             Some(Error::refused("connect", response.result_code, &response.result_string))
         };
         if let Some(error) = refusal {
-            self.done(op, Err(error.clone()));
-            return self.end(Some(&error));
+            if let Some(op) = op {
+                self.done(op, Err(error.clone()));
+            }
+            return self.link_lost(&error, None, now);
         }
         self.state = State::Open;
-        self.events.push(Event::Connected { protocol_version: response.protocol_version });
-        self.done(op, Ok(Output::Done));
+        self.accepted = true;
+        self.tokens = version::has_resume_tokens(&response.protocol_version);
+        self.backoff.up(now);
+        let protocol_version = response.protocol_version;
+        match op {
+            Some(op) => {
+                self.events.push(Event::Connected { protocol_version });
+                self.done(op, Ok(Output::Done));
+            }
+            None => {
+                self.events.push(Event::Reconnected { protocol_version });
+                self.back(now);
+            }
+        }
     }
 
-    fn handle_disconnect(&mut self, disconnect: &Disconnect) {
+    fn handle_disconnect(&mut self, disconnect: &Disconnect, now: Instant) {
         let error = Error::refused("connection", disconnect.result_code, &disconnect.result_string);
         let status = match error.status() {
             Status::Refused => Status::Disconnected,
@@ -120,13 +135,17 @@ impl Connection {
         let error =
             Error::new(status, format!("the server disconnected: {}{detail}", disconnect.result_code))
                 .with_result(disconnect.result_code, &disconnect.result_string);
-        self.end(Some(&error));
+        self.link_lost(&error, None, now);
     }
 
     fn handle_upstream_open(&mut self, response: UpstreamOpenResponse, now: Instant) {
-        let Some(Request::OpenUpstream(op, config)) =
-            self.answered(response.request_id, |request| matches!(request, Request::OpenUpstream(..)))
-        else {
+        let opens =
+            |request: &Request| matches!(request, Request::OpenUpstream(..) | Request::ReopenUpstream(_));
+        let request = self.answered(response.request_id, opens);
+        if let Some(Request::ReopenUpstream(key)) = request {
+            return self.handle_upstream_reopen(key, response);
+        }
+        let Some(Request::OpenUpstream(op, config)) = request else {
             let ours = |upstream: &Upstream| upstream.stream_id == response.stream_id;
             if response.result_code.is_success() && !self.upstreams.values().any(ours) {
                 // The application was told that it failed: nobody else would close it.
@@ -144,10 +163,7 @@ impl Connection {
             return self.done(op, Err(error));
         }
         if self.upstream_aliases.contains_key(&response.stream_id_alias) {
-            let error = Error::new(
-                Status::ProtocolViolation,
-                format!("open upstream: the server gave alias {} twice", response.stream_id_alias),
-            );
+            let error = alias_twice("open upstream", response.stream_id_alias);
             self.done(op, Err(error.clone()));
             return self.end(Some(&error));
         }
@@ -162,7 +178,7 @@ impl Connection {
         };
         self.upstreams.insert(key, upstream);
         self.done(op, Ok(Output::Upstream(opened)));
-        if let State::Closing { .. } = self.state {
+        if self.closing.is_some() {
             self.close_upstream(None, key, false, now);
         }
     }
@@ -179,13 +195,13 @@ impl Connection {
     pub(super) fn upstream_closed(&mut self, key: StreamKey, outcome: Result<(), Error>) {
         if let Some(upstream) = self.upstreams.remove(&key) {
             self.upstream_aliases.remove(&upstream.alias);
-            upstream.closed(outcome, &mut self.events);
+            upstream.ended(outcome.err(), &mut self.events);
         }
     }
 
     fn handle_metadata_ack(&mut self, reply: &Reply) {
-        let Some(Request::Metadata(op)) =
-            self.answered(reply.request_id, |request| matches!(request, Request::Metadata(_)))
+        let Some(Request::Metadata(op, _)) =
+            self.answered(reply.request_id, |request| matches!(request, Request::Metadata(..)))
         else {
             return self.unexpected("UpstreamMetadataAck", reply.request_id);
         };
@@ -193,9 +209,13 @@ impl Connection {
     }
 
     fn handle_downstream_open(&mut self, response: &DownstreamOpenResponse, now: Instant) {
-        let Some(Request::OpenDownstream(op, alias, config)) =
-            self.answered(response.request_id, |request| matches!(request, Request::OpenDownstream(..)))
-        else {
+        let opens =
+            |request: &Request| matches!(request, Request::OpenDownstream(..) | Request::ReopenDownstream(_));
+        let request = self.answered(response.request_id, opens);
+        if let Some(Request::ReopenDownstream(key)) = request {
+            return self.handle_downstream_reopen(key, response, now);
+        }
+        let Some(Request::OpenDownstream(op, alias, config)) = request else {
             let ours = |downstream: &Downstream| downstream.stream_id == response.stream_id;
             if response.result_code.is_success() && !self.downstreams.values().any(ours) {
                 // As for upstreams; its chunks would never be acknowledged either.
@@ -221,7 +241,7 @@ impl Connection {
         self.downstream_aliases.insert(alias, key);
         self.downstreams.insert(key, downstream);
         self.done(op, Ok(Output::Downstream(opened)));
-        if let State::Closing { .. } = self.state {
+        if self.closing.is_some() {
             self.close_downstream(None, key, now);
         }
     }
@@ -232,13 +252,13 @@ impl Connection {
             // acknowledgement from each reader of that (docs/protocol/messages.md §4.4, §10 item 10).
             for downstream in self.downstreams.values_mut() {
                 if downstream.reads(&metadata.source_node_id) {
-                    downstream.handle_metadata(metadata.clone(), &mut self.events);
+                    downstream.handle_metadata(metadata.clone(), self.link, &mut self.events);
                 }
             }
         } else if let Some(key) = self.downstream_aliases.get(&metadata.stream_id_alias)
             && let Some(downstream) = self.downstreams.get_mut(key)
         {
-            downstream.handle_metadata(metadata, &mut self.events);
+            downstream.handle_metadata(metadata, self.link, &mut self.events);
         }
     }
 

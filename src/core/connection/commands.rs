@@ -2,50 +2,39 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Connection, MAX_ANSWERS, Request, State};
+use super::{Closing, Connection, MAX_ANSWERS, Request, State};
 use crate::core::config::{DownstreamConfig, UpstreamConfig};
-use crate::core::downstream::{Downstream, TakenAck};
+use crate::core::downstream::TakenAck;
 use crate::core::event::{OpId, Output, ReceivedMetadata, StreamKey};
-use crate::core::upstream::{FlushLevel, Upstream};
+use crate::core::upstream::FlushLevel;
 use crate::error::{Error, Status};
-use crate::message::{
-    BaseTime, DownstreamCloseRequest, Message, Reply, ResultCode, UpstreamCall, UpstreamMetadata,
-};
+use crate::message::{BaseTime, DownstreamCloseRequest, Message, Reply, ResultCode, UpstreamCall};
 
 impl Connection {
     /// Opens an upstream; `op` yields [`Output::Upstream`].
     pub fn open_upstream(&mut self, op: OpId, config: UpstreamConfig, now: Instant) {
-        if self.refuse_unless_open(op) {
-            return;
+        if !self.refuse_if_closed(op) {
+            self.ask(Request::OpenUpstream(op, Box::new(config)), now + self.config.response_timeout);
         }
-        let request_id = self.request(Request::OpenUpstream(op, Box::new(config.clone())), now);
-        let request = Upstream::open_request(&config, request_id);
-        self.control.push_back(Message::UpstreamOpenRequest(request));
     }
 
     /// Opens a downstream; `op` yields [`Output::Downstream`].
     pub fn open_downstream(&mut self, op: OpId, config: DownstreamConfig, now: Instant) {
-        if self.refuse_unless_open(op) {
+        if self.refuse_if_closed(op) {
             return;
         }
         let alias = self.next_downstream_alias;
         self.next_downstream_alias += 1;
-        let request_id = self.request(Request::OpenDownstream(op, alias, Box::new(config.clone())), now);
-        let request = Downstream::open_request(&config, request_id, alias);
-        self.control.push_back(Message::DownstreamOpenRequest(request));
+        let deadline = now + self.config.response_timeout;
+        self.ask(Request::OpenDownstream(op, alias, Box::new(config)), deadline);
     }
 
     /// Sends a base time; `op` ends when the server took it.
     pub fn send_base_time(&mut self, op: OpId, base_time: BaseTime, persist: bool, now: Instant) {
-        if self.refuse_unless_open(op) {
-            return;
+        if !self.refuse_if_closed(op) {
+            let deadline = now + self.config.response_timeout;
+            self.ask(Request::Metadata(op, Box::new((base_time, persist))), deadline);
         }
-        let request_id = self.request(Request::Metadata(op), now);
-        self.control.push_back(Message::UpstreamMetadata(UpstreamMetadata {
-            request_id,
-            base_time,
-            persist,
-        }));
     }
 
     /// Sends a call, or a reply to one; `op` ends when the server took it.
@@ -59,11 +48,14 @@ impl Connection {
     }
 
     fn begin_call(&mut self, op: OpId, call: UpstreamCall, reply: Option<Duration>, now: Instant) {
-        if self.refuse_unless_open(op) {
+        if self.refuse_if_closed(op) {
             return;
         }
         match self.calls.begin(op, &call, self.config.response_timeout, reply, now) {
-            Ok(()) => self.control.push_back(Message::UpstreamCall(call)),
+            Ok(()) if matches!(self.state, State::Open) => {
+                self.control.push_back(Message::UpstreamCall(call))
+            }
+            Ok(()) => self.waiting_calls.push_back(call),
             Err(error) => self.done(op, Err(error)),
         }
     }
@@ -123,7 +115,8 @@ impl Connection {
 
     /// The application took metadata.
     pub fn acknowledge_metadata(&mut self, metadata: &ReceivedMetadata) {
-        if self.is_closed() {
+        // Another connection has other metadata under the same number.
+        if !matches!(self.state, State::Open) || metadata.link != self.link {
             return;
         }
         self.control.push_back(Message::DownstreamMetadataAck(Reply {
@@ -136,6 +129,10 @@ impl Connection {
     /// Closes a downstream; `op` ends when the server confirmed.
     pub fn close_downstream(&mut self, op: Option<OpId>, key: StreamKey, now: Instant) {
         match (self.downstreams.get_mut(&key), op) {
+            (Some(downstream), op) if !downstream.attachment.is_attached() => {
+                downstream.close(op, now, &mut self.events);
+                self.abandon_downstream(key);
+            }
             (Some(downstream), op) => downstream.close(op, now, &mut self.events),
             (None, Some(op)) => self.done(op, Err(Error::new(Status::Closed, "the downstream is closed"))),
             (None, None) => {}
@@ -148,40 +145,55 @@ impl Connection {
             return;
         };
         self.downstream_aliases.remove(&downstream.alias);
-        let request_id = self.next_id();
-        self.control.push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
-            request_id,
-            stream_id: downstream.stream_id,
-        }));
+        if downstream.attachment.is_attached() {
+            let request_id = self.next_id();
+            self.control.push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
+                request_id,
+                stream_id: downstream.stream_id,
+            }));
+        }
         downstream.failed(error, &mut self.events);
+    }
+
+    /// Ends a downstream that is closed while it is not attached.
+    fn abandon_downstream(&mut self, key: StreamKey) {
+        if let Some(downstream) = self.downstreams.remove(&key) {
+            self.downstream_aliases.remove(&downstream.alias);
+            downstream.abandoned(&mut self.events);
+        }
     }
 
     /// Closes every stream, says goodbye and ends; at the latest after `timeout`.
     pub fn close(&mut self, op: Option<OpId>, now: Instant, timeout: Duration) {
-        match self.state {
-            State::Open => {
-                for upstream in self.upstreams.values_mut().filter(|upstream| !upstream.is_closing()) {
-                    upstream.close(None, false, now, &mut self.events);
-                }
-                for downstream in self.downstreams.values_mut().filter(|downstream| !downstream.is_closing())
-                {
-                    downstream.close(None, now, &mut self.events);
-                }
-                self.state = State::Closing { op, deadline: now + timeout };
+        if self.closing.is_some() || self.is_closed() {
+            if let Some(op) = op {
+                self.done(op, Err(Error::new(Status::Closed, "the connection is closed")));
             }
-            State::Connecting => {
-                let error = Error::new(Status::Cancelled, "connect: the connection was closed meanwhile");
-                if let Some(op) = op {
-                    self.done(op, Ok(Output::Done));
-                }
-                self.end(Some(&error));
+            return;
+        }
+        if !self.accepted {
+            let error = Error::new(Status::Cancelled, "connect: the connection was closed meanwhile");
+            if let Some(op) = op {
+                self.done(op, Ok(Output::Done));
             }
-            State::Closing { .. } | State::Closed => {
-                if let Some(op) = op {
-                    self.done(op, Err(Error::new(Status::Closed, "the connection is closed")));
-                }
+            return self.end(Some(&error));
+        }
+        for upstream in self.upstreams.values_mut().filter(|upstream| !upstream.is_closing()) {
+            upstream.close(None, false, now, &mut self.events);
+        }
+        for (key, mut downstream) in std::mem::take(&mut self.downstreams) {
+            if !downstream.is_closing() {
+                downstream.close(None, now, &mut self.events);
+            }
+            if downstream.attachment.is_attached() {
+                self.downstreams.insert(key, downstream);
+            } else {
+                self.downstream_aliases.remove(&downstream.alias);
+                downstream.abandoned(&mut self.events);
             }
         }
+        self.closing = Some(Closing { op, deadline: now + timeout });
+        self.end_if_nothing_is_owed();
     }
 
     /// The peer took data although the transport had been full: it is there, however late its answer
@@ -193,13 +205,5 @@ impl Connection {
     /// Whether so many answers wait to be sent that no more questions should be read.
     pub fn is_congested(&self) -> bool {
         self.control.len() > MAX_ANSWERS
-    }
-
-    /// The transport is gone.
-    pub fn transport_lost(&mut self, error: &Error) {
-        if let State::Closed = self.state {
-            return;
-        }
-        self.end(Some(error));
     }
 }

@@ -2,55 +2,77 @@
 
 mod answers;
 mod commands;
+mod outage;
+mod streams;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::calls::Calls;
 use super::config::{ConnectionConfig, DownstreamConfig, PROTOCOL_VERSION, UpstreamConfig};
 use super::downstream::Downstream;
 use super::event::{Event, OpId, Output, StreamKey};
 use super::keep_alive::{Due, KeepAlive};
+use super::reconnect::Backoff;
 use super::upstream::Upstream;
 use crate::error::{Error, Status};
-use crate::message::{ConnectRequest, Disconnect, Message, ResultCode};
+use crate::message::{BaseTime, ConnectRequest, Disconnect, Message, ResultCode, UpstreamCall};
 
 /// Answers and requests that wait to be sent before reading stops: a peer must not make us hold more.
 const MAX_ANSWERS: usize = 4096;
 
 #[derive(Debug)]
 enum State {
+    /// The server has not accepted, for the first time or again.
     Connecting,
     Open,
-    /// Closing its streams before it says goodbye.
-    Closing {
-        op: Option<OpId>,
-        deadline: Instant,
+    /// Lost: waits before the next attempt.
+    Waiting {
+        until: Instant,
     },
+    /// Lost: a transport is being established.
+    Dialling,
     Closed,
+}
+
+/// The application wants to close the connection: its streams end before it says goodbye.
+#[derive(Debug)]
+struct Closing {
+    op: Option<OpId>,
+    deadline: Instant,
 }
 
 #[derive(Debug)]
 enum Request {
-    Connect(OpId),
+    /// The first time with an operation that waits for it.
+    Connect(Option<OpId>),
     OpenUpstream(OpId, Box<UpstreamConfig>),
+    /// With the id of the stream, should that have ended meanwhile.
+    ResumeUpstream(StreamKey, Uuid),
+    ReopenUpstream(StreamKey),
     CloseUpstream(StreamKey),
     OpenDownstream(OpId, u32, Box<DownstreamConfig>),
+    ResumeDownstream(StreamKey, Uuid),
+    ReopenDownstream(StreamKey),
     CloseDownstream(StreamKey),
-    Metadata(OpId),
+    Metadata(OpId, Box<(BaseTime, bool)>),
 }
 
 impl Request {
     fn name(&self) -> &'static str {
         match self {
             Self::Connect(_) => "connect",
-            Self::OpenUpstream(..) => "open upstream",
+            Self::OpenUpstream(..) | Self::ReopenUpstream(_) => "open upstream",
+            Self::ResumeUpstream(..) => "resume upstream",
             Self::CloseUpstream(_) => "close upstream",
-            Self::OpenDownstream(..) => "open downstream",
+            Self::OpenDownstream(..) | Self::ReopenDownstream(_) => "open downstream",
+            Self::ResumeDownstream(..) => "resume downstream",
             Self::CloseDownstream(_) => "close downstream",
-            Self::Metadata(_) => "send metadata",
+            Self::Metadata(..) => "send metadata",
         }
     }
 }
@@ -71,6 +93,21 @@ struct Pending {
 pub struct Connection {
     config: ConnectionConfig,
     state: State,
+    closing: Option<Closing>,
+    backoff: Backoff,
+    /// Whether the server ever accepted. Until then there is nothing that could be lost.
+    accepted: bool,
+    /// Whether streams are resumed with tokens on this connection.
+    tokens: bool,
+    /// Counts the transports.
+    link: u32,
+    /// Why the connection was lost, or the last attempt failed.
+    lost: Option<Error>,
+    /// Requests that wait until there is a connection again.
+    waiting: VecDeque<Pending>,
+    /// Calls that do.
+    waiting_calls: VecDeque<UpstreamCall>,
+    /// Goes on over reconnections, so that no late answer is taken for another.
     next_request_id: u32,
     /// In the order of the requests, so that they end in that order too.
     pending: BTreeMap<u32, Pending>,
@@ -95,8 +132,16 @@ impl Connection {
     pub fn new(config: ConnectionConfig, access_token: String, op: OpId, now: Instant) -> Self {
         let mut connection = Self {
             keep_alive: KeepAlive::new(config.ping_interval, config.ping_timeout, now),
+            backoff: Backoff::new(config.reconnect.clone()),
             config,
             state: State::Connecting,
+            closing: None,
+            accepted: false,
+            tokens: false,
+            link: 0,
+            lost: None,
+            waiting: VecDeque::new(),
+            waiting_calls: VecDeque::new(),
             next_request_id: 0,
             pending: BTreeMap::new(),
             calls: Calls::default(),
@@ -111,19 +156,24 @@ impl Connection {
             events: Vec::new(),
             datagrams: false,
         };
-        let request_id = connection.request(Request::Connect(op), now);
+        connection.introduce(access_token, Some(op), now);
+        connection
+    }
+
+    /// Begins the handshake on a transport that was just established.
+    fn introduce(&mut self, access_token: String, op: Option<OpId>, now: Instant) {
+        let request_id = self.request(Request::Connect(op), now);
         let request = ConnectRequest {
             request_id,
             protocol_version: PROTOCOL_VERSION.to_owned(),
-            node_id: connection.config.node_id.clone(),
-            ping_interval_s: whole_seconds(connection.config.ping_interval),
-            ping_timeout_s: whole_seconds(connection.config.ping_timeout),
+            node_id: self.config.node_id.clone(),
+            ping_interval_s: whole_seconds(self.config.ping_interval),
+            ping_timeout_s: whole_seconds(self.config.ping_timeout),
             access_token,
-            project_uuid: connection.config.project_uuid,
+            project_uuid: self.config.project_uuid,
             ..ConnectRequest::default()
         };
-        connection.control.push_back(Message::ConnectRequest(request));
-        connection
+        self.control.push_back(Message::ConnectRequest(request));
     }
 
     /// The transport has datagrams: chunks of UNRELIABLE upstreams may be lost on the way, which ends with
@@ -147,7 +197,7 @@ impl Connection {
                     Status::Timeout,
                     format!("{}: the server did not answer in time", pending.request.name()),
                 );
-                self.fail_request(pending.request, error);
+                self.fail_request(request_id, pending.request, error, now);
             }
         }
         self.calls.handle_timeout(now, &mut self.events);
@@ -161,14 +211,13 @@ impl Connection {
         while let Some(close) = self.poll_stream_close(now, true) {
             self.control.push_back(close);
         }
-        if let State::Closing { deadline, .. } = self.state
-            && deadline <= now
-        {
+        if self.closing.as_ref().is_some_and(|closing| closing.deadline <= now) {
             let error = Error::new(Status::Timeout, "close: the streams did not end in time");
             self.say_goodbye(Some(&error));
         }
+        self.handle_outage(now);
         // Before the server accepted, the response time-out is what counts.
-        if matches!(self.state, State::Open | State::Closing { .. }) {
+        if matches!(self.state, State::Open) {
             match self.keep_alive.due(now) {
                 Some(Due::Ping) => {
                     let request_id = self.next_id();
@@ -180,7 +229,7 @@ impl Connection {
                         Status::KeepAliveTimeout,
                         format!("the server did not answer a ping within {:?}", self.config.ping_timeout),
                     );
-                    self.end(Some(&error));
+                    self.link_lost(&error, None, now);
                 }
                 None => {}
             }
@@ -197,7 +246,7 @@ impl Connection {
             }
             return Some(message);
         }
-        if !matches!(self.state, State::Open | State::Closing { .. }) {
+        if !matches!(self.state, State::Open) {
             return None;
         }
         if let Some(ack) = self.downstreams.values_mut().find_map(Downstream::poll_ack) {
@@ -210,7 +259,7 @@ impl Connection {
         if let Some(message) = self.poll_chunk(now, |_| true) {
             return Some(message);
         }
-        if let State::Closing { .. } = self.state
+        if self.closing.is_some()
             && self.upstreams.is_empty()
             && self.downstreams.is_empty()
             && self.pending.is_empty()
@@ -226,7 +275,7 @@ impl Connection {
     /// `limit` bytes: what is under way on its stream does not hold up the chunks of UNRELIABLE upstreams,
     /// unless they are large.
     pub fn poll_datagram(&mut self, limit: usize, now: Instant) -> Option<Message> {
-        matches!(self.state, State::Open | State::Closing { .. })
+        matches!(self.state, State::Open)
             .then(|| self.poll_chunk(now, |upstream| upstream.fits_datagrams(limit)))
             .flatten()
     }
@@ -288,16 +337,19 @@ impl Connection {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let keep_alive = match self.state {
+        let link = match self.state {
             State::Closed => return None,
-            State::Connecting => None,
+            State::Connecting | State::Dialling => None,
             State::Open => Some(self.keep_alive.next_timeout()),
-            State::Closing { deadline, .. } => Some(deadline.min(self.keep_alive.next_timeout())),
+            State::Waiting { until } => Some(until),
         };
-        let requests = self.pending.values().map(|pending| pending.deadline);
+        let closing = self.closing.as_ref().map(|closing| closing.deadline);
+        let single = [link, closing, self.calls.next_timeout(), self.backoff.gives_up_at()];
+        let requests = self.pending.values().chain(&self.waiting).map(|pending| pending.deadline);
         let upstreams = self.upstreams.values().filter_map(Upstream::next_timeout);
         let downstreams = self.downstreams.values().filter_map(Downstream::next_timeout);
-        requests.chain(upstreams).chain(downstreams).chain(self.calls.next_timeout()).chain(keep_alive).min()
+        let streams = upstreams.chain(downstreams).chain(self.next_attachment());
+        requests.chain(streams).chain(single.into_iter().flatten()).min()
     }
 
     /// What happened since the last call, in order.
@@ -341,26 +393,33 @@ impl Connection {
         tracing::debug!("ignored a {what} to request {request_id}, which is not waiting for one");
     }
 
-    fn fail_request(&mut self, request: Request, error: Error) {
+    fn fail_request(&mut self, request_id: u32, request: Request, error: Error, now: Instant) {
         match request {
             Request::Connect(op) => {
-                self.done(op, Err(error.clone()));
-                self.end(Some(&error));
+                if let Some(op) = op {
+                    self.done(op, Err(error.clone()));
+                }
+                self.link_lost(&error, None, now);
             }
-            Request::OpenUpstream(op, _) | Request::OpenDownstream(op, ..) | Request::Metadata(op) => {
+            Request::OpenUpstream(op, _) | Request::OpenDownstream(op, ..) | Request::Metadata(op, _) => {
                 self.done(op, Err(error));
             }
+            Request::ResumeUpstream(..) | Request::ResumeDownstream(..) => {
+                self.resume_unanswered(request_id, request, error, now);
+            }
+            Request::ReopenUpstream(key) => self.end_upstream(key, Some(error)),
+            Request::ReopenDownstream(key) => self.end_downstream(key, &error),
             Request::CloseUpstream(key) => self.upstream_closed(key, Err(error)),
             Request::CloseDownstream(key) => self.downstream_closed(key, Err(error)),
         }
     }
 
-    fn refuse_unless_open(&mut self, op: OpId) -> bool {
-        let open = matches!(self.state, State::Open);
-        if !open {
+    fn refuse_if_closed(&mut self, op: OpId) -> bool {
+        let closed = !self.accepted || self.closing.is_some() || self.is_closed();
+        if closed {
             self.done(op, Err(Error::new(Status::Closed, "the connection is closed")));
         }
-        !open
+        closed
     }
 
     fn done(&mut self, op: OpId, outcome: Result<Output, Error>) {
@@ -375,38 +434,40 @@ impl Connection {
     // The end.
 
     fn say_goodbye(&mut self, error: Option<&Error>) {
-        self.control.push_back(Message::Disconnect(Disconnect {
-            result_code: ResultCode::SUCCEEDED,
-            result_string: "NormalClosure".to_owned(),
-        }));
+        if matches!(self.state, State::Open) {
+            self.control.push_back(Message::Disconnect(Disconnect {
+                result_code: ResultCode::SUCCEEDED,
+                result_string: "NormalClosure".to_owned(),
+            }));
+        }
         self.end(error);
     }
 
     /// Ends everything that is left, for a reason or in order.
     fn end(&mut self, error: Option<&Error>) {
-        let closing = match std::mem::replace(&mut self.state, State::Closed) {
-            State::Closing { op, .. } => op,
-            _ => None,
-        };
+        self.state = State::Closed;
+        let closing = self.closing.take().and_then(|closing| closing.op);
         let gone = Error::new(Status::Closed, "the connection is closed");
         let error = error.cloned().map(Error::fatal);
         let reason = error.as_ref().unwrap_or(&gone);
         for upstream in std::mem::take(&mut self.upstreams).into_values() {
-            upstream.lost(reason, &mut self.events);
+            upstream.ended(Some(reason.clone()), &mut self.events);
         }
         for downstream in std::mem::take(&mut self.downstreams).into_values() {
             downstream.failed(reason, &mut self.events);
         }
-        for pending in std::mem::take(&mut self.pending).into_values() {
+        let waiting = std::mem::take(&mut self.waiting);
+        for pending in std::mem::take(&mut self.pending).into_values().chain(waiting) {
             match pending.request {
-                Request::Connect(op)
+                Request::Connect(Some(op))
                 | Request::OpenUpstream(op, _)
                 | Request::OpenDownstream(op, ..)
-                | Request::Metadata(op) => self.events.push(Event::Done(op, Err(reason.clone()))),
+                | Request::Metadata(op, _) => self.events.push(Event::Done(op, Err(reason.clone()))),
                 // Their streams were told above.
-                Request::CloseUpstream(_) | Request::CloseDownstream(_) => {}
+                _ => {}
             }
         }
+        self.waiting_calls.clear();
         self.calls.end(reason, &mut self.events);
         if let Some(op) = closing {
             self.events.push(Event::Done(op, error.clone().map_or(Ok(Output::Done), Err)));

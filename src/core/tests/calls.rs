@@ -206,7 +206,7 @@ fn every_call_ends_with_the_connection() {
     let mut rig = Rig::open();
     let ops = [rig.send_call("A"), rig.call("B", ms(1_000)), rig.call("C", ms(1_000))];
     rig.receive(ack("C", ResultCode::SUCCEEDED));
-    rig.core.transport_lost(&crate::error::Error::new(Status::ConnectionLost, "gone"));
+    rig.lose();
     rig.collect();
     for op in ops {
         assert_eq!(rig.status(op), Status::ConnectionLost);

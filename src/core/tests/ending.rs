@@ -112,8 +112,8 @@ fn a_lost_transport_ends_everything_once() {
         },
     ];
     let lost = Error::new(Status::ConnectionLost, "gone");
-    rig.core.transport_lost(&lost);
-    rig.core.transport_lost(&lost);
+    rig.core.transport_lost(&lost, rig.now);
+    rig.core.transport_lost(&lost, rig.now);
     rig.collect();
     for op in ops {
         assert_eq!(rig.status(op), Status::ConnectionLost, "{op:?}");
@@ -130,7 +130,7 @@ fn a_lost_transport_ends_everything_once() {
 fn operations_after_the_end_fail_at_once() {
     let mut rig = Rig::open();
     let upstream = rig.open_upstream(UpstreamConfig::default(), Aliases::new());
-    rig.core.transport_lost(&Error::new(Status::ConnectionLost, "gone"));
+    rig.core.transport_lost(&Error::new(Status::ConnectionLost, "gone"), rig.now);
     rig.sent();
     rig.events.clear();
     let base_time = base_time(&mut rig);
@@ -159,7 +159,7 @@ fn a_server_that_disconnects_says_why() {
 #[test]
 fn a_malformed_message_is_answered_with_a_disconnect() {
     let mut rig = Rig::open();
-    rig.core.handle_malformed("nonsense");
+    rig.core.handle_malformed("nonsense", rig.now);
     assert!(
         matches!(rig.sends(), Message::Disconnect(disconnect) if disconnect.result_code == ResultCode::MALFORMED_MESSAGE)
     );

@@ -5,6 +5,9 @@ mod downstream;
 mod ending;
 mod handshake;
 mod keep_alive;
+mod reconnect;
+mod resume_downstream;
+mod resume_upstream;
 mod upstream;
 
 use std::time::{Duration, Instant};
@@ -12,9 +15,9 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::*;
-use crate::error::{Result, Status};
+use crate::error::{Error, Result, Status};
 use crate::message::{
-    Aliases, ConnectResponse, DataId, DownstreamOpenResponse, Message, Reply, ResultCode,
+    Aliases, ConnectRequest, ConnectResponse, DataId, DownstreamOpenResponse, Message, Reply, ResultCode,
     UpstreamOpenResponse,
 };
 
@@ -42,9 +45,10 @@ struct Rig {
 }
 
 impl Rig {
-    /// Before the server answered. The connect operation is number 0.
+    /// Before the server answered. The connect operation is number 0. A loss is the end.
     fn connecting() -> Self {
-        Self::with(ConnectionConfig::default())
+        let reconnect = ReconnectConfig { enabled: false, ..ReconnectConfig::default() };
+        Self::with(ConnectionConfig { reconnect, ..ConnectionConfig::default() })
     }
 
     fn with(config: ConnectionConfig) -> Self {
@@ -66,6 +70,54 @@ impl Rig {
         assert!(rig.outcome(OpId(0)).is_ok());
         rig.events.clear();
         rig
+    }
+
+    /// As [`Self::open`], over a connection that is made anew when it is lost.
+    fn resilient() -> Self {
+        Self::resilient_with(ConnectionConfig { node_id: "node".to_owned(), ..ConnectionConfig::default() })
+    }
+
+    fn resilient_with(config: ConnectionConfig) -> Self {
+        let mut rig = Self::with(config);
+        rig.sent();
+        rig.receive(Message::ConnectResponse(accepted()));
+        rig.events.clear();
+        rig
+    }
+
+    /// The transport breaks.
+    fn lose(&mut self) {
+        self.core.transport_lost(&Error::new(Status::ConnectionLost, "gone"), self.now);
+        self.collect();
+    }
+
+    /// Waits for the next attempt to reconnect, and establishes a transport. Gives the connect request.
+    fn dial(&mut self) -> ConnectRequest {
+        let dials = |rig: &Self| rig.events.iter().filter(|event| matches!(event, Event::Dial)).count();
+        let before = dials(self);
+        while dials(self) == before {
+            let at = self.core.next_timeout().expect("an attempt");
+            self.pass(at - self.now);
+        }
+        self.core.transport_established("fresh token".to_owned(), false, self.now);
+        match self.sends() {
+            Message::ConnectRequest(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Reconnects. Gives what is sent once the server accepted.
+    fn reconnect(&mut self) -> Vec<Message> {
+        self.reconnect_to("3.0.0")
+    }
+
+    fn reconnect_to(&mut self, version: &str) -> Vec<Message> {
+        let request_id = self.dial().request_id;
+        let protocol_version = version.to_owned();
+        let response = ConnectResponse { request_id, protocol_version, ..ConnectResponse::default() };
+        self.receive(Message::ConnectResponse(response));
+        assert!(matches!(self.events.last(), Some(Event::Reconnected { .. })), "{:?}", self.events);
+        self.sent()
     }
 
     fn op(&mut self) -> OpId {
@@ -143,7 +195,7 @@ impl Rig {
 
     fn downstream_ends(&self) -> Vec<Option<Status>> {
         let ends = self.events.iter().filter_map(|event| match event {
-            Event::DownstreamClosed(_, error) => Some(error.as_ref().map(crate::error::Error::status)),
+            Event::DownstreamClosed(_, error) => Some(error.as_ref().map(Error::status)),
             _ => None,
         });
         ends.collect()
@@ -156,7 +208,7 @@ impl Rig {
         assert!(self.core.is_closed());
         assert_eq!(self.core.next_timeout(), None);
         match self.events.last() {
-            Some(Event::Closed(error)) => error.as_ref().map(crate::error::Error::status),
+            Some(Event::Closed(error)) => error.as_ref().map(Error::status),
             other => panic!("not the last event: {other:?}"),
         }
     }
@@ -172,6 +224,7 @@ impl Rig {
             stream_id: STREAM,
             stream_id_alias: 7,
             data_id_aliases: aliases,
+            resume_token: "first".to_owned(),
             ..UpstreamOpenResponse::default()
         }));
         match self.outcome(op) {
@@ -189,6 +242,7 @@ impl Rig {
         self.receive(Message::DownstreamOpenResponse(DownstreamOpenResponse {
             request_id: request.request_id,
             stream_id: STREAM,
+            resume_token: "first".to_owned(),
             ..DownstreamOpenResponse::default()
         }));
         match self.outcome(op) {

@@ -348,7 +348,7 @@ fn chunks_that_are_never_acknowledged_count_as_undelivered_in_the_end() {
     let upstream = rig.sending(UpstreamConfig::default(), chunks);
     let failed = &upstream.buffer.counters.failed_points;
     assert_eq!(failed.load(std::sync::atomic::Ordering::Relaxed), 2);
-    rig.core.transport_lost(&crate::error::Error::new(Status::ConnectionLost, "gone"));
+    rig.lose();
     rig.collect();
     let ends = rig.upstream_ends();
     assert_eq!(ends[0].undelivered_points, u64::from(chunks));

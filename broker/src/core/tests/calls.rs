@@ -173,3 +173,19 @@ fn a_client_that_does_not_read_delays_nobody_but_its_callers() {
     assert_eq!(ask(&mut world, caller, call("C", "callee")).1, ResultCode::SUCCEEDED);
     assert_eq!(names(&world.receive(callee)), ["DownstreamCall"]);
 }
+
+#[test]
+fn a_call_that_is_repeated_under_a_new_id_is_another_call() {
+    let mut world = World::new();
+    let caller = world.connect("caller");
+    let callee = world.connect("callee");
+    ask(&mut world, caller, question("A", "callee"));
+    world.broker.connection_lost(caller, world.now);
+    let caller = world.connect("caller");
+    assert_eq!(ask(&mut world, caller, question("B", "callee")).1, ResultCode::SUCCEEDED);
+    assert_eq!(names(&world.receive(callee)), ["DownstreamCall"; 2]);
+    for (id, request) in [("1", "A"), ("2", "B")] {
+        assert_eq!(ask(&mut world, callee, answer(id, request)).1, ResultCode::SUCCEEDED);
+    }
+    assert_eq!(names(&world.receive(caller)), ["DownstreamCall"; 2]);
+}

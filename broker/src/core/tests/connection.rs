@@ -334,6 +334,61 @@ fn shutdown_closes_without_a_disconnect_after_what_was_owed() {
 }
 
 #[test]
+fn a_broker_that_ends_acknowledges_and_delivers_what_it_took_and_takes_no_more() {
+    let mut world = World::with(|config| config.limits.reliable_window = 2);
+    let (sender, reader, idle) = (world.connect("s"), world.connect("r"), world.connect("i"));
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
+    world.open_downstream(idle, downstream(1, all_of("s"), Qos::Unreliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+    world.receive(reader);
+    world.receive(idle);
+    // Chunk 3 is missing before 4.
+    for number in [1, 2, 4] {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    let mut ready = Vec::new();
+    world.broker.take_ready(&mut ready);
+    world.broker.drain(world.now, world.now + Duration::from_secs(2));
+    ready.clear();
+    world.broker.take_ready(&mut ready);
+    ready.sort_unstable();
+    assert_eq!(ready, [sender, reader, idle], "all are woken");
+    let late = world.dial();
+    assert!(
+        world.broker.is_closing(late) && world.broker.is_closing(sender) && world.broker.is_closing(idle)
+    );
+    world.chunk(sender, stream.stream_id_alias, 5, vec![full("a")]);
+    world.send(sender, close(stream.stream_id, 5));
+    let messages = world.receive(sender);
+    assert_eq!(names(&messages), ["UpstreamChunkAck"], "neither the chunk nor the close is taken");
+    assert_eq!(results(&messages).len(), 3);
+    assert_eq!(numbers(&world.receive(reader)), [1, 2]);
+    assert!(!world.broker.is_closing(reader));
+    world.send(reader, Message::Ping(2));
+    world.send(reader, Message::DownstreamChunkAck(ack_of(1, 1, &[(stream.stream_id, 1)])));
+    assert_eq!(names(&world.receive(reader)), ["Pong", "DownstreamChunkAckComplete", "DownstreamChunk"]);
+    assert!(world.broker.is_closing(reader), "everything is with it");
+}
+
+#[test]
+fn a_broker_that_ends_waits_a_bounded_time_for_readers() {
+    let mut world = World::with(|config| config.limits.reliable_window = 1);
+    let (sender, reader) = (world.connect("s"), world.connect("r"));
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Reliable));
+    for number in 1..=2 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    world.broker.drain(world.now, world.now + Duration::from_secs(2));
+    assert_eq!(numbers(&world.receive(reader)), [1]);
+    world.advance(1_999);
+    assert!(!world.broker.is_closing(reader));
+    world.advance(1);
+    assert!(world.broker.is_closing(reader));
+    assert_eq!(world.receive(reader), [], "no Disconnect");
+}
+
+#[test]
 fn a_client_that_sends_requests_and_reads_nothing_is_ended() {
     let mut world = World::with(|config| config.limits.responses = 10);
     let conn = world.connect("a");
@@ -376,4 +431,113 @@ fn nothing_remains_of_clients_that_left() {
     let stats = world.broker.stats();
     assert_eq!((stats.connections, stats.upstreams, stats.downstreams, stats.nodes), (0, 0, 0, 0));
     assert_eq!(world.broker.next_timeout(), None);
+}
+
+#[test]
+fn a_project_is_taken_and_the_nil_uuid_means_none() {
+    let mut world = World::new();
+    for project in [None, Some(Uuid::nil()), Some(Uuid::from_u128(7))] {
+        let conn = world.dial();
+        let connect = ConnectRequest { project_uuid: project, ..request("2.0.0", "node", "") };
+        assert_eq!(world.request_connect(conn, connect).result_code, ResultCode::SUCCEEDED, "{project:?}");
+    }
+}
+
+#[test]
+fn the_connections_of_one_node_are_bounded() {
+    let mut world = World::with(|config| config.limits.connections_per_node = 2);
+    let first = world.connect("node");
+    world.connect("node");
+    let third = world.dial();
+    let response = world.request_connect(third, request("2.0.0", "node", ""));
+    assert_eq!(response.result_code, ResultCode::RATE_LIMIT_REACHED);
+    assert!(response.result_string.contains("node"), "{}", response.result_string);
+    for _ in 0..3 {
+        // Each has a name of its own.
+        world.connect("");
+    }
+    world.broker.connection_lost(first, world.now);
+    world.connect("node");
+}
+
+/// Codes of protocol 2.x that every client of it can decode (docs/protocol/behaviour.md §0.5).
+fn is_known_to_version_2(code: ResultCode) -> bool {
+    // TOO_SHORT_PING_INTERVAL, 88, kills the reader of Go.
+    matches!(code.0, 0..=3 | 64..=87 | 89..=90 | 128..=131)
+}
+
+#[test]
+fn a_client_of_version_2_is_sent_nothing_it_cannot_decode() {
+    use iscp::message::{DownstreamCloseRequest, DownstreamResumeRequest, UpstreamResumeRequest};
+    let mut world = World::with(|config| config.limits.streams_per_connection = 2);
+    let conn = world.connect_as("old", "2.0.0");
+    let newer = world.connect_as("old", "3.0.0");
+    let theirs = world.open_upstream(newer, upstream("s", Qos::Reliable));
+    let mut unknown_qos = upstream("s", Qos::Unknown(9));
+    unknown_qos.expiry_interval_s = 10;
+    let own = world.open_upstream(conn, upstream("s", Qos::Reliable));
+    let mut requests = vec![
+        Message::UpstreamOpenRequest(unknown_qos),
+        Message::DownstreamOpenRequest(downstream(1, all_of("old"), Qos::Unknown(9))),
+        Message::DownstreamOpenRequest(downstream(1, all_of("old"), Qos::Reliable)),
+        Message::UpstreamOpenRequest(upstream("s", Qos::Reliable)),
+        Message::DownstreamOpenRequest(downstream(1, vec![], Qos::Reliable)),
+    ];
+    for stream_id in [Uuid::nil(), theirs.stream_id] {
+        let resume_token = "guessed".to_owned();
+        requests.extend([
+            Message::UpstreamResumeRequest(UpstreamResumeRequest {
+                request_id: 6,
+                stream_id,
+                resume_token: resume_token.clone(),
+            }),
+            Message::DownstreamResumeRequest(DownstreamResumeRequest {
+                request_id: 8,
+                stream_id,
+                desired_stream_id_alias: 1,
+                resume_token,
+            }),
+            Message::DownstreamCloseRequest(DownstreamCloseRequest { request_id: 10, stream_id }),
+            close(stream_id, 0),
+        ]);
+    }
+    for request in requests {
+        world.send(conn, request);
+    }
+    world.chunk(conn, own.stream_id_alias, 1, vec![full("a+")]);
+    world.chunk(conn, own.stream_id_alias, 2, vec![full("a")]);
+    world.advance(100);
+    let messages = world.receive(conn);
+    assert!(messages.len() > 13, "{messages:?}");
+    let mut refusals = 0;
+    for message in &messages {
+        let mut check = |code: ResultCode, token: &str| {
+            assert!(is_known_to_version_2(code), "{message:?}");
+            assert_eq!(token, "");
+            refusals += usize::from(!code.is_success());
+        };
+        match message {
+            Message::UpstreamOpenResponse(response) => check(response.result_code, &response.resume_token),
+            Message::DownstreamOpenResponse(response) => check(response.result_code, &response.resume_token),
+            Message::UpstreamResumeResponse(response) => check(response.result_code, &response.resume_token),
+            Message::DownstreamResumeResponse(response) => {
+                check(response.result_code, &response.resume_token);
+            }
+            Message::UpstreamCloseResponse(reply) | Message::DownstreamCloseResponse(reply) => {
+                check(reply.result_code, "");
+            }
+            Message::UpstreamChunkAck(ack) => {
+                ack.results.iter().for_each(|result| check(result.result_code, ""));
+            }
+            Message::DownstreamChunk(chunk) => assert!(chunk.filter_references.is_empty()),
+            Message::DownstreamMetadata(metadata) => match metadata.metadata {
+                Metadata::UpstreamOpen { qos, .. } | Metadata::DownstreamOpen { qos, .. } => {
+                    assert!(!matches!(qos, Qos::Unknown(_)));
+                }
+                _ => panic!("{message:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(refusals >= 9, "{refusals} {messages:?}");
 }

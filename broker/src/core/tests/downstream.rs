@@ -1,7 +1,7 @@
 //! Downstreams (docs/protocol/behaviour.md §11.3).
 
 use super::*;
-use iscp::message::{DownstreamCloseRequest, FilterReference, UpstreamInfo};
+use iscp::message::{DownstreamCloseRequest, FilterReference};
 
 /// A world with a reader of node `s` and a sender as node `s`.
 struct Pair {
@@ -274,4 +274,42 @@ fn ids_beyond_the_alias_table_are_forwarded_in_full() {
     let messages = world.receive(reader);
     assert_eq!(ids(chunks(&messages)[0]), [OrAlias::Full(id("a")), OrAlias::Full(id("b"))]);
     assert_eq!(chunks(&messages)[0].filter_references.len(), 2);
+}
+
+#[test]
+fn every_ack_of_chunks_is_answered_at_once() {
+    let mut pair = pair("2.0.0", downstream(1, all_of("s"), Qos::Unreliable));
+    for ack_id in [0, 0, 7, u32::MAX] {
+        match pair.world.ask(pair.reader, Message::DownstreamChunkAck(ack_of(1, ack_id, &[]))) {
+            Message::DownstreamChunkAckComplete(complete) => assert_eq!(
+                (complete.stream_id_alias, complete.ack_id, complete.result_code),
+                (1, ack_id, ResultCode::SUCCEEDED)
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn chunks_of_unreliable_downstreams_and_nothing_else_may_go_by_datagram() {
+    for qos in [Qos::Unreliable, Qos::Partial, Qos::Reliable] {
+        let mut pair = pair("3.0.0", downstream(1, all_of("s"), qos));
+        pair.world.chunk(pair.sender, pair.stream.stream_id_alias, 1, vec![full("a")]);
+        pair.world.send(pair.sender, close(pair.stream.stream_id, 1));
+        pair.world.send(pair.reader, Message::DownstreamChunkAck(ack_of(1, 1, &[])));
+        pair.world.send(pair.reader, Message::Ping(2));
+        let (reader, sender) = (pair.reader, pair.sender);
+        let unreliable = |pair: &mut Pair, conn| -> Vec<_> {
+            let messages = pair.world.receive(conn);
+            assert!(messages.len() > 1);
+            messages
+                .iter()
+                .filter(|message| pair.world.broker.is_unreliable(conn, message))
+                .map(Message::name)
+                .collect()
+        };
+        let expected: &[_] = if qos == Qos::Unreliable { &["DownstreamChunk"] } else { &[] };
+        assert_eq!(unreliable(&mut pair, reader), expected, "{qos:?}");
+        assert_eq!(unreliable(&mut pair, sender), [""; 0]);
+    }
 }

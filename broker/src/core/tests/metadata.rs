@@ -170,3 +170,27 @@ fn base_times_are_bounded_in_number_and_length() {
     world.open_downstream(reader, downstream(1, all_of("s"), Qos::Unreliable));
     assert_eq!(metadata(&world.receive(reader)).len(), 3, "UpstreamOpen and the newest two");
 }
+
+#[test]
+fn metadata_is_sent_once_whatever_is_acknowledged() {
+    let mut world = World::new();
+    let (sender, reader) = (world.connect("s"), world.connect("r"));
+    let opened = world.open_downstream(reader, downstream(3, all_of("s"), Qos::Reliable));
+    world.send(sender, send(base_time("s", "edge", 7)));
+    assert_eq!(metadata(&world.receive(reader)).len(), 1);
+    world.advance(60_000);
+    world.broker.connection_lost(reader, world.now);
+    let reader = world.connect("r");
+    let request = iscp::message::DownstreamResumeRequest {
+        request_id: 8,
+        stream_id: opened.stream_id,
+        desired_stream_id_alias: 3,
+        resume_token: opened.resume_token,
+    };
+    assert_eq!(
+        world.ask(reader, Message::DownstreamResumeRequest(request)).name(),
+        "DownstreamResumeResponse"
+    );
+    world.advance(1_000);
+    assert_eq!(world.receive(reader), []);
+}

@@ -4,7 +4,9 @@ mod calls;
 mod connection;
 mod downstream;
 mod metadata;
+mod outages;
 mod queues;
+mod resume;
 mod upstream;
 
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use iscp::message::{
     ConnectRequest, ConnectResponse, DataFilter, DataId, DataPointGroup, Disconnect, DownstreamChunk,
     DownstreamChunkAck, DownstreamChunkResult, DownstreamFilter, DownstreamOpenRequest,
     DownstreamOpenResponse, Message, Metadata, OrAlias, Points, Qos, ResultCode, StreamChunk, UpstreamChunk,
-    UpstreamChunkAck, UpstreamCloseRequest, UpstreamOpenRequest, UpstreamOpenResponse,
+    UpstreamChunkAck, UpstreamCloseRequest, UpstreamInfo, UpstreamOpenRequest, UpstreamOpenResponse,
 };
 use uuid::Uuid;
 

@@ -134,3 +134,27 @@ fn metadata_that_nobody_reads_ends_the_connection() {
     }
     assert_eq!(disconnect(&world.receive(reader)).result_code, ResultCode::ACK_TIMEOUT);
 }
+
+#[test]
+fn acks_go_before_chunks_that_wait() {
+    let (mut world, both, sender, stream) = world(Qos::Reliable, |_| {});
+    let own = world.open_upstream(both, upstream("own", Qos::Reliable));
+    for number in 1..=3 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    world.chunk(both, own.stream_id_alias, 1, vec![full("a")]);
+    world.send(both, Message::DownstreamChunkAck(ack_of(1, 1, &[])));
+    let messages = world.receive(both);
+    assert_eq!(names(&messages)[..2], ["UpstreamChunkAck", "DownstreamChunkAckComplete"]);
+    assert_eq!(numbers(&messages), [1, 2, 3]);
+}
+
+#[test]
+fn no_more_reliable_chunks_are_under_way_than_go_can_take() {
+    let (mut world, reader, sender, stream) = world(Qos::Reliable, |_| {});
+    for number in 1..=2_000 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    let under_way = numbers(&world.receive(reader)).len();
+    assert!((256..1024).contains(&under_way), "{under_way}");
+}

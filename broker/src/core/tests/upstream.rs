@@ -9,7 +9,7 @@ fn an_open_answers_with_ids_aliases_and_the_time() {
     let mut open = upstream("session", Qos::Reliable);
     open.data_ids = vec![id("a"), id("b"), id("a"), id("bad#")];
     let response = world.open_upstream(conn, open);
-    assert_eq!(response.request_id, 2);
+    assert_eq!((response.request_id, &*response.result_string), (2, "OK"));
     assert_eq!(response.stream_id.get_version_num(), 4);
     assert_eq!(response.stream_id_alias, 1);
     assert_eq!(response.data_id_aliases, [(1, id("a")), (2, id("b"))].into());
@@ -367,28 +367,6 @@ fn a_lost_stream_can_be_closed_by_its_node_from_a_new_connection() {
 }
 
 #[test]
-fn resume_requests_are_refused_in_terms_the_client_can_decode() {
-    use iscp::message::UpstreamResumeRequest;
-    let mut world = World::new();
-    for (version, token, code) in [
-        ("3.0.0", "wrong", ResultCode::INVALID_RESUME_TOKEN),
-        ("2.0.0", "wrong", ResultCode::STREAM_NOT_FOUND),
-    ] {
-        let conn = world.connect_as("a", version);
-        let stream = world.open_upstream(conn, upstream("s", Qos::Reliable));
-        for (stream_id, code) in [(stream.stream_id, code), (Uuid::nil(), ResultCode::STREAM_NOT_FOUND)] {
-            let request = UpstreamResumeRequest { request_id: 6, stream_id, resume_token: token.to_owned() };
-            match world.ask(conn, Message::UpstreamResumeRequest(request)) {
-                Message::UpstreamResumeResponse(response) => {
-                    assert_eq!((response.request_id, response.result_code), (6, code));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
-
-#[test]
 fn acks_that_nobody_reads_end_the_connection() {
     let mut world = World::with(|config| config.limits.chunk_results = 100);
     let conn = world.connect("a");
@@ -435,4 +413,55 @@ fn much_under_way_is_acknowledged_before_the_interval_has_passed() {
         world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
     }
     assert!(results(&world.receive(sender)).len() >= 128);
+}
+
+#[test]
+fn an_alias_is_never_zero() {
+    let mut world = World::new();
+    let conn = world.connect("a");
+    world.broker.last_upstream_alias = u32::MAX - 1;
+    let aliases = [(); 2].map(|()| world.open_upstream(conn, upstream("s", Qos::Reliable)).stream_id_alias);
+    assert_eq!(aliases, [u32::MAX, 1]);
+}
+
+#[test]
+fn the_time_of_an_answer_is_never_negative() {
+    let mut world = World::new();
+    let epoch = SeededEnvironment::new(7, world.now, -60_000_000_000);
+    world.broker = Broker::new(Config::default(), Box::new(epoch));
+    let conn = world.connect("a");
+    assert_eq!(world.open_upstream(conn, upstream("s", Qos::Reliable)).server_time_ns, 0);
+    assert_eq!(world.ask_downstream(conn, downstream(1, all_of("s"), Qos::Reliable)).server_time_ns, 0);
+}
+
+#[test]
+fn totals_above_what_came_are_passed_on_and_close_session_is_accepted() {
+    let mut world = World::new();
+    let (sender, reader) = (world.connect("s"), world.connect("r"));
+    world.open_downstream(reader, downstream(1, all_of("s"), Qos::Reliable));
+    let stream = world.open_upstream(sender, upstream("s", Qos::Unreliable));
+    world.receive(reader);
+    // Rust counts what it dropped (docs/protocol/behaviour.md §11 item 43).
+    let request = UpstreamCloseRequest {
+        request_id: 90,
+        stream_id: stream.stream_id,
+        total_data_points: u64::MAX,
+        final_sequence_number: u32::MAX,
+        close_session: true,
+    };
+    world.send(sender, Message::UpstreamCloseRequest(request));
+    world.advance(100);
+    match &world.receive(sender)[..] {
+        [Message::UpstreamCloseResponse(reply)] => assert_eq!(reply.result_code, ResultCode::SUCCEEDED),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        metadata(&world.receive(reader)),
+        [&Metadata::UpstreamNormalClose {
+            stream_id: stream.stream_id,
+            session_id: "s".to_owned(),
+            total_data_points: u64::MAX,
+            final_sequence_number: u32::MAX,
+        }]
+    );
 }

@@ -1,22 +1,29 @@
 //! One downstream: aliases, acknowledgements, and chunks without aliases for the application.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod aliases;
+mod outage;
+mod seen;
+
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use uuid::Uuid;
 
+use self::aliases::AliasTable;
+use self::seen::Seen;
 use super::config::DownstreamConfig;
 use super::event::{Event, OpId, Output, ReceivedChunk, ReceivedGroup, ReceivedMetadata, StreamKey};
+use super::resume::Attachment;
 use crate::error::{Error, Status, printable};
 use crate::message::{
     Aliases, DataId, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamChunkResult,
-    DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse, Message,
-    OrAlias, ResultCode, UpstreamInfo,
+    DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse, Message, Qos,
+    ResultCode, UpstreamInfo,
 };
 
-/// Most aliases of each kind that a downstream hands out; what comes later travels in full.
-const MAX_ALIASES: usize = 65_536;
+/// Upstreams of which a RELIABLE downstream knows what it received. It sees a chunk of a further one twice
+/// if the server sends it twice.
+const MAX_SOURCES: usize = 65_536;
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
@@ -44,57 +51,6 @@ pub struct TakenAck {
     pub sequence_number: u32,
 }
 
-/// Aliases this client chose, both ways.
-#[derive(Debug)]
-struct AliasTable<T> {
-    by_alias: HashMap<u32, Arc<T>>,
-    by_value: HashMap<Arc<T>, u32>,
-    /// Chosen and not announced yet.
-    fresh: Vec<u32>,
-}
-
-impl<T: std::hash::Hash + Eq + Clone> AliasTable<T> {
-    fn new(known: &Aliases<T>) -> Self {
-        let mut table = Self { by_alias: HashMap::new(), by_value: HashMap::new(), fresh: Vec::new() };
-        for (alias, value) in known {
-            let value = Arc::new(value.clone());
-            table.by_alias.insert(*alias, value.clone());
-            table.by_value.insert(value, *alias);
-        }
-        table
-    }
-
-    /// The value, however it was named. A new value gets an alias.
-    fn resolve(&mut self, named: OrAlias<T>) -> Result<Arc<T>, u32> {
-        match named {
-            OrAlias::Alias(alias) => self.by_alias.get(&alias).cloned().ok_or(alias),
-            OrAlias::Full(value) => {
-                if let Some((known, _)) = self.by_value.get_key_value(&value) {
-                    return Ok(known.clone());
-                }
-                let value = Arc::new(value);
-                if self.by_alias.len() < MAX_ALIASES {
-                    // Aliases start at 1, as those of most official clients do
-                    // (docs/protocol/messages.md §6.3).
-                    let alias = self.by_alias.len() as u32 + 1;
-                    self.by_alias.insert(alias, value.clone());
-                    self.by_value.insert(value.clone(), alias);
-                    self.fresh.push(alias);
-                }
-                Ok(value)
-            }
-        }
-    }
-
-    fn announce(&mut self) -> Aliases<T> {
-        let by_alias = &self.by_alias;
-        let mut fresh = Aliases::new();
-        // Not collected, which would bring a sorting algorithm into the library for every type.
-        fresh.extend(self.fresh.drain(..).map(|alias| (alias, T::clone(&by_alias[&alias]))));
-        fresh
-    }
-}
-
 /// The aliases that a downstream gives to data ids from the beginning.
 fn preset(config: &DownstreamConfig) -> Aliases<DataId> {
     let mut aliases = Aliases::new();
@@ -119,6 +75,11 @@ pub(super) struct Downstream {
     /// Taken by the application, for the next acknowledgement.
     taken: Vec<DownstreamChunkResult>,
     ack_due: bool,
+    pub(super) attachment: Attachment,
+    /// Of a RELIABLE stream: the chunks received of each upstream, by its id.
+    seen: HashMap<Uuid, Seen>,
+    /// Of a RELIABLE stream: chunks that the application did not take yet.
+    untaken: HashSet<(Uuid, u32)>,
 }
 
 impl Downstream {
@@ -159,6 +120,9 @@ impl Downstream {
             completed_ack_id: 0,
             taken: Vec::new(),
             ack_due: false,
+            attachment: Attachment::new(response.resume_token.clone()),
+            seen: HashMap::new(),
+            untaken: HashSet::new(),
         }
     }
 
@@ -182,12 +146,32 @@ impl Downstream {
             let filter_references = references.next().unwrap_or_default();
             groups.push(ReceivedGroup { data_id, points: group.points, filter_references });
         }
-        if !self.upstreams.fresh.is_empty() || !self.data_ids.fresh.is_empty() {
+        if self.upstreams.has_fresh() || self.data_ids.has_fresh() {
             self.want_ack(now, false);
         }
         let sequence_number = chunk.chunk.sequence_number;
+        if self.config.qos == Qos::Reliable && !self.is_new(upstream.stream_id, sequence_number) {
+            // One that waits for the application is acknowledged when that takes it.
+            if !self.untaken.contains(&(upstream.stream_id, sequence_number)) {
+                self.taken.push(result(upstream.stream_id, sequence_number));
+                self.want_ack(now, true);
+            }
+            return Ok(());
+        }
         events.push(Event::Chunk(self.key, ReceivedChunk { upstream, sequence_number, groups }));
         Ok(())
+    }
+
+    /// Whether a chunk is received for the first time.
+    fn is_new(&mut self, upstream: Uuid, sequence_number: u32) -> bool {
+        if self.seen.len() >= MAX_SOURCES && !self.seen.contains_key(&upstream) {
+            return true;
+        }
+        let new = self.seen.entry(upstream).or_default().insert(sequence_number);
+        if new {
+            self.untaken.insert((upstream, sequence_number));
+        }
+        new
     }
 
     fn unknown_alias(&self, kind: &str, alias: u32, sequence_number: u32) -> Error {
@@ -205,11 +189,18 @@ impl Downstream {
         self.config.filters.iter().any(|filter| filter.source_node_id == node_id)
     }
 
-    pub(super) fn handle_metadata(&mut self, message: DownstreamMetadata, events: &mut Vec<Event>) {
+    /// Metadata arrived over the connection of this number.
+    pub(super) fn handle_metadata(
+        &mut self,
+        message: DownstreamMetadata,
+        link: u32,
+        events: &mut Vec<Event>,
+    ) {
         let metadata = ReceivedMetadata {
             source_node_id: message.source_node_id,
             metadata: message.metadata,
             request_id: message.request_id,
+            link,
         };
         events.push(Event::Metadata(self.key, metadata));
     }
@@ -242,17 +233,16 @@ impl Downstream {
     }
 
     pub(super) fn acknowledge(&mut self, taken: impl IntoIterator<Item = TakenAck>) {
-        self.taken.extend(taken.into_iter().map(|ack| DownstreamChunkResult {
-            upstream_stream_id: ack.upstream,
-            upstream_sequence_number: ack.sequence_number,
-            result_code: ResultCode::SUCCEEDED,
-            result_string: "OK".to_owned(),
-        }));
+        for ack in taken {
+            self.untaken.remove(&(ack.upstream, ack.sequence_number));
+            self.taken.push(result(ack.upstream, ack.sequence_number));
+        }
         self.ack_due = true;
     }
 
     pub(super) fn poll_ack(&mut self) -> Option<DownstreamChunkAck> {
         if matches!(self.state, State::Draining { last_ack: Some(_), .. } | State::Closing { .. })
+            || !self.attachment.is_attached()
             || !std::mem::take(&mut self.ack_due)
         {
             return None;
@@ -265,7 +255,7 @@ impl Downstream {
     }
 
     fn build_ack(&mut self) -> Option<DownstreamChunkAck> {
-        if self.taken.is_empty() && self.upstreams.fresh.is_empty() && self.data_ids.fresh.is_empty() {
+        if self.taken.is_empty() && !self.upstreams.has_fresh() && !self.data_ids.has_fresh() {
             return None;
         }
         self.last_ack_id = self.last_ack_id.wrapping_add(1);
@@ -273,14 +263,17 @@ impl Downstream {
             stream_id_alias: self.alias,
             ack_id: self.last_ack_id,
             results: std::mem::take(&mut self.taken),
-            upstream_aliases: self.upstreams.announce(),
-            data_id_aliases: self.data_ids.announce(),
+            upstream_aliases: self.upstreams.announce(self.last_ack_id),
+            data_id_aliases: self.data_ids.announce(self.last_ack_id),
         })
     }
 
     pub(super) fn handle_ack_complete(&mut self, complete: &DownstreamChunkAckComplete) {
         self.completed_ack_id = complete.ack_id;
-        if !complete.result_code.is_success() {
+        if complete.result_code.is_success() {
+            self.upstreams.confirm(complete.ack_id);
+            self.data_ids.confirm(complete.ack_id);
+        } else {
             tracing::warn!(
                 "downstream {}: acknowledgement {} failed: {} {}",
                 self.stream_id,
@@ -336,5 +329,14 @@ impl Downstream {
 
     pub(super) fn is_closing(&self) -> bool {
         self.state != State::Open
+    }
+}
+
+fn result(upstream: Uuid, sequence_number: u32) -> DownstreamChunkResult {
+    DownstreamChunkResult {
+        upstream_stream_id: upstream,
+        upstream_sequence_number: sequence_number,
+        result_code: ResultCode::SUCCEEDED,
+        result_string: "OK".to_owned(),
     }
 }

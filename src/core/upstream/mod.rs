@@ -1,6 +1,7 @@
 //! One upstream: when buffered points become chunks, and what became of them.
 
-use std::collections::BTreeMap;
+mod outage;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -9,11 +10,13 @@ use uuid::Uuid;
 
 use super::config::UpstreamConfig;
 use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
-use super::write_buffer::{CHUNK_LIMIT, MAX_UNREPORTED, SharedBuffer, WriteBuffer};
+use super::resume::Attachment;
+use super::sent::{Sent, SentChunk};
+use super::write_buffer::{CHUNK_LIMIT, MAX_UNREPORTED, SharedBuffer, StreamIdentity, WriteBuffer};
 use crate::error::{Error, Status};
 use crate::message::{
-    Aliases, DataId, Message, Qos, StreamChunk, UpstreamChunk, UpstreamChunkAck, UpstreamCloseRequest,
-    UpstreamOpenRequest, UpstreamOpenResponse,
+    Aliases, DataId, Message, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamChunkAck,
+    UpstreamCloseRequest, UpstreamOpenRequest, UpstreamOpenResponse,
 };
 
 /// Chunks of an upstream without delivery guarantee that are remembered until acknowledged; older
@@ -50,14 +53,8 @@ enum State {
     /// Closing: the close request is on its way.
     Closing {
         op: Option<OpId>,
+        close_session: bool,
     },
-}
-
-#[derive(Debug)]
-struct InFlight {
-    points: u64,
-    bytes: usize,
-    sent: Instant,
 }
 
 #[derive(Debug)]
@@ -87,8 +84,8 @@ pub(super) struct Upstream {
     pub(super) buffer: Arc<SharedBuffer>,
     last_sequence_number: u32,
     total_points: u64,
-    in_flight: BTreeMap<u32, InFlight>,
-    in_flight_bytes: usize,
+    sent: Sent,
+    pub(super) attachment: Attachment,
     /// Everything written up to this many points is to be sent now.
     flush_target: u64,
     next_flush: Option<Instant>,
@@ -127,20 +124,23 @@ impl Upstream {
             let _ = buffer.data_id(data_id.clone());
         }
         buffer.learn_aliases(response.data_id_aliases);
+        let buffer = Arc::new(SharedBuffer::new(buffer));
+        let (stream_id, server_time_ns) = (response.stream_id, response.server_time_ns);
+        buffer.identify(StreamIdentity { stream_id, server_time_ns });
         Self {
             key,
             lossy: datagrams && config.qos == Qos::Unreliable,
             config,
             state: State::Open,
             last_sent: None,
-            stream_id: response.stream_id,
+            stream_id,
             alias: response.stream_id_alias,
-            server_time_ns: response.server_time_ns,
-            buffer: Arc::new(SharedBuffer::new(buffer)),
+            server_time_ns,
+            buffer,
             last_sequence_number: 0,
             total_points: 0,
-            in_flight: BTreeMap::new(),
-            in_flight_bytes: 0,
+            sent: Sent::default(),
+            attachment: Attachment::new(response.resume_token),
             flush_target: 0,
             next_flush: None,
             waiters: Vec::new(),
@@ -213,8 +213,9 @@ impl Upstream {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let drain = self.drain_deadline();
-        self.waiters.iter().map(|waiter| waiter.deadline).chain(self.next_flush).chain(drain).min()
+        let ack = self.config.ack_timeout.and_then(|limit| Some(self.sent.waits_since()? + limit));
+        let streams = [self.next_flush, self.drain_deadline(), ack];
+        self.waiters.iter().map(|waiter| waiter.deadline).chain(streams.into_iter().flatten()).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Vec<Event>) {
@@ -235,8 +236,42 @@ impl Upstream {
             }
             !expired
         });
+        self.give_up_unanswered(now, events);
         if self.is_overdue(now) {
             self.give_up_in_flight(events);
+        }
+    }
+
+    /// Chunks whose acknowledgement takes longer than the application allows are failures; should it come
+    /// later it changes nothing.
+    fn give_up_unanswered(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let Some(limit) = self.config.ack_timeout else { return };
+        let mut any = false;
+        while let Some((number, chunk)) = self.sent.pop_overdue(|_, chunk| chunk.sent + limit <= now) {
+            any = true;
+            if self.lossy {
+                self.lose_chunk(number, chunk.points);
+            } else {
+                let text = format!(
+                    "chunk {number} ({} points): the server did not acknowledge it within {limit:?}",
+                    chunk.points
+                );
+                self.fail_chunk(number, chunk.points, Error::new(Status::Timeout, text));
+            }
+            self.report(number, ResultCode::ACK_TIMEOUT, "no acknowledgement in time".to_owned(), events);
+        }
+        if any {
+            self.publish();
+            self.settle_waiters(events);
+        }
+    }
+
+    /// Tells the outcome of a chunk, if anybody wants to know.
+    fn report(&self, number: u32, code: ResultCode, text: String, events: &mut Vec<Event>) {
+        if self.config.report_acks {
+            self.buffer.counters.unreported.fetch_add(1, Relaxed);
+            let outcome = ChunkOutcome { sequence_number: number, result_code: code, result_string: text };
+            events.push(Event::ChunkAcked(self.key, outcome));
         }
     }
 
@@ -265,12 +300,11 @@ impl Upstream {
             while buffer.take().is_some() {}
             left
         };
-        let chunks = self.in_flight.len();
-        for (number, chunk) in std::mem::take(&mut self.in_flight) {
+        let chunks = self.sent.len();
+        for (number, chunk) in self.sent.drain() {
             self.failed_points += chunk.points;
             self.failed_chunks.push(number);
         }
-        self.in_flight_bytes = 0;
         self.failed_points += points;
         let error = Error::new(
             Status::Timeout,
@@ -326,19 +360,23 @@ impl Upstream {
     /// Gives up chunks that went by datagram, once the server acknowledged a later one although their own
     /// acknowledgement is overdue.
     fn lose_overdue(&mut self, acknowledged: u32, now: Instant) {
-        while let Some(oldest) = self.in_flight.first_entry()
-            && *oldest.key() < acknowledged
-            && oldest.get().sent + self.config.ack_interval + LOSS_MARGIN <= now
+        let limit = self.config.ack_interval + LOSS_MARGIN;
+        while let Some((number, lost)) =
+            self.sent.pop_overdue(|number, chunk| number < acknowledged && chunk.sent + limit <= now)
         {
-            let (number, lost) = oldest.remove_entry();
-            self.in_flight_bytes -= lost.bytes;
             self.lose_chunk(number, lost.points);
         }
     }
 
     /// Next chunk to send, if one is due and may be sent.
     pub(super) fn poll_chunk(&mut self, now: Instant, events: &mut Vec<Event>) -> Option<UpstreamChunk> {
-        if matches!(self.state, State::Closing { .. }) || !self.window_open() {
+        if matches!(self.state, State::Closing { .. }) || !self.attachment.is_attached() {
+            return None;
+        }
+        if let Some(chunk) = self.poll_resend(now) {
+            return Some(chunk);
+        }
+        if !self.window_open() {
             return None;
         }
         let shared = self.buffer.clone();
@@ -362,6 +400,9 @@ impl Upstream {
             self.next_flush = None;
             self.reconsider(&buffer, now);
         }
+        let reliable = self.config.qos == Qos::Reliable;
+        let runs = if reliable { taken.runs.clone() } else { Vec::new() };
+        let (groups, data_ids) = buffer.name(taken.runs.into_iter());
         drop(buffer);
 
         self.last_sequence_number += 1;
@@ -369,19 +410,16 @@ impl Upstream {
         let sequence_number = self.last_sequence_number;
         let chunk = UpstreamChunk {
             stream_id_alias: self.alias,
-            chunk: StreamChunk { sequence_number, groups: taken.groups },
-            data_ids: taken.unaliased,
+            chunk: StreamChunk { sequence_number, groups },
+            data_ids,
         };
-        let reliable = self.config.qos == Qos::Reliable;
-        self.in_flight_bytes += taken.bytes;
-        let in_flight = InFlight { points: taken.points, bytes: taken.bytes, sent: now };
-        self.in_flight.insert(sequence_number, in_flight);
+        let sent = SentChunk { points: taken.points, bytes: taken.bytes, sent: now, runs };
+        self.sent.insert(sequence_number, sent);
         self.last_sent = Some(now);
         if !reliable
-            && self.in_flight.len() > UNRELIABLE_IN_FLIGHT
-            && let Some((number, lost)) = self.in_flight.pop_first()
+            && self.sent.len() > UNRELIABLE_IN_FLIGHT
+            && let Some((number, lost)) = self.sent.pop_first()
         {
-            self.in_flight_bytes -= lost.bytes;
             if self.lossy {
                 self.lose_chunk(number, lost.points);
             } else {
@@ -399,7 +437,7 @@ impl Upstream {
         if self.buffer.counters.unreported.load(Relaxed) >= MAX_UNREPORTED {
             return false;
         }
-        self.config.qos != Qos::Reliable || self.in_flight_bytes < self.config.in_flight_limit
+        self.config.qos != Qos::Reliable || self.sent.cost() < self.config.in_flight_limit
     }
 
     /// The close request, once everything before it is settled.
@@ -407,10 +445,10 @@ impl Upstream {
         let State::Draining { op, close_session, .. } = self.state else {
             return None;
         };
-        if !self.in_flight.is_empty() || !self.buffer.lock().is_empty() {
+        if !self.attachment.is_attached() || self.has_undelivered() {
             return None;
         }
-        self.state = State::Closing { op };
+        self.state = State::Closing { op, close_session };
         let request = UpstreamCloseRequest {
             request_id: request_id(),
             stream_id: self.stream_id,
@@ -421,37 +459,45 @@ impl Upstream {
         Some(Message::UpstreamCloseRequest(request))
     }
 
-    pub(super) fn handle_ack(&mut self, ack: UpstreamChunkAck, now: Instant, events: &mut Vec<Event>) {
+    /// The server answered for chunks. Returns an error when the server does not know the stream.
+    pub(super) fn handle_ack(
+        &mut self,
+        ack: UpstreamChunkAck,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Error> {
         self.learn_aliases(ack.data_id_aliases);
         let acknowledged = ack.results.iter().map(|result| result.sequence_number).max();
+        let mut outcome = Ok(());
         for result in ack.results {
+            let number = result.sequence_number;
+            if result.result_code == ResultCode::STREAM_NOT_FOUND {
+                // Nothing is wrong with the chunk.
+                let what = format!("chunk {number}");
+                outcome = Err(Error::refused(&what, result.result_code, &result.result_string));
+                continue;
+            }
             // Duplicates and numbers never sent are harmless (docs/protocol/behaviour.md §12.5 item 8).
-            let Some(chunk) = self.in_flight.remove(&result.sequence_number) else {
+            let Some(chunk) = self.sent.remove(number) else {
                 continue;
             };
-            self.in_flight_bytes -= chunk.bytes;
             if !result.result_code.is_success() {
-                let what = format!("chunk {} ({} points)", result.sequence_number, chunk.points);
+                if result.result_code == ResultCode::INVALID_DATA_ID_ALIAS {
+                    // Further chunks name their data ids until the server gives aliases again.
+                    self.buffer.lock().forget_aliases();
+                }
+                let what = format!("chunk {number} ({} points)", chunk.points);
                 let error = Error::refused(&what, result.result_code, &result.result_string);
-                self.fail_chunk(result.sequence_number, chunk.points, error);
+                self.fail_chunk(number, chunk.points, error);
             }
-            if self.config.report_acks {
-                self.buffer.counters.unreported.fetch_add(1, Relaxed);
-                events.push(Event::ChunkAcked(
-                    self.key,
-                    ChunkOutcome {
-                        sequence_number: result.sequence_number,
-                        result_code: result.result_code,
-                        result_string: result.result_string,
-                    },
-                ));
-            }
+            self.report(number, result.result_code, result.result_string, events);
         }
         if let (true, Some(acknowledged)) = (self.lossy, acknowledged) {
             self.lose_overdue(acknowledged, now);
         }
         self.publish();
         self.settle_waiters(events);
+        outcome
     }
 
     /// Makes the numbers visible to the application.
@@ -459,8 +505,8 @@ impl Upstream {
         let counters = &self.buffer.counters;
         counters.total_points.store(self.total_points, Relaxed);
         counters.last_sequence_number.store(u64::from(self.last_sequence_number), Relaxed);
-        counters.in_flight_chunks.store(self.in_flight.len() as u64, Relaxed);
-        counters.in_flight_bytes.store(self.in_flight_bytes as u64, Relaxed);
+        counters.in_flight_chunks.store(self.sent.len() as u64, Relaxed);
+        counters.in_flight_bytes.store(self.sent.bytes() as u64, Relaxed);
         counters.failed_points.store(self.failed_points, Relaxed);
     }
 
@@ -476,7 +522,7 @@ impl Upstream {
         }
         let taken = self.buffer.lock().taken();
         let newest = self.last_sequence_number;
-        let oldest_in_flight = self.in_flight.keys().next().copied();
+        let oldest_in_flight = self.sent.first();
         self.waiters.retain_mut(|waiter| {
             if taken < waiter.points {
                 return true;
@@ -493,42 +539,32 @@ impl Upstream {
         });
     }
 
-    /// The server answered the close request, or did not.
-    pub(super) fn closed(mut self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
-        let State::Closing { op } = self.state else { return };
-        self.failed_chunks.sort_unstable();
+    /// The stream ended: in order, or for a reason.
+    pub(super) fn ended(mut self, error: Option<Error>, events: &mut Vec<Event>) {
+        self.shut_buffer();
+        let unsent = self.buffer.lock().points();
+        let mut undelivered_chunks = self.failed_chunks;
+        undelivered_chunks.extend(self.sent.numbers());
+        undelivered_chunks.sort_unstable();
         let end = UpstreamEnd {
-            error: outcome.err().or(self.first_failure),
-            undelivered_points: self.failed_points,
-            undelivered_chunks: self.failed_chunks,
+            error: error.or(self.first_failure),
+            undelivered_points: self.failed_points + unsent + self.sent.points(),
+            undelivered_chunks,
         };
-        if let Some(op) = op {
-            events.push(Event::Done(op, end.error.clone().map_or(Ok(Output::Done), Err)));
+        let outcome = || end.error.clone().map_or(Ok(Output::Done), Err);
+        if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op), .. } = self.state {
+            events.push(Event::Done(op, outcome()));
+        }
+        for waiter in self.waiters.drain(..) {
+            events.push(Event::Done(waiter.op, outcome()));
         }
         events.push(Event::UpstreamClosed(self.key, end));
     }
 
-    /// The connection ended under the stream.
-    pub(super) fn lost(mut self, error: &Error, events: &mut Vec<Event>) {
-        self.shut_buffer();
-        if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op) } = self.state {
-            events.push(Event::Done(op, Err(error.clone())));
-        }
-        for waiter in self.waiters.drain(..) {
-            events.push(Event::Done(waiter.op, Err(error.clone())));
-        }
-        let unsent = self.buffer.lock().points();
-        let mut undelivered_chunks = self.failed_chunks;
-        undelivered_chunks.extend(self.in_flight.keys());
-        undelivered_chunks.sort_unstable();
-        let end = UpstreamEnd {
-            error: Some(error.clone()),
-            undelivered_points: self.failed_points
-                + unsent
-                + self.in_flight.values().map(|chunk| chunk.points).sum::<u64>(),
-            undelivered_chunks,
-        };
-        events.push(Event::UpstreamClosed(self.key, end));
+    /// The stream ended because the application wanted it to, but the server cannot be told.
+    pub(super) fn abandoned(self, error: &Error, events: &mut Vec<Event>) {
+        let error = self.has_undelivered().then(|| error.clone());
+        self.ended(error, events);
     }
 
     /// Whether the message of the next chunk certainly has at most `limit` bytes. In JSON its payloads take

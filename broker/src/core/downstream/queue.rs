@@ -1,0 +1,254 @@
+//! What waits in a downstream, is under way to its client, and is sent again (docs/protocol/behaviour.md
+//! §11.7, §11 item 59).
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use iscp::message::{
+    DataPointGroup, DownstreamChunk, DownstreamMetadata, Message, OrAlias, Qos, StreamChunk, UpstreamInfo,
+};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{Downstream, EVENT_BYTES, Offer, QueuedChunk};
+use crate::core::arena::Key;
+use crate::core::connection::RequestIds;
+use crate::core::metadata::Event;
+use crate::core::routing::Routed;
+use crate::core::subscription::Source;
+use crate::core::{Limits, outbox};
+
+impl Downstream {
+    /// Queues the part of a chunk that the filters let through. Without a connection only a RELIABLE
+    /// downstream does so, `room` bytes at most.
+    pub(in crate::core) fn offer(
+        &mut self,
+        upstream: Key,
+        info: &Rc<UpstreamInfo>,
+        chunk: &Rc<Routed>,
+        limits: &Limits,
+        room: usize,
+    ) -> Offer {
+        let reliable = self.qos == Qos::Reliable;
+        if self.overrun || (!reliable && self.tie.connection.is_none()) {
+            return Offer::Omitted;
+        }
+        let source = self.sources.entry(upstream).or_default();
+        let node = &info.source_node_id;
+        let mut matched = Vec::new();
+        let mut all = true;
+        for (i, group) in chunk.groups.iter().enumerate() {
+            if source.matches(&self.filters, node, group) {
+                if !all {
+                    matched.push(i as u32);
+                }
+            } else if all {
+                all = false;
+                matched.extend(0..i as u32);
+            }
+        }
+        if self.omit_empty_chunk && (chunk.groups.is_empty() || (!all && matched.is_empty())) {
+            return Offer::Omitted;
+        }
+        let full = self.queued_bytes + chunk.bytes > limits.reliable_queue_bytes && !self.chunks.is_empty();
+        if reliable && (full || chunk.bytes > room) {
+            self.overrun = true;
+            return Offer::Overflow;
+        }
+        self.queued_bytes += chunk.bytes;
+        let number = self.number();
+        self.chunks.push_back(QueuedChunk {
+            number,
+            upstream,
+            info: Rc::clone(info),
+            chunk: Rc::clone(chunk),
+            selection: (!all).then(|| matched.into()),
+        });
+        let dropped = if reliable { 0 } else { self.drop_oldest(limits) };
+        Offer::Queued { dropped }
+    }
+
+    /// Makes room by dropping what has waited longest.
+    fn drop_oldest(&mut self, limits: &Limits) -> u64 {
+        let mut dropped = 0;
+        while self.queued_bytes > limits.lossy_queue_bytes && self.chunks.len() > 1 {
+            if let Some(oldest) = self.chunks.pop_front() {
+                self.queued_bytes -= oldest.chunk.bytes;
+                dropped += 1;
+            }
+        }
+        if dropped > 0 {
+            let before = self.dropped;
+            self.dropped += dropped;
+            // A line for each power of two: a consumer that is too slow drops without end.
+            if before.checked_ilog2() != self.dropped.checked_ilog2() {
+                warn!(downstream = %self.id, dropped = self.dropped, "slow consumer, chunks dropped");
+            }
+        }
+        dropped
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// Queues metadata, of which `room` bytes may be taken. Returns whether it is missing now.
+    #[must_use]
+    pub(super) fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits, room: usize) -> bool {
+        if self.overrun {
+            return false;
+        }
+        if self.metadata.len() >= limits.metadata_queue || EVENT_BYTES > room {
+            self.overrun = true;
+            return true;
+        }
+        let number = self.number();
+        self.metadata.push_back((number, Rc::clone(event)));
+        false
+    }
+
+    /// What all that waits takes, and what is kept to be sent again.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.queued_bytes + self.unacked_bytes + self.resend_bytes + self.metadata.len() * EVENT_BYTES
+    }
+
+    /// Drops what is not kept for a client that has lost its connection: only RELIABLE data is.
+    pub(super) fn forget_lossy(&mut self) {
+        if self.qos != Qos::Reliable {
+            self.chunks = VecDeque::new();
+            self.queued_bytes = 0;
+        }
+    }
+
+    /// Starts over on a new connection: what was not acknowledged is sent again, before everything else and
+    /// in its order.
+    pub(super) fn rewind(&mut self) {
+        let mut resend = std::mem::take(&mut self.unacked);
+        resend.append(&mut self.resend);
+        self.resend = resend;
+        self.resend_bytes += std::mem::take(&mut self.unacked_bytes);
+    }
+
+    /// Whether the downstream is to be listed among the turns of its connection, which is then done.
+    pub(in crate::core) fn take_turn(&mut self) -> bool {
+        !self.held && !std::mem::replace(&mut self.has_turn, true)
+    }
+
+    /// Next message of the downstream. Metadata and data keep the order in which they were queued
+    /// (docs/protocol/behaviour.md §11 item 63).
+    pub(in crate::core) fn next_message(&mut self, request_ids: &mut RequestIds) -> Option<Message> {
+        if self.held {
+            return None;
+        }
+        if !self.resend.is_empty() {
+            if self.window_is_full() {
+                return None;
+            }
+            let again = outbox::pop(&mut self.resend)?;
+            self.resend_bytes -= again.chunk.bytes;
+            return Some(self.dispatch_chunk(again));
+        }
+        let chunk = self.chunks.front().map_or(u64::MAX, |queued| queued.number);
+        if self.metadata.front().is_some_and(|(number, _)| *number < chunk) {
+            let (_, event) = outbox::pop(&mut self.metadata)?;
+            // The last of an upstream: none of its chunks waits any more.
+            if let Some(upstream) = event.ends {
+                self.sources.remove(&upstream);
+            }
+            return Some(Message::DownstreamMetadata(DownstreamMetadata {
+                request_id: request_ids.next(),
+                stream_id_alias: self.alias,
+                source_node_id: event.source_node_id.to_string(),
+                metadata: event.metadata.clone(),
+            }));
+        }
+        if self.qos == Qos::Reliable && self.window_is_full() {
+            return None;
+        }
+        let queued = outbox::pop(&mut self.chunks)?;
+        self.queued_bytes -= queued.chunk.bytes;
+        Some(self.dispatch_chunk(queued))
+    }
+
+    /// The message for a chunk, which is kept until it is acknowledged if it must not be lost.
+    fn dispatch_chunk(&mut self, queued: QueuedChunk) -> Message {
+        let message = Message::DownstreamChunk(self.build(&queued));
+        if self.qos == Qos::Reliable {
+            self.unacked_bytes += queued.chunk.bytes;
+            self.unacked.push_back(queued);
+        }
+        message
+    }
+
+    pub(in crate::core) fn qos(&self) -> Qos {
+        self.qos
+    }
+
+    pub(in crate::core) fn is_unreliable(&self) -> bool {
+        self.qos == Qos::Unreliable
+    }
+
+    /// Whether the next message is a chunk that certainly goes by datagram if those take messages of at most
+    /// `limit` bytes. In JSON its payloads take a third more.
+    pub(in crate::core) fn fits_datagrams(&self, limit: usize) -> bool {
+        let number = self.metadata.front().map_or(u64::MAX, |(number, _)| *number);
+        let next = self.chunks.front().filter(|queued| queued.number < number);
+        self.is_unreliable() && !self.held && next.is_some_and(|queued| queued.chunk.bytes <= limit / 3 * 2)
+    }
+
+    /// Whether nothing waits to be sent.
+    pub(in crate::core) fn is_idle(&self) -> bool {
+        self.resend.is_empty() && self.chunks.is_empty() && self.metadata.is_empty()
+    }
+
+    fn window_is_full(&self) -> bool {
+        self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
+    }
+
+    /// The message for a chunk, with the aliases known by now.
+    fn build(&mut self, queued: &QueuedChunk) -> DownstreamChunk {
+        // A chunk that is sent again may be of an upstream that has ended.
+        let mut ended = Source::default();
+        let source = self.sources.get_mut(&queued.upstream).unwrap_or(&mut ended);
+        let node = &queued.info.source_node_id;
+        let count = queued.selection.as_ref().map_or(queued.chunk.groups.len(), |selection| selection.len());
+        let mut groups = Vec::with_capacity(count);
+        let mut filter_references = Vec::with_capacity(if self.tell_filters { count } else { 0 });
+        for i in 0..count {
+            let index = queued.selection.as_ref().map_or(i, |selection| selection[i] as usize);
+            let group = &queued.chunk.groups[index];
+            let data_id = match source.id_alias(&self.ids, group) {
+                Some(alias) => OrAlias::Alias(alias),
+                None => OrAlias::Full((*group.id).clone()),
+            };
+            groups.push(DataPointGroup { data_id, points: group.points.clone() });
+            if self.tell_filters {
+                filter_references.push(source.references(&self.filters, node, group));
+            }
+        }
+        DownstreamChunk {
+            stream_id_alias: self.alias,
+            upstream: match source.alias {
+                Some(alias) => OrAlias::Alias(alias),
+                None => OrAlias::Full((*queued.info).clone()),
+            },
+            chunk: StreamChunk { sequence_number: queued.chunk.sequence_number, groups },
+            filter_references,
+        }
+    }
+
+    /// Takes note that the client has a chunk.
+    pub(super) fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
+        // Clients acknowledge in order, so this is nearly always the first.
+        let is_it = |queued: &QueuedChunk| {
+            queued.info.stream_id == stream_id && queued.chunk.sequence_number == sequence_number
+        };
+        if let Some(chunk) = self.unacked.iter().position(is_it).and_then(|at| self.unacked.remove(at)) {
+            self.unacked_bytes -= chunk.chunk.bytes;
+        } else if let Some(chunk) = self.resend.iter().position(is_it).and_then(|at| self.resend.remove(at)) {
+            // It had it before its connection was lost.
+            self.resend_bytes -= chunk.chunk.bytes;
+        }
+    }
+}

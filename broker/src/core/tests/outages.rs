@@ -1,0 +1,264 @@
+//! Losses at random moments: whatever is in flight vanishes, on either side, and nothing RELIABLE with it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use iscp::message::{DownstreamResumeRequest, UpstreamResumeRequest};
+
+use super::*;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// A client with one stream, and what travels between it and the broker.
+struct Client {
+    node: &'static str,
+    conn: ConnId,
+    to_broker: VecDeque<Message>,
+    to_client: VecDeque<Message>,
+    /// Its request to resume was answered.
+    resumed: bool,
+    stream_id: Uuid,
+    token: String,
+}
+
+impl Client {
+    fn new(node: &'static str, conn: ConnId, stream_id: Uuid, token: String) -> Self {
+        let (to_broker, to_client) = (VecDeque::new(), VecDeque::new());
+        Self { node, conn, to_broker, to_client, resumed: true, stream_id, token }
+    }
+
+    /// Some of what travels arrives.
+    fn travel(&mut self, world: &mut World, random: &mut Random, all: bool) -> Vec<Message> {
+        let mut part = |len: usize| if all { len } else { random.below(len as u64 + 1) as usize };
+        for _ in 0..part(self.to_broker.len()) {
+            if let Some(message) = self.to_broker.pop_front() {
+                world.send(self.conn, message);
+            }
+        }
+        for _ in 0..part(20) {
+            self.to_client.extend(world.broker.poll_transmit(self.conn));
+        }
+        let arrived = part(self.to_client.len());
+        self.to_client.drain(..arrived).collect()
+    }
+
+    /// The network breaks and comes back. The broker hears of it now, or not: the old connection is kept in
+    /// `zombies` then.
+    fn reconnect(&mut self, world: &mut World, random: &mut Random, zombies: &mut Vec<ConnId>) {
+        match random.below(3) {
+            0 => world.broker.connection_lost(self.conn, world.now),
+            1 => {
+                world.send(self.conn, Message::Disconnect(Disconnect::default()));
+                world.broker.connection_lost(self.conn, world.now);
+            }
+            _ => zombies.push(self.conn),
+        }
+        self.to_broker.clear();
+        self.to_client.clear();
+        self.conn = world.connect(self.node);
+        self.resumed = false;
+    }
+}
+
+struct Outages {
+    world: World,
+    random: Random,
+    zombies: Vec<ConnId>,
+    sender: Client,
+    alias: u32,
+    last: u32,
+    unacked: BTreeMap<u32, ()>,
+    reader: Client,
+    reader_alias: u32,
+    received: Vec<u32>,
+    losses: u32,
+}
+
+impl Outages {
+    fn new(seed: u64) -> Self {
+        let mut world = World::with(|config| config.limits.reliable_window = 8);
+        let (sender, reader) = (world.connect("s"), world.connect("r"));
+        let mut request = downstream(1, all_of("s"), Qos::Reliable);
+        request.expiry_interval_s = 3600;
+        let down = world.open_downstream(reader, request);
+        let mut request = upstream("s", Qos::Reliable);
+        request.expiry_interval_s = 3600;
+        let up = world.open_upstream(sender, request);
+        Self {
+            world,
+            random: Random(seed),
+            zombies: Vec::new(),
+            sender: Client::new("s", sender, up.stream_id, up.resume_token),
+            alias: up.stream_id_alias,
+            last: 0,
+            unacked: BTreeMap::new(),
+            reader: Client::new("r", reader, down.stream_id, down.resume_token),
+            reader_alias: 1,
+            received: Vec::new(),
+            losses: 0,
+        }
+    }
+
+    fn chunk(&self, number: u32) -> Message {
+        Message::UpstreamChunk(UpstreamChunk {
+            stream_id_alias: self.alias,
+            chunk: StreamChunk { sequence_number: number, groups: vec![full("a")] },
+            data_ids: Vec::new(),
+        })
+    }
+
+    fn send(&mut self, all: bool) {
+        for message in self.sender.travel(&mut self.world, &mut self.random, all) {
+            match message {
+                Message::UpstreamChunkAck(ack) => {
+                    for result in ack.results {
+                        assert_eq!(result.result_code, ResultCode::SUCCEEDED);
+                        self.unacked.remove(&result.sequence_number);
+                    }
+                }
+                Message::UpstreamResumeResponse(response) => {
+                    assert_eq!(response.result_code, ResultCode::SUCCEEDED, "{}", response.result_string);
+                    assert_eq!(response.stream_id_alias, self.alias);
+                    self.sender.token = response.resume_token;
+                    self.sender.resumed = true;
+                    for number in self.unacked.keys() {
+                        self.sender.to_broker.push_back(self.chunk(*number));
+                    }
+                }
+                Message::Ping(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn read(&mut self, all: bool) {
+        for message in self.reader.travel(&mut self.world, &mut self.random, all) {
+            match message {
+                Message::DownstreamChunk(chunk) => {
+                    assert_eq!(chunk.stream_id_alias, self.reader_alias);
+                    let number = chunk.chunk.sequence_number;
+                    self.received.push(number);
+                    let ack = ack_of(self.reader_alias, number, &[(self.sender.stream_id, number)]);
+                    self.reader.to_broker.push_back(Message::DownstreamChunkAck(ack));
+                }
+                Message::DownstreamResumeResponse(response) => {
+                    assert_eq!(response.result_code, ResultCode::SUCCEEDED, "{}", response.result_string);
+                    self.reader.token = response.resume_token;
+                    self.reader.resumed = true;
+                }
+                Message::DownstreamMetadata(_)
+                | Message::DownstreamChunkAckComplete(_)
+                | Message::Ping(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn lose_sender(&mut self) {
+        self.losses += 1;
+        self.sender.reconnect(&mut self.world, &mut self.random, &mut self.zombies);
+        self.sender.to_broker.push_back(Message::UpstreamResumeRequest(UpstreamResumeRequest {
+            request_id: 2,
+            stream_id: self.sender.stream_id,
+            resume_token: self.sender.token.clone(),
+        }));
+    }
+
+    fn lose_reader(&mut self) {
+        self.losses += 1;
+        self.reader.reconnect(&mut self.world, &mut self.random, &mut self.zombies);
+        self.reader_alias += 1;
+        self.reader.to_broker.push_back(Message::DownstreamResumeRequest(DownstreamResumeRequest {
+            request_id: 2,
+            stream_id: self.reader.stream_id,
+            desired_stream_id_alias: self.reader_alias,
+            resume_token: self.reader.token.clone(),
+        }));
+    }
+
+    fn step(&mut self) {
+        match self.random.below(10) {
+            0..=3 => {
+                self.last += 1;
+                self.unacked.insert(self.last, ());
+                if self.sender.resumed {
+                    self.sender.to_broker.push_back(self.chunk(self.last));
+                }
+            }
+            4 | 5 => self.send(false),
+            6 | 7 => self.read(false),
+            8 => {
+                let ms = self.random.below(300);
+                self.world.advance(ms);
+            }
+            _ => {
+                if self.random.one_in(3) {
+                    self.lose_sender();
+                } else if self.random.one_in(2) {
+                    self.lose_reader();
+                } else if let Some(zombie) = self.zombies.pop() {
+                    self.world.broker.connection_lost(zombie, self.world.now);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        for _ in 0..10_000 {
+            self.send(true);
+            self.read(true);
+            self.world.advance(100);
+            if self.unacked.is_empty() && self.received.last() == Some(&self.last) {
+                return;
+            }
+        }
+        panic!("{} chunks unacknowledged, {:?} of {}", self.unacked.len(), self.received.last(), self.last);
+    }
+}
+
+#[test]
+fn every_reliable_chunk_arrives_in_order_whatever_breaks_when() {
+    let mut losses = 0;
+    for seed in 0..300 {
+        let mut run = Outages::new(seed);
+        for _ in 0..500 {
+            run.step();
+        }
+        run.finish();
+        // The first copies, which is what a client that knows duplicates sees, are all there and in order.
+        let mut seen = 0;
+        for number in &run.received {
+            assert!(*number <= seen + 1, "seed {seed}: {number} after {seen}");
+            seen = seen.max(*number);
+        }
+        assert_eq!(seen, run.last, "seed {seed}");
+        losses += run.losses;
+        // And nothing stays behind.
+        for conn in run.zombies.drain(..).chain([run.sender.conn, run.reader.conn]) {
+            run.world.broker.connection_lost(conn, run.world.now);
+        }
+        run.world.advance(3_600_000);
+        let stats = run.world.broker.stats();
+        assert_eq!(
+            (stats.connections, stats.upstreams, stats.downstreams, stats.nodes),
+            (0, 0, 0, 0),
+            "seed {seed}"
+        );
+        assert_eq!((run.world.broker.detached.bytes, run.world.broker.next_timeout()), (0, None));
+    }
+    assert!(losses > 5_000, "{losses}");
+}
