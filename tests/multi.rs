@@ -121,8 +121,10 @@ fn write(up: Upstream) -> (mpsc::Sender<()>, std::thread::JoinHandle<Upstream>) 
     (go, writer)
 }
 
+type PathFault = (&'static str, fn(&Proxy));
+
 /// What happens to one path while the others hold.
-const FAULTS: [(&str, fn(&Proxy)); 3] = [
+const FAULTS: [PathFault; 3] = [
     ("reset", |path| path.cut(Cut::Reset)),
     ("finish", |path| path.cut(Cut::Finish)),
     ("half-close", |path| path.half_close(Direction::Down)),
