@@ -352,7 +352,7 @@ impl<'a> Driver<'a> {
                 self.token.clone_from(&token);
                 self.schema = Schema::default();
                 self.full_at = None;
-                self.core.transport_established(token, transport.datagram_limit() > 0, now);
+                self.core.transport_established(token, transport.has_datagrams(), now);
                 self.transport = Some(transport);
             }
             Err(error) => self.core.dial_failed(&error, now),

@@ -48,7 +48,8 @@ fn leave_behind(broker: &Broker, dir: &Dir, session: &str, input: &[u8]) {
     let address = broker.url.strip_prefix("ws://").unwrap();
     let proxy = Proxy::tcp(address).unwrap();
     let url = format!("ws://{}", proxy.address());
-    let options = ["--url", &url, "--node", "pub", "--spool", dir.path(), "--session", session, "--name", "n"];
+    let options =
+        ["--url", &url, "--node", "pub", "--spool", dir.path(), "--session", session, "--name", "n"];
     let mut publisher = Program::start(&[&["pub", "-v"], &options[..]].concat());
     publisher.wait_for_log("opened");
     proxy.black_hole();
@@ -84,8 +85,11 @@ fn what_a_killed_publisher_left_is_listed_printed_and_sent() {
     let sent = run(&[&send[..], &["pub"]].concat(), b"").quiet_success();
     assert_eq!(sent, b"delivered 3 points of 1 streams\n");
     let received = subscriber.wait().json();
-    let payloads: Vec<_> =
-        received.iter().filter(|line| line["metadata"].is_null()).map(|line| line["payload"].clone()).collect();
+    let payloads: Vec<_> = received
+        .iter()
+        .filter(|line| line["metadata"].is_null())
+        .map(|line| line["payload"].clone())
+        .collect();
     assert_eq!(payloads, ["one", "two", "three"]);
     assert_eq!(run(&["spool", "ls", dir.path()], b"").quiet_success(), b"");
 }
