@@ -2,6 +2,7 @@
 //! bytes.
 
 mod api;
+mod outages;
 mod raw_client;
 mod raw_server;
 mod support;
