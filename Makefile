@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation fuzz bench header fmt clean
+.PHONY: help demo test test-matrix test-simulation interop fuzz bench header fmt clean
 
 SEEDS ?= 20000
 
@@ -21,6 +21,9 @@ fuzz: ## Fuzz the decoders, FUZZ_SECONDS=N (600) each
 
 test-matrix: ## Send points over every combination of transport, encoding, compression and QoS
 	@scripts/test_matrix.sh
+
+interop: ## Run the official clients against the broker and the C library
+	@scripts/interop.sh
 
 bench: ## Measure what a point costs, against floors of the same run
 	cargo run --release -p iscp-bench

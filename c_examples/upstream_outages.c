@@ -113,6 +113,8 @@ int main(int argc, char **argv) {
     if ((status = iscp_upstream_data_id(upstream, "counter", "string", &data_id, &error)) != ISCP_OK) {
         goto end;
     }
+    printf("writing %ld points\n", points);
+    fflush(stdout);
     for (long i = 0; i < points; i++) {
         char text[32];
         int length = snprintf(text, sizeof text, "%ld", i);

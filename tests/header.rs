@@ -18,6 +18,7 @@ const SOURCES: &[&str] = &[
     "conn_credential_options",
     "conn_tls_options",
     "conn_network_options",
+    "conn_path_options",
     "conn_reconnect_options",
     "conn",
     "call",

@@ -113,6 +113,10 @@ pub(crate) struct BrokerArgs {
     /// connect to it without this option.
     #[arg(long, value_name = "ORIGIN", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) allow_origin: Vec<String>,
+    /// How many seconds a stream that asks for less is kept at least after its connection was lost, for clients that
+    /// notice the loss later than the broker. Streams that ask for nothing are not kept.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) min_expiry: Duration,
     #[command(flatten)]
     pub(crate) certificate: CertificateArgs,
     #[command(flatten)]

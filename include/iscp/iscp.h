@@ -921,7 +921,7 @@ ISCP_API const char *iscp_protocol_version(void);
  * Whether the library was built with a feature.
  *
  * @param name a feature: a transport ("websocket", "quic", "webtransport"), an encoding ("protobuf",
- *             "json"), or "tls", "compression", "oauth2", "proxy"
+ *             "json"), or "tls", "compression", "oauth2", "proxy", "multi"
  * @return true if it was; false for everything else, unknown names and NULL included
  *
  * Thread: any. Blocking: no. Lifetime: borrows `name` for the call. Since: 0.1.0.
@@ -1896,6 +1896,126 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_quic_datagram_size(struct iscp_conn_options_t *options,
                                                        size_t quic_datagram_size,
                                                        struct iscp_error_t **out_error);
+
+/**
+ * Adds a path, up to 16. The connection then consists of transports by all its paths, which are dialled at the same
+ * time and again whenever they are lost; it is there as long as one of them is. By key it is the option "path", whose
+ * value has the words `url=`, `local_address=` and `interface=` with their values, those that are needed.
+ *
+ * For a vehicle with two modems: `iscp_conn_options_add_path(options, "", "", "wwan0", &error)`, and the same with
+ * "wwan1". The option "url" is needed also when every path has an address of its own; the options "local_address" and
+ * "interface" are for connections without paths. Nothing is lost, and all stays in order, toward servers that number
+ * messages as the broker of this library does; with others the connection ends with the first path that is lost
+ * (docs/multi-transport.md).
+ *
+ * @param options       the options
+ * @param url           where this path connects to: as the option "url", "" for the address of the connection
+ * @param local_address IP address of this machine to connect from, "" for any
+ * @param interface     network interface that the path takes, "" for any
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths; `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or
+ *         the transport of the address; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_add_path(struct iscp_conn_options_t *options,
+                                         const char *url,
+                                         const char *local_address,
+                                         const char *interface,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets how messages are spread over the paths of a connection. Default: `min-rtt`.
+ *
+ * `round-robin` takes each path in its turn. `min-rtt` takes the one with the shortest round trip that has room.
+ * `ecf`, earliest completion first, weighs in what is under way already, and waits for a faster path where a message
+ * would come later by the one that has room; that suits paths of very different speed.
+ *
+ * @param options         the options
+ * @param multi_scheduler "round-robin", "min-rtt" or "ecf"
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "multi"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_multi_scheduler(struct iscp_conn_options_t *options,
+                                                    const char *multi_scheduler,
+                                                    struct iscp_error_t **out_error);
+
+/**
+ * Sets the pause before a path that was lost, or could not be connected, is dialled again. Default: 1000.
+ *
+ * @param options                  the options
+ * @param multi_redial_interval_ms milliseconds, 1 to 3600000
+ * @param out_error                receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "multi"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_multi_redial_interval_ms(struct iscp_conn_options_t *options,
+                                                             uint32_t multi_redial_interval_ms,
+                                                             struct iscp_error_t **out_error);
+
+/**
+ * Sets how often each path is asked whether it carries anything, which also measures its round trip.
+ * Default: 1000.
+ *
+ * A path that does not answer for a second, or for four of its round trips, carries nothing new, and what it had
+ * under way goes by the others.
+ *
+ * @param options                the options
+ * @param multi_ping_interval_ms milliseconds, 10 to 3600000
+ * @param out_error              receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "multi"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_multi_ping_interval_ms(struct iscp_conn_options_t *options,
+                                                           uint32_t multi_ping_interval_ms,
+                                                           struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a path may leave a question unanswered before it is closed and dialled again. Default: 10000.
+ *
+ * @param options               the options
+ * @param multi_path_timeout_ms milliseconds, 10 to 3600000
+ * @param out_error             receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "multi"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_multi_path_timeout_ms(struct iscp_conn_options_t *options,
+                                                          uint32_t multi_path_timeout_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a connection lasts without any of its paths. Default: 10000.
+ *
+ * The pings of the connection itself go by its paths, too: it ends earlier when they are lost for the interval and the
+ * timeout of those.
+ *
+ * @param options               the options
+ * @param multi_lost_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error             receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_UNSUPPORTED` when the
+ *         build lacks the feature "multi"; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_multi_lost_timeout_ms(struct iscp_conn_options_t *options,
+                                                          uint32_t multi_lost_timeout_ms,
+                                                          struct iscp_error_t **out_error);
 
 /**
  * Sets whether a connection that is lost is made anew, with its streams. Default: true.

@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
         #[cfg(feature = "oauth2")]
         let shown = token.clone();
         let mut core = core::Connection::new(config, token, op, Instant::now());
-        if transport.datagram_limit() > 0 {
+        if transport.has_datagrams() {
             core.use_datagrams();
         }
         Self {

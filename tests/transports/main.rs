@@ -2,6 +2,8 @@
 //! bytes.
 
 mod api;
+#[cfg(feature = "multi")]
+mod multi;
 mod outages;
 mod raw_client;
 mod raw_server;

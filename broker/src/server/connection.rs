@@ -180,6 +180,12 @@ impl Link<'_> {
         }
         match self.poll_write(cx) {
             Poll::Ready(end) => Poll::Ready(end),
+            // Nobody is left to say goodbye to.
+            Poll::Pending
+                if self.transport.is_deserted() && self.shared.core.borrow().is_closing(self.conn) =>
+            {
+                Poll::Ready(End::Finished)
+            }
             Poll::Pending => self.poll_stall(cx),
         }
     }

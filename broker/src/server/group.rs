@@ -119,6 +119,7 @@ impl Groups {
                     ping_interval: PING_INTERVAL,
                     silence_limit: SILENCE_LIMIT,
                     grace: config.group_grace,
+                    datagrams: true,
                     max_message_size: limit,
                 });
                 // There is room for the first, so this does not wait.
