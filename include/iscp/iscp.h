@@ -777,7 +777,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_FLUSH_ACKNOWLEDGED 1
 
 /**
- * Points that left in chunks.
+ * Points that left in chunks; since the stream was last opened anew, if it was (option `reopen`).
  */
 #define ISCP_UPSTREAM_STAT_TOTAL_POINTS 1
 
@@ -2974,6 +2974,9 @@ iscp_status_t iscp_upstream_options_set_buffer_limit(struct iscp_upstream_option
 /**
  * Sets how many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE;
  * further points stay in the buffer. Default: 33554432.
+ *
+ * They are kept to be sent again after a loss of the connection. Beside its points a chunk counts 160 bytes,
+ * and 64 for each of its data ids.
  *
  * @param options         the options
  * @param in_flight_limit bytes, 1024 to 1073741824
