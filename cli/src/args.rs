@@ -122,7 +122,7 @@ pub(crate) enum SpoolCommand {
     ///
     /// They arrive on the stream on which they were sent if the server still has it, otherwise on another one of the
     /// same session, with the same elapsed times.
-    Send(SpoolSendArgs),
+    Send(Box<SpoolSendArgs>),
     /// Remove points that nobody wants any more.
     Rm(SpoolRmArgs),
 }

@@ -4,6 +4,7 @@
 //! An ordinary run is short. `ISCP_RELIABILITY=full` runs each test as long as docs/reliability.md says, and prints
 //! figures; `ISCP_RELIABILITY_SEED=N` chooses other outages.
 
+mod attempts;
 mod outages;
 mod spool;
 mod support;
