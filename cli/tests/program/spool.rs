@@ -119,7 +119,7 @@ fn points_can_be_given_up_one_stream_at_a_time() {
     leave_behind(&broker, &dir, "first", b"a\n");
     let listed = run(&["spool", "ls", dir.path(), "--json"], b"").json();
     let id = listed[0]["id"].as_str().unwrap();
-    run(&["spool", "rm", dir.path()], b"").failed(&["--id", "--all"]);
+    assert_eq!(run(&["spool", "rm", dir.path()], b"").code, Some(2), "neither an id nor all");
     let another = uuid::Uuid::new_v4().to_string();
     run(&["spool", "rm", dir.path(), "--id", &another], b"").failed(&[&another]);
     run(&["spool", "rm", dir.path(), "--id", id], b"").quiet_success();
