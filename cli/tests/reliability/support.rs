@@ -121,6 +121,18 @@ impl Writer {
     }
 }
 
+/// Options of a RELIABLE downstream for everything of the node `source`.
+pub(crate) fn downstream_options(source: &str) -> DownstreamOptions {
+    let mut options = DownstreamOptions::default();
+    options.config.qos = Qos::Reliable;
+    options.config.ack_interval = Duration::from_millis(10);
+    options.config.filters = vec![DownstreamFilter {
+        source_node_id: source.to_owned(),
+        data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
+    }];
+    options
+}
+
 /// A thread that reads numbered points and checks that each comes once and in order.
 pub(crate) struct Reader {
     stop: Arc<AtomicBool>,
@@ -132,13 +144,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens a downstream for everything of the node `source` and reads from it.
     pub(crate) fn start(connection: &Connection, source: &str) -> Self {
-        let mut options = DownstreamOptions::default();
-        options.config.qos = Qos::Reliable;
-        options.config.ack_interval = Duration::from_millis(10);
-        options.config.filters = vec![DownstreamFilter {
-            source_node_id: source.to_owned(),
-            data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
-        }];
+        let mut options = downstream_options(source);
         let why: Arc<Mutex<Option<Error>>> = Arc::default();
         let told = why.clone();
         options.on_closed = Some(Box::new(move |error| *told.lock().unwrap() = error));
