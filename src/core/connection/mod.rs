@@ -453,6 +453,9 @@ impl Connection {
 
     /// Ends everything that is left, for a reason or in order.
     fn end(&mut self, error: Option<&Error>) {
+        if self.is_closed() {
+            return;
+        }
         self.state = State::Closed;
         let closing = self.closing.take().and_then(|closing| closing.op);
         let gone = Error::new(Status::Closed, "the connection is closed");

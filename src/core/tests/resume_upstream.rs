@@ -379,6 +379,20 @@ fn closing_the_connection_does_not_wait_for_ever_for_points_that_are_owed() {
 }
 
 #[test]
+fn the_end_of_an_outage_and_of_closing_at_one_time_is_one_end() {
+    let mut config = ConnectionConfig::default();
+    config.reconnect.total = Some(ms(3_000));
+    let mut rig = Rig::resilient_with(config);
+    rig.in_flight(reliable(), 1);
+    rig.lose();
+    let close = rig.op();
+    rig.core.close(Some(close), rig.now, ms(3_000));
+    rig.pass(ms(3_000));
+    assert!(rig.outcome(close).is_err());
+    assert!(rig.end().is_some());
+}
+
+#[test]
 fn a_forgotten_stream_is_opened_anew_if_asked_for() {
     let mut rig = Rig::resilient();
     let upstream = rig.in_flight(reopening(), 4);
