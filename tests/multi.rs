@@ -6,7 +6,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use iscp::client::{
-    ConnectOptions, Connection, ConnectionState, Downstream, DownstreamOptions, Upstream, UpstreamOptions,
+    ConnectOptions, Connection, ConnectionEvent, ConnectionState, Downstream, DownstreamOptions, Upstream,
+    UpstreamOptions,
 };
 use iscp::core::{FlushLevel, FlushPolicy};
 use iscp::error::{Error, Status};
@@ -38,6 +39,8 @@ impl Paths {
         };
         multi.paths = self.0.iter().map(path).collect();
         multi.redial_interval = Duration::from_millis(20);
+        // What the paths do not bring about themselves must not be mended by a new connection.
+        options.config.reconnect.enabled = false;
     }
 
     #[track_caller]
@@ -118,8 +121,10 @@ fn write(up: Upstream) -> (mpsc::Sender<()>, std::thread::JoinHandle<Upstream>) 
     (go, writer)
 }
 
+type PathFault = (&'static str, fn(&Proxy));
+
 /// What happens to one path while the others hold.
-const FAULTS: [(&str, fn(&Proxy)); 3] = [
+const FAULTS: [PathFault; 3] = [
     ("reset", |path| path.cut(Cut::Reset)),
     ("finish", |path| path.cut(Cut::Finish)),
     ("half-close", |path| path.half_close(Direction::Down)),
@@ -246,6 +251,38 @@ fn the_connection_ends_with_its_last_path() {
     assert_eq!(error.status(), Status::ConnectionLost);
     assert!(error.message().contains("no transport is left"), "{error}");
     assert_eq!(source.state(), ConnectionState::Closed);
+}
+
+#[test]
+fn a_connection_that_has_lost_all_paths_is_made_anew() {
+    let broker = broker(Limits::default());
+    let paths = Paths::new(&broker, 2);
+    let (sender, events) = mpsc::channel();
+    let (source, _end) = connect_by(&broker, "source", &paths, |options| {
+        options.config.reconnect.enabled = true;
+        options.dial.multi.grace = Duration::from_millis(1);
+        options.on_event = Some(std::sync::Arc::new(move |event| drop(sender.send(event))));
+    });
+    let reader = connect(&broker, "reader", |_| {});
+    let down = downstream(&reader, "source");
+    let (go, writer) = write(upstream(&source, Qos::Reliable));
+    go.send(()).unwrap();
+    read(&down, 0, 1000);
+    for path in &paths.0 {
+        path.refuse(true);
+        path.cut(Cut::Reset);
+    }
+    let until = |wanted: fn(&ConnectionEvent) -> bool| while !wanted(&events.recv_timeout(LIMIT).unwrap()) {};
+    until(|event| matches!(event, ConnectionEvent::Disconnected(_)));
+    go.send(()).unwrap();
+    for path in &paths.0 {
+        path.refuse(false);
+    }
+    until(|event| matches!(event, ConnectionEvent::Reconnected));
+    read(&down, 1000, 1000);
+    drop(go);
+    writer.join().unwrap();
+    wait(|done| source.close(done)).unwrap();
 }
 
 #[test]

@@ -284,6 +284,8 @@ TEST(several_paths_are_one_connection) {
     iscp_conn_options_t *options = options_for(&broker);
     OK(iscp_conn_options_add_path(options, chaos[0].url, "", "", &error));
     OK(iscp_conn_options_add_path(options, chaos[1].url, "127.0.0.1", "", &error));
+    /* The paths do it, not a new connection. */
+    OK(iscp_conn_options_set_reconnect(options, false, &error));
     OK(iscp_conn_options_set_multi_scheduler(options, "round-robin", &error));
     OK(iscp_conn_options_set_multi_redial_interval_ms(options, 20, &error));
     OK(iscp_conn_options_set_multi_ping_interval_ms(options, 50, &error));
