@@ -317,9 +317,10 @@ typedef int32_t iscp_qos_t;
 /**
  * Told what the server said about a chunk.
  *
- * Called on the connection's dispatcher thread for every chunk. `result_code` is 0 when the server
- * took it, otherwise a result code of the protocol; `result_string` is valid until the callback
- * returns.
+ * Called on the connection's dispatcher thread for every chunk, except those of UNRELIABLE and PARTIAL
+ * streams that are lost. `result_code` is 0 when the server took it, otherwise a result code of the protocol,
+ * among them 70, `ACK_TIMEOUT`, when the acknowledgement did not come within `ack_timeout_ms`;
+ * `result_string` is valid until the callback returns.
  */
 typedef void (*iscp_ack_cb)(uint32_t sequence_number,
                             int32_t result_code,
