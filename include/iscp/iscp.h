@@ -790,6 +790,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_SPOOL_RECOVERED 17
 
 /**
+ * Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
+ */
+#define ISCP_CONN_STAT_PATHS 18
+
+/**
  * Points may be lost; datagrams where the transport has them.
  */
 #define ISCP_QOS_UNRELIABLE 0
