@@ -38,6 +38,7 @@ rust_format() {
     cargo fmt --all --check
     cargo fmt --manifest-path tests/consumer/two_rust/Cargo.toml --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
+    cargo fmt --manifest-path tests/interop/Cargo.toml --all --check
 }
 
 fuzz_targets() {
@@ -96,5 +97,10 @@ run "Size of the library" library_size
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Consumer projects" tests/consumer/run.sh "$build"
+if command -v go >/dev/null; then
+    run "Interoperability" scripts/interop.sh
+else
+    printf '\nNot run without Go: scripts/interop.sh, the official clients against the broker and the library.\n'
+fi
 
 printf '\nAll tests passed.\n'
