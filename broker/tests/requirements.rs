@@ -27,7 +27,7 @@
 //! | 22 | ids of 16 bytes also in refusals, version 4 | broker/tests/requirements.rs `refusals_carry_an_id_of_sixteen_zero_bytes`, broker/src/core/tests/upstream.rs `an_open_answers_with_ids_aliases_and_the_time`, broker/src/core/tests/downstream.rs `the_answer_comes_first_and_data_a_moment_later` |
 //! | 23 | "OK" | broker/src/core/tests/upstream.rs `an_open_answers_with_ids_aliases_and_the_time` |
 //! | 24 | server time not negative | broker/src/core/tests/upstream.rs `the_time_of_an_answer_is_never_negative` |
-//! | 25 | several transports of one connection | with the server's code for it |
+//! | 25 | several transports of one connection | broker/src/server/group.rs |
 //! | 26 | open of an upstream | broker/src/core/tests/upstream.rs `an_open_answers_with_ids_aliases_and_the_time`, `refused_opens_have_their_codes_and_a_nil_stream_id`, broker/src/core/tests/metadata.rs `metadata_and_data_of_an_upstream_arrive_in_order` |
 //! | 27 | stable, unique stream aliases | broker/src/core/tests/resume.rs `no_other_stream_gets_the_alias_of_one_that_may_be_resumed`, `an_upstream_is_resumed_with_its_alias_and_its_readers_are_told` |
 //! | 28 | never alias 0 | broker/src/core/tests/upstream.rs `an_alias_is_never_zero` |

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 use iscp::transport::Scheme;
-use iscp_broker::{Listener, OAuth2Config, Server, ServerConfig, ServerHandle, StartError};
+use iscp_broker::{Listener, OAuth2Config, Server, ServerConfig, ServerHandle, StartError, core};
 use tracing::info;
 
 use crate::args::{BrokerArgs, ListenArgs, OAuth2Args};
@@ -72,6 +72,7 @@ fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
         tokens: args.token.clone(),
         oauth2,
         allowed_origins: args.allow_origin.clone(),
+        core: core_config(args),
         ..ServerConfig::default()
     };
     let server = Server::start(config).map_err(|error| match error {
@@ -83,6 +84,12 @@ fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
         error => Failure::new(error),
     })?;
     Ok((server, fingerprint))
+}
+
+fn core_config(args: &BrokerArgs) -> core::Config {
+    let mut config = core::Config::default();
+    config.timing.min_expiry = args.min_expiry;
+    config
 }
 
 fn listeners(args: &ListenArgs, certificate: bool) -> Result<Vec<Listener>, Failure> {
@@ -151,5 +158,25 @@ fn announce(server: &ServerHandle, fingerprint: Option<&str>) -> Result<(), Fail
             Err(Failure::new(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    #[test]
+    fn streams_are_kept_as_long_as_the_command_line_says() {
+        let min_expiry = |args: &[&str]| match Args::try_parse_from([&["iscp", "broker"], args].concat())
+            .map(|args| args.command)
+        {
+            Ok(Command::Broker(args)) => core_config(&args).timing.min_expiry,
+            _ => panic!("{args:?}"),
+        };
+        assert_eq!(min_expiry(&["--min-expiry", "12.5"]), Duration::from_millis(12_500));
+        assert_eq!(min_expiry(&[]), core::Timing::default().min_expiry);
     }
 }

@@ -13,6 +13,8 @@ use clap::builder::NonEmptyStringValueParser;
 use iscp::client::{ConnectOptions, TokenSource};
 use iscp::encoding::Encoding;
 use iscp::transport::Compression;
+use iscp::transport::multi::Scheduler;
+use iscp::transport::multi::dial::{MAX_PATHS, PathOptions};
 use iscp::transport::proxy::Proxy;
 use iscp::transport::tls::{certificates, private_key, server_name_of};
 
@@ -119,6 +121,13 @@ struct WayArgs {
     /// Network interface to take, whatever the routes say.
     #[arg(help_heading = "Way to the server", long, value_name = "NAME")]
     interface: Option<String>,
+    /// Make the connection of several transports, by this path and those of further such options: words `url=URL`,
+    /// `local_address=ADDRESS` and `interface=NAME`, those that are needed.
+    #[arg(help_heading = "Way to the server", long, value_name = "WORDS", conflicts_with_all = ["local_address", "interface"])]
+    path: Vec<PathOptions>,
+    /// How messages are spread over the paths: round-robin, min-rtt or ecf (earliest completion first).
+    #[arg(help_heading = "Way to the server", long, value_name = "NAME", default_value = "min-rtt", value_parser = parse_scheduler)]
+    scheduler: Scheduler,
 }
 
 impl ConnectArgs {
@@ -192,6 +201,11 @@ impl WayArgs {
     fn set(&self, options: &mut ConnectOptions) -> Result<(), Failure> {
         options.dial.socket.local_address = self.local_address;
         options.dial.socket.interface.clone_from(&self.interface);
+        if self.path.len() > MAX_PATHS {
+            return Err(Failure::new(format!("--path: at most {MAX_PATHS} paths")));
+        }
+        options.dial.multi.paths.clone_from(&self.path);
+        options.dial.multi.scheduler = self.scheduler;
         if let Some(url) = &self.proxy {
             // The URL is not quoted: it may hold a password.
             let proxy = Proxy::parse(url).map_err(|why| Failure::new(format!("--proxy: {why}")))?;
@@ -225,4 +239,11 @@ fn parse_encoding(text: &str) -> Result<Encoding, String> {
     // The library's option calls it by its full name.
     let name = if text == "protobuf" { "proto" } else { text };
     Encoding::from_name(name).ok_or_else(|| "the encodings are proto and json".to_owned())
+}
+
+fn parse_scheduler(text: &str) -> Result<Scheduler, String> {
+    Scheduler::ALL
+        .into_iter()
+        .find(|scheduler| scheduler.name() == text)
+        .ok_or_else(|| "the schedulers are round-robin, min-rtt and ecf".to_owned())
 }

@@ -70,7 +70,9 @@ pub(super) fn check(options: &ConnectOptions, target: &Target) -> Result<()> {
     if let Err(why) = check_header_token_name(&options.header_token_name) {
         return invalid(format!("name of the header token: {why}"));
     }
-    if target.scheme == Scheme::Quic && !matches!(options.header_token, TokenSource::None) {
+    if !matches!(options.header_token, TokenSource::None)
+        && let Some(target) = options.dial.targets(target).iter().find(|target| target.scheme == Scheme::Quic)
+    {
         return invalid(format!("{target}: QUIC has no headers, so there is no place for the header token"));
     }
     Ok(())

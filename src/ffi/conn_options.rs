@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::boundary::ffi;
 use super::conn_credential_options as credentials;
+use super::conn_path_options::add_path_text;
 #[cfg(feature = "tls")]
 use super::conn_tls_options as tls;
 use super::convert::{self, Callback, iscp_release_cb};
@@ -23,11 +24,14 @@ use super::options::{
 use super::status::iscp_status_t;
 use super::token::iscp_token_cb;
 use super::{fork, iscp_closed_cb};
-use crate::client::{ConnectOptions, TokenSource, check_header_token_name};
+use crate::client::{ConnectOptions, SpoolFull, TokenSource, check_header_token_name};
 use crate::encoding::Encoding;
 use crate::error::Error;
+use crate::spool::SyncPolicy;
 #[cfg(feature = "quic")]
 use crate::transport::dial::Congestion;
+#[cfg(feature = "multi")]
+use crate::transport::multi::Scheduler;
 use crate::transport::{Compression, Target};
 
 /// Settings of a connection, collected before `iscp_connect`, which copies them.
@@ -209,6 +213,43 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         },
     },
     Spec {
+        key: "spool_dir",
+        range: "a directory, or empty for none",
+        set: |options, value| {
+            options.spool.dir = value.into();
+            Ok(())
+        },
+    },
+    Spec {
+        key: "spool_limit_bytes",
+        range: "65536 to 1099511627776",
+        set: |options, value| number(value, 1 << 16, 1 << 40).map(|value| options.spool.limit = value),
+    },
+    Spec {
+        key: "spool_sync",
+        range: "process or disk",
+        set: |options, value| {
+            options.spool.sync = match value {
+                "process" => SyncPolicy::Process,
+                "disk" => SyncPolicy::Disk,
+                other => return Err(format!("{other:?}: neither process nor disk").into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "spool_full",
+        range: "refuse or drop_oldest",
+        set: |options, value| {
+            options.spool.full = match value {
+                "refuse" => SpoolFull::Refuse,
+                "drop_oldest" => SpoolFull::DropOldest,
+                other => return Err(format!("{other:?}: neither refuse nor drop_oldest").into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
         key: "max_message_size",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.dial.max_message_size = value),
@@ -314,24 +355,56 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
     Spec {
         key: "local_address",
         range: "an IPv4 or IPv6 address, or empty",
-        set: |options, value| {
-            options.dial.socket.local_address = match value {
-                "" => None,
-                text => Some(text.parse().map_err(|_| format!("{text:?} is no IP address"))?),
-            };
-            Ok(())
-        },
+        set: |options, value| Ok(options.dial.socket.set_local_address(value)?),
     },
     Spec {
         key: "interface",
         range: "name of a network interface of at most 15 bytes, or empty",
-        set: |options, value| {
-            options.dial.socket.interface = match bounded(value, 15)?.as_str() {
-                "" => None,
-                name => Some(name.to_owned()),
-            };
+        set: |options, value| Ok(options.dial.socket.set_interface(value)?),
+    },
+    Spec {
+        key: "path",
+        range: "words url=URL, local_address=ADDRESS, interface=NAME, added to the paths given before",
+        set: add_path_text,
+    },
+    Spec {
+        key: "multi_scheduler",
+        range: "round-robin, min-rtt or ecf",
+        set: needs!("multi", |options: &mut ConnectOptions, value: &str| {
+            options.dial.multi.scheduler = Scheduler::ALL
+                .into_iter()
+                .find(|scheduler| scheduler.name() == value)
+                .ok_or_else(|| format!("{value:?} is no scheduler"))?;
             Ok(())
-        },
+        }),
+    },
+    Spec {
+        key: "multi_redial_interval_ms",
+        range: "1 to 3600000",
+        set: needs!("multi", |options: &mut ConnectOptions, value: &str| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.dial.multi.redial_interval = value)
+        }),
+    },
+    Spec {
+        key: "multi_ping_interval_ms",
+        range: "10 to 3600000",
+        set: needs!("multi", |options: &mut ConnectOptions, value: &str| {
+            milliseconds(value, 10, 3_600_000).map(|value| options.dial.multi.ping_interval = value)
+        }),
+    },
+    Spec {
+        key: "multi_path_timeout_ms",
+        range: "10 to 3600000",
+        set: needs!("multi", |options: &mut ConnectOptions, value: &str| {
+            milliseconds(value, 10, 3_600_000).map(|value| options.dial.multi.silence_limit = value)
+        }),
+    },
+    Spec {
+        key: "multi_lost_timeout_ms",
+        range: "1 to 3600000",
+        set: needs!("multi", |options: &mut ConnectOptions, value: &str| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.dial.multi.grace = value)
+        }),
     },
     Spec {
         key: "header_token",

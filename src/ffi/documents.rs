@@ -59,7 +59,9 @@ fn kinds() -> [Kind; 3] {
                 include_str!("conn_credential_options.rs"),
                 include_str!("conn_tls_options.rs"),
                 include_str!("conn_network_options.rs"),
+                include_str!("conn_path_options.rs"),
                 include_str!("conn_reconnect_options.rs"),
+                include_str!("conn_spool_options.rs"),
             ),
             table: rows(conn_options::OPTIONS),
             snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
@@ -111,6 +113,8 @@ fn show_connection(settings: &ConnectOptions) -> String {
         close_timeout,
         calls,
         dial,
+        spool,
+        on_spool: _,
         on_event: _,
         on_closed: _,
     } = settings;
@@ -124,7 +128,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
     let oauth2 = "";
     format!(
         "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
-         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}"
+         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?} {spool:?}"
     )
 }
 
@@ -255,7 +259,8 @@ fn the_option_reference_is_what_the_sources_say() {
         feature = "json",
         feature = "compression",
         feature = "oauth2",
-        feature = "proxy"
+        feature = "proxy",
+        feature = "multi"
     )),
     ignore = "options of features that are not built in have no value"
 )]
@@ -272,7 +277,9 @@ fn documented_defaults_are_the_defaults() {
                     assert_eq!(changed, fresh, "{setter}: the default is not {value:?}");
                 }
                 // No default, or a list that begins empty.
-                None => assert!(["url", "data_id", "filter"].contains(key), "{setter}: no `Default: …`"),
+                None => {
+                    assert!(["url", "path", "data_id", "filter"].contains(key), "{setter}: no `Default: …`")
+                }
             }
         }
     }
@@ -286,7 +293,8 @@ fn documented_defaults_are_the_defaults() {
         feature = "json",
         feature = "compression",
         feature = "oauth2",
-        feature = "proxy"
+        feature = "proxy",
+        feature = "multi"
     )),
     ignore = "options of features that are not built in have no value"
 )]
@@ -307,6 +315,11 @@ fn every_option_shows_in_the_snapshot() {
         "::1",
         "http://host:1",
         "bbr",
+        "ecf",
+        "interface=eth0",
+        "100000",
+        "disk",
+        "drop_oldest",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

@@ -56,7 +56,7 @@ const PROTOCOL_VERSION: &CStr = c"3.0.0";
 /// Whether the library was built with a feature.
 ///
 /// @param name a feature: a transport ("websocket", "quic", "webtransport"), an encoding ("protobuf",
-///             "json"), or "tls", "compression", "oauth2", "proxy"
+///             "json"), or "tls", "compression", "oauth2", "proxy", "multi"
 /// @return true if it was; false for everything else, unknown names and NULL included
 ///
 /// Thread: any. Blocking: no. Lifetime: borrows `name` for the call. Since: 0.1.0.
@@ -110,6 +110,8 @@ mod tests {
             ("compression", "compression", "per-message"),
             ("oauth2", "oauth2_token_url", "https://host/token"),
             ("proxy", "proxy", "http://host:1"),
+            ("multi", "multi_scheduler", "ecf"),
+            ("multi", "path", "interface=eth0"),
             ("quic", "quic_congestion", "bbr"),
             ("quic", "url", "quic://host"),
             ("webtransport", "url", "webtransport://host"),

@@ -557,6 +557,9 @@ pub unsafe extern "C" fn iscp_upstream_options_set_buffer_limit(
 /// Sets how many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE;
 /// further points stay in the buffer. Default: 33554432.
 ///
+/// They are kept to be sent again after a loss of the connection. Beside its points a chunk counts 160 bytes,
+/// and 64 for each of its data ids.
+///
 /// @param options         the options
 /// @param in_flight_limit bytes, 1024 to 1073741824
 /// @param out_error       receives the detail of a failure, or NULL

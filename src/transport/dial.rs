@@ -112,6 +112,15 @@ impl DialOptions {
         Ok(())
     }
 
+    /// Every address that a connection to `target` connects to.
+    pub fn targets(&self, target: &Target) -> Vec<Target> {
+        #[cfg(feature = "multi")]
+        if let Some(paths) = self.multi.split(target, self) {
+            return paths.into_iter().map(|(target, _)| target).collect();
+        }
+        vec![target.clone()]
+    }
+
     /// What to say of the way to `target` besides its address, for errors.
     pub fn way(&self, target: &Target) -> String {
         #[cfg(feature = "multi")]

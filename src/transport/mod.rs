@@ -93,6 +93,11 @@ pub trait Transport: Send {
         0
     }
 
+    /// Whether messages may go by datagrams sooner or later, and be lost.
+    fn has_datagrams(&self) -> bool {
+        self.datagram_limit() > 0
+    }
+
     /// Writes out everything taken. Datagrams are not waited for, but some leave only when this is called
     /// again, for which the task is woken.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>>;
@@ -100,6 +105,12 @@ pub trait Transport: Send {
     /// Bytes the system, or a library in its place, has taken from the transport so far. Once it takes no
     /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
+
+    /// Whether there is nobody to send to at present, though there may be again: of several transports that are
+    /// one connection, all are lost.
+    fn is_deserted(&self) -> bool {
+        false
+    }
 
     /// The peer has said who it is: what it may use is no longer that of a stranger.
     fn admit(&mut self) {}
@@ -129,12 +140,20 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
         (**self).datagram_limit()
     }
 
+    fn has_datagrams(&self) -> bool {
+        (**self).has_datagrams()
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         (**self).poll_flush(cx)
     }
 
     fn bytes_written(&self) -> u64 {
         (**self).bytes_written()
+    }
+
+    fn is_deserted(&self) -> bool {
+        (**self).is_deserted()
     }
 
     fn admit(&mut self) {

@@ -23,6 +23,9 @@ const UDP_RECEIVE_BUFFER: usize = 4 << 20;
 /// Bytes the system may hold that it has not begun to send.
 const UNSENT_LIMIT: u32 = 128 * 1024;
 
+/// Bytes of the name of an interface at most, the `IFNAMSIZ` of the system without its end.
+const MAX_INTERFACE: usize = 15;
+
 /// Where sockets are bound. By default the system chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SocketOptions {
@@ -33,6 +36,30 @@ pub struct SocketOptions {
 }
 
 impl SocketOptions {
+    /// Takes a local address from text; empty for any.
+    ///
+    /// # Errors
+    /// It is no address.
+    pub fn set_local_address(&mut self, text: &str) -> Result<(), String> {
+        self.local_address = match text {
+            "" => None,
+            text => Some(text.parse().map_err(|_| format!("{text:?} is no IP address"))?),
+        };
+        Ok(())
+    }
+
+    /// Takes an interface by name; empty for any.
+    ///
+    /// # Errors
+    /// No name is that long.
+    pub fn set_interface(&mut self, name: &str) -> Result<(), String> {
+        if name.len() > MAX_INTERFACE {
+            return Err(format!("{} bytes are too long", name.len()));
+        }
+        self.interface = (!name.is_empty()).then(|| name.to_owned());
+        Ok(())
+    }
+
     /// Connects to the first of several addresses of a host that answers; see [`race`].
     ///
     /// # Errors

@@ -162,3 +162,26 @@ void broker_stop(struct broker *broker) {
         unlink(broker->ca);
     }
 }
+
+void chaos_start(struct chaos *chaos, const struct broker *broker) {
+    const char *to = broker->url + strlen("ws://");
+    const char *arguments[] = {ISCP_PROGRAM, "chaos", "--to", to, "--commands", NULL};
+    process_start(&chaos->process, arguments);
+    process_expect(&chaos->process, "\n");
+    char address[32];
+    CHECK(sscanf(chaos->process.text, "listening %31s", address) == 1);
+    snprintf(chaos->url, sizeof chaos->url, "ws://%s", address);
+}
+
+void chaos_do(struct chaos *chaos, const char *command) {
+    CHECK(dprintf(chaos->process.in, "%s\n", command) > 0);
+    char done[64];
+    snprintf(done, sizeof done, "ok %s\n", command);
+    process_expect(&chaos->process, done);
+}
+
+void chaos_stop(struct chaos *chaos) {
+    /* It ends with its standard input. */
+    CHECK_EQ(process_finish(&chaos->process), 0);
+    process_free(&chaos->process);
+}

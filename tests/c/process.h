@@ -49,4 +49,18 @@ void broker_start_transport(struct broker *broker, const char *transport);
 
 void broker_stop(struct broker *broker);
 
+/* The proxy that injects faults, `iscp chaos`, which is told when. */
+struct chaos {
+    struct process process;
+    char url[64]; /* for WebSockets through it */
+};
+
+/* In front of a broker for WebSockets. */
+void chaos_start(struct chaos *chaos, const struct broker *broker);
+
+/* Tells it something, see docs/chaos.md, and waits until it is done. Each command once. */
+void chaos_do(struct chaos *chaos, const char *command);
+
+void chaos_stop(struct chaos *chaos);
+
 #endif

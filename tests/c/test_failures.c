@@ -112,9 +112,8 @@ TEST(flush_times_out) {
 TEST(stalled_server_is_noticed) {
     begin();
     iscp_conn_t *watchful = NULL;
-    iscp_conn_options_t *options =
-        conn_options(broker.url, "watchful", "reconnect", "false", "ping_interval_ms", "1000",
-                     "ping_timeout_ms", "1000", NULL);
+    iscp_conn_options_t *options = conn_options(broker.url, "watchful", "reconnect", "false",
+                                                "ping_interval_ms", "1000", "ping_timeout_ms", "1000", NULL);
     OK(iscp_connect_wait(options, -1, &watchful, &error));
     iscp_conn_options_free(options);
     iscp_downstream_t *down = client_downstream(watchful, "nobody");

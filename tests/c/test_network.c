@@ -274,3 +274,65 @@ TEST(local_address_and_interface) {
     client_shutdown();
     broker_stop(&broker);
 }
+
+TEST(several_paths_are_one_connection) {
+    struct broker broker;
+    struct chaos chaos[2];
+    broker_start(&broker, NULL);
+    chaos_start(&chaos[0], &broker);
+    chaos_start(&chaos[1], &broker);
+    iscp_conn_options_t *options = options_for(&broker);
+    OK(iscp_conn_options_add_path(options, chaos[0].url, "", "", &error));
+    OK(iscp_conn_options_add_path(options, chaos[1].url, "127.0.0.1", "", &error));
+    /* The paths do it, not a new connection. */
+    OK(iscp_conn_options_set_reconnect(options, false, &error));
+    OK(iscp_conn_options_set_multi_scheduler(options, "round-robin", &error));
+    OK(iscp_conn_options_set_multi_redial_interval_ms(options, 20, &error));
+    OK(iscp_conn_options_set_multi_ping_interval_ms(options, 50, &error));
+    OK(iscp_conn_options_set_multi_path_timeout_ms(options, 2000, &error));
+    OK(iscp_conn_options_set_multi_lost_timeout_ms(options, 30000, &error));
+    iscp_conn_t *sender = NULL;
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_conn_t *reader = client_connect(broker.url, "reader");
+    iscp_downstream_t *down = client_downstream(reader, "node");
+    iscp_upstream_t *up = client_upstream(sender, "flush_policy", "immediate", NULL);
+    iscp_data_id_t id = client_data_id(up, "n");
+    size_t points = 0, count = 0;
+    /* One breaks, the other, and the first again in another way. */
+    const char *faults[] = {"cut", "cut", "cut finish"};
+    for (size_t i = 0; i < 3; i++) {
+        for (int64_t elapsed = 0; elapsed < 100; elapsed++, points++) {
+            client_write(up, id, elapsed, "point");
+            if (elapsed == 50) {
+                chaos_do(&chaos[i % 2], faults[i]);
+            }
+        }
+        OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
+    }
+    while (count < points) {
+        count += client_read_points(down, 1);
+    }
+    CHECK_EQ(count, points);
+    iscp_upstream_free(up);
+    iscp_downstream_free(down);
+    iscp_conn_free(sender);
+    iscp_conn_free(reader);
+
+    FAILS(iscp_conn_options_add_path(options, "ftp://host", "", "", &error), ISCP_ERR_INVALID_OPTION, "ftp");
+    FAILS(iscp_conn_options_add_path(options, "", "host", "", &error), ISCP_ERR_INVALID_OPTION, "host");
+    FAILS(iscp_conn_options_add_path(options, "", "", "a name that is too long", &error),
+          ISCP_ERR_INVALID_OPTION, "23 bytes");
+    FAILS(iscp_conn_options_add_path(options, NULL, "", "", &error), ISCP_ERR_NULL_ARGUMENT, "url");
+    FAILS(iscp_conn_options_set(options, "path", "eth0", &error), ISCP_ERR_INVALID_OPTION, "interface=");
+    FAILS(iscp_conn_options_set_multi_scheduler(options, "fastest", &error), ISCP_ERR_INVALID_OPTION,
+          "fastest");
+    for (size_t i = 2; i < 16; i++) {
+        OK(iscp_conn_options_set(options, "path", "interface=wwan0", &error));
+    }
+    FAILS(iscp_conn_options_add_path(options, "", "", "", &error), ISCP_ERR_INVALID_OPTION, "16");
+    iscp_conn_options_free(options);
+    client_shutdown();
+    chaos_stop(&chaos[0]);
+    chaos_stop(&chaos[1]);
+    broker_stop(&broker);
+}

@@ -14,33 +14,48 @@ use iscp::message::{
 use uuid::Uuid;
 
 use crate::calls::CallLedger;
+use crate::transport::LinkId;
 
 /// One connection of a client, from its transport to its end.
 pub(crate) type SessionId = usize;
+
+/// Points of a chunk, by data id.
+type Content = Vec<(DataId, Points)>;
 
 /// What is known of an upstream.
 #[derive(Debug)]
 struct UpstreamRecord {
     session: SessionId,
+    /// The link that carries it, as the broker sees it.
+    link: LinkId,
+    qos: Qos,
     session_name: String,
     node: String,
     aliases: BTreeMap<u32, DataId>,
-    /// Accepted from the application, and how many of them the broker has received.
+    /// Accepted from the application, and how many of them are in chunks.
     written: BTreeMap<DataId, (Vec<(i64, Bytes)>, usize)>,
     written_points: u64,
     received_points: u64,
     last_sent: u32,
     sent_points: Vec<u64>,
+    chunks: Vec<Content>,
+    /// The link over which the last chunk was sent, and its number.
+    sending: (LinkId, u32),
     received: BTreeSet<u32>,
     acked: BTreeSet<u32>,
     acked_points: u64,
     close_requested: bool,
+    /// Its connection was lost.
+    outage: bool,
+    /// It took the place of another, or another took its place.
+    replaced: bool,
 }
 
 /// A chunk that a reader has to see.
 #[derive(Debug)]
 struct Expected {
-    stream_id: Uuid,
+    /// Where it stands among the chunks of all upstreams.
+    order: u64,
     sequence_number: u32,
     groups: Vec<(DataId, Points, Vec<FilterReference>)>,
 }
@@ -49,13 +64,18 @@ struct Expected {
 #[derive(Debug)]
 struct Subscription {
     request: DownstreamOpenRequest,
+    link: LinkId,
     active: bool,
     stream_id: Option<Uuid>,
-    expected: Vec<Expected>,
-    /// How many of them the reader has seen, or was shown to have missed.
-    seen: usize,
+    /// By upstream: what is to be seen, and how much of it the reader has seen or was shown to have missed.
+    expected: BTreeMap<Uuid, (Vec<Expected>, usize)>,
+    last_order: u64,
+    /// Chunks that waited in the broker since before the stream was opened.
+    early: BTreeSet<(Uuid, u32)>,
     announced: BTreeSet<Uuid>,
     ended: BTreeSet<Uuid>,
+    /// Its connection was lost.
+    outage: bool,
 }
 
 /// The ledger.
@@ -63,15 +83,56 @@ struct Subscription {
 pub(crate) struct Ledger {
     /// Whether the broker may drop chunks of slow UNRELIABLE and PARTIAL readers.
     pub(crate) may_drop: bool,
+    /// Whether clients come back to streams that lost their connection.
+    pub(crate) outages: bool,
     upstream_requests: BTreeMap<(SessionId, u32), UpstreamOpenRequest>,
-    downstream_requests: BTreeMap<(SessionId, u32), u32>,
     upstreams: BTreeMap<Uuid, UpstreamRecord>,
     upstream_aliases: BTreeMap<u32, Uuid>,
+    /// By the number of the open request, which a session uses once.
     subscriptions: BTreeMap<(SessionId, u32), Subscription>,
     base_times: Vec<(String, BaseTime)>,
     pub(crate) calls: CallLedger,
     pub(crate) chunks: u64,
     pub(crate) points: u64,
+}
+
+impl UpstreamRecord {
+    fn is_reliable(&self) -> bool {
+        self.qos == Qos::Reliable
+    }
+
+    /// A chunk for the first time: its points are the next that were written.
+    fn check_new(&mut self, chunk: &UpstreamChunk) {
+        let content = self.content(chunk);
+        for (data_id, points) in &content {
+            let (written, next) = self.written.get_mut(data_id).expect("a written data id");
+            for point in points.iter() {
+                let (elapsed_time, payload) = &written[*next];
+                assert_eq!(
+                    (point.elapsed_time, &point.payload),
+                    (*elapsed_time, payload),
+                    "point {next} of {data_id}"
+                );
+                *next += 1;
+            }
+        }
+        self.sent_points.push(content.iter().map(|(_, points)| points.len() as u64).sum());
+        self.chunks.push(content);
+    }
+
+    fn content(&self, chunk: &UpstreamChunk) -> Content {
+        let groups = chunk.chunk.groups.iter().map(|group| {
+            let data_id = match &group.data_id {
+                OrAlias::Full(data_id) => {
+                    assert!(chunk.data_ids.contains(data_id), "{data_id} without an alias is not listed");
+                    data_id.clone()
+                }
+                OrAlias::Alias(alias) => self.aliases[alias].clone(),
+            };
+            (data_id, group.points.clone())
+        });
+        groups.collect()
+    }
 }
 
 impl Ledger {
@@ -86,16 +147,28 @@ impl Ledger {
     }
 
     /// A client put a message into its transport.
-    pub(crate) fn client_sends(&mut self, session: SessionId, message: &Message) {
+    pub(crate) fn client_sends(&mut self, session: SessionId, link: LinkId, message: &Message) {
         match message {
             Message::UpstreamChunk(chunk) => {
                 let record = self.upstream_by_alias(chunk.stream_id_alias);
                 assert_eq!(record.session, session, "a chunk of another connection");
                 assert!(!record.close_requested, "a chunk after the close request");
-                record.last_sent += 1;
-                assert_eq!(chunk.chunk.sequence_number, record.last_sent, "sequence number");
-                let points = chunk.chunk.groups.iter().map(|group| group.points.len() as u64);
-                record.sent_points.push(points.sum());
+                let number = chunk.chunk.sequence_number;
+                let before = if record.sending.0 == link { record.sending.1 } else { 0 };
+                assert!(number > before, "chunk {number} after chunk {before}");
+                if record.is_reliable() {
+                    let skipped = (before + 1..number).find(|skipped| !record.acked.contains(skipped));
+                    assert_eq!(skipped, None, "chunk {number} before one that was not acknowledged");
+                }
+                record.sending = (link, number);
+                if number <= record.last_sent {
+                    assert!(record.is_reliable() && record.outage, "chunk {number} again");
+                    assert!(!record.acked.contains(&number), "chunk {number} again after its ack");
+                } else {
+                    record.last_sent += 1;
+                    assert_eq!(number, record.last_sent, "sequence number");
+                    record.check_new(chunk);
+                }
             }
             Message::UpstreamCloseRequest(request) => {
                 if let Some(record) = self.upstreams.get_mut(&request.stream_id) {
@@ -103,10 +176,6 @@ impl Ledger {
                     assert_eq!(request.final_sequence_number, record.last_sent);
                     assert_eq!(request.total_data_points, record.sent_points.iter().sum::<u64>());
                 }
-            }
-            Message::DownstreamOpenRequest(request) => {
-                self.downstream_requests
-                    .insert((session, request.request_id), request.desired_stream_id_alias);
             }
             _ => {}
         }
@@ -122,8 +191,42 @@ impl Ledger {
             assert!(result.result_code.is_success(), "a chunk was refused: {result:?}");
             let number = result.sequence_number;
             assert!(record.received.contains(&number), "ack for what never came");
-            assert!(record.acked.insert(number), "a second ack for chunk {number}");
-            record.acked_points += record.sent_points[number as usize - 1];
+            let first = record.acked.insert(number);
+            assert!(first || record.outage, "a second ack for chunk {number}");
+            if first {
+                record.acked_points += record.sent_points[number as usize - 1];
+            }
+        }
+    }
+
+    /// A client goes on with another stream in place of one that the broker has forgotten.
+    pub(crate) fn upstream_reopened(&mut self, former: Uuid, stream_id: Uuid) {
+        let old = self.upstreams.get_mut(&former).expect("a known upstream");
+        old.replaced = true;
+        let mut carried: BTreeMap<DataId, Vec<(i64, Bytes)>> = BTreeMap::new();
+        if old.is_reliable() {
+            let kept = (1..).zip(&old.chunks).filter(|(number, _)| !old.acked.contains(number));
+            for (data_id, points) in kept.flat_map(|(_, content)| content) {
+                let points = points.iter().map(|point| (point.elapsed_time, point.payload));
+                carried.entry(data_id.clone()).or_default().extend(points);
+            }
+        }
+        for (data_id, (points, next)) in &old.written {
+            carried.entry(data_id.clone()).or_default().extend_from_slice(&points[*next..]);
+        }
+        let new = self.upstreams.get_mut(&stream_id).expect("a known upstream");
+        new.replaced = true;
+        new.written_points = carried.values().map(|points| points.len() as u64).sum();
+        new.written = carried.into_iter().map(|(data_id, points)| (data_id, (points, 0))).collect();
+    }
+
+    /// A client has lost its connection, perhaps before the broker knows.
+    pub(crate) fn client_left(&mut self, session: SessionId) {
+        for record in self.upstreams.values_mut().filter(|record| record.session == session) {
+            record.outage = true;
+        }
+        for (_, subscription) in self.subscriptions.range_mut((session, 0)..=(session, u32::MAX)) {
+            subscription.outage = true;
         }
     }
 
@@ -140,6 +243,9 @@ impl Ledger {
     /// A flush succeeded.
     pub(crate) fn flushed(&self, stream_id: Uuid, acknowledged: bool, points: u64) {
         let record = &self.upstreams[&stream_id];
+        if record.replaced || acknowledged && record.outage && !record.is_reliable() {
+            return;
+        }
         let sent: u64 = record.sent_points.iter().sum();
         let reached = if acknowledged { record.acked_points } else { sent };
         assert!(
@@ -154,59 +260,77 @@ impl Ledger {
         let (written, undelivered) = (record.written_points, end.undelivered_points);
         let timed_out = end.error.as_ref().is_some_and(|error| error.status() == Status::Timeout);
         assert!(gave_up || disturbed || !timed_out, "{stream_id}: {:?}", end.error);
-        if gave_up {
-            // What is acknowledged after the stream stopped waiting counts twice.
-            assert!(record.acked_points + undelivered >= written, "{stream_id}: points vanished");
-        } else {
+        // An acknowledgement may come for what was counted as lost with the connection.
+        let exact = !gave_up && !record.replaced && (record.is_reliable() || !record.outage);
+        if exact {
             assert_eq!(
                 record.acked_points + undelivered,
                 written,
                 "{stream_id}: acknowledged and undelivered points against written ones"
             );
+            let missing: Vec<u32> =
+                (1..=record.last_sent).filter(|number| !record.acked.contains(number)).collect();
+            assert_eq!(end.undelivered_chunks, missing, "{stream_id}: undelivered chunks");
+        } else {
+            // What is acknowledged after the stream stopped waiting counts twice.
+            assert!(record.acked_points + undelivered >= written, "{stream_id}: points vanished");
         }
         assert!(record.received_points + undelivered >= written, "{stream_id}: points lost");
-        let missing: Vec<u32> =
-            (1..=record.last_sent).filter(|number| !record.acked.contains(number)).collect();
-        if !gave_up {
-            assert_eq!(end.undelivered_chunks, missing, "{stream_id}: undelivered chunks");
-        }
         assert!(end.undelivered_chunks.is_sorted(), "{stream_id}: undelivered chunks out of order");
-        if end.error.is_none() {
+        if end.error.is_none() && (record.is_reliable() || !record.outage && !record.replaced) {
             assert_eq!(undelivered, 0, "{stream_id}: a clean end with undelivered points");
             assert_eq!(record.received_points, written, "{stream_id}: a clean end without all points");
         }
         assert!(disturbed || gave_up || end.error.is_none(), "{stream_id}: {:?}", end.error);
     }
 
+    /// Everything written to a RELIABLE stream that lives has arrived.
+    pub(crate) fn check_delivered(&self, stream_id: Uuid) {
+        let record = &self.upstreams[&stream_id];
+        if record.is_reliable() {
+            assert_eq!(
+                record.acked_points, record.written_points,
+                "{stream_id}: acknowledged of written points"
+            );
+        }
+    }
+
     /// A reader sees a chunk.
     pub(crate) fn read(&mut self, session: SessionId, stream_id: Uuid, chunk: &ReceivedChunk) {
-        let may_drop = self.may_drop;
-        let source = &self.upstreams[&chunk.upstream.stream_id];
+        let (may_drop, outages) = (self.may_drop, self.outages);
+        let from = chunk.upstream.stream_id;
+        let source = &self.upstreams[&from];
         assert_eq!(chunk.upstream.source_node_id, source.node, "source of {:?}", chunk.upstream);
         assert_eq!(chunk.upstream.session_id, source.session_name, "session of {:?}", chunk.upstream);
+        let gaps = source.outage;
         let subscription = self.subscription(session, stream_id);
-        let from = chunk.upstream.stream_id;
-        assert!(subscription.announced.contains(&from), "data before the UpstreamOpen of {from}");
-        assert!(!subscription.ended.contains(&from), "data after the end of {from}");
-        if may_drop && subscription.request.qos != Qos::Reliable {
-            while subscription.expected.get(subscription.seen).is_some_and(|expected| {
-                (expected.stream_id, expected.sequence_number) != (from, chunk.sequence_number)
-            }) {
-                subscription.seen += 1;
-            }
-        }
-        let expected = subscription.expected.get(subscription.seen).unwrap_or_else(|| {
-            panic!(
-                "reader {stream_id}: chunk {} of {from} was not to be seen, or not again",
-                chunk.sequence_number
-            )
-        });
-        subscription.seen += 1;
-        assert_eq!(
-            (chunk.upstream.stream_id, chunk.sequence_number),
-            (expected.stream_id, expected.sequence_number),
-            "reader {stream_id}: next chunk"
+        assert!(
+            subscription.announced.contains(&from) || subscription.outage,
+            "data before the UpstreamOpen of {from}"
         );
+        assert!(!subscription.ended.contains(&from), "data after the end of {from}");
+        let may_miss = subscription.request.qos != Qos::Reliable && (may_drop || subscription.outage);
+        let number = chunk.sequence_number;
+        let (expected, seen) = subscription.expected.entry(from).or_default();
+        let mut at = *seen;
+        while may_miss && expected.get(at).is_some_and(|expected| expected.sequence_number != number) {
+            at += 1;
+        }
+        let Some(expected) = expected.get(at).filter(|expected| expected.sequence_number == number) else {
+            // Behind a gap that an outage left it waited for others in the broker.
+            assert!(
+                gaps && *seen == 0 && subscription.early.insert((from, number)),
+                "reader {stream_id}: chunk {number} of {from} was not to be seen, or not again; next is {:?}",
+                expected.get(*seen).map(|expected| expected.sequence_number)
+            );
+            return;
+        };
+        *seen = at + 1;
+        assert!(
+            outages || expected.order > subscription.last_order,
+            "reader {stream_id}: chunk {number} of {from} out of order among all"
+        );
+        subscription.last_order = expected.order;
         assert_eq!(chunk.groups.len(), expected.groups.len(), "groups of a chunk");
         for (group, (data_id, points, references)) in chunk.groups.iter().zip(&expected.groups) {
             assert_eq!(*group.data_id, *data_id, "data id of a group");
@@ -253,11 +377,9 @@ impl Ledger {
         }
         if let Some(upstream) = end {
             subscription.ended.insert(upstream);
-            let left = subscription.expected[subscription.seen..]
-                .iter()
-                .filter(|expected| expected.stream_id == upstream);
+            let left = subscription.expected.get(&upstream).is_some_and(|(all, seen)| all.len() > *seen);
             let droppable = may_drop && subscription.request.qos != Qos::Reliable;
-            assert!(left.count() == 0 || droppable || disturbed, "end of {upstream} before its last chunk");
+            assert!(!left || droppable || disturbed, "end of {upstream} before its last chunk");
         }
         self.base_times = base_times;
     }
@@ -272,14 +394,19 @@ impl Ledger {
 
     /// Everything had time to arrive: readers of undisturbed connections have seen all there is.
     pub(crate) fn check_complete(&self, disturbed: impl Fn(SessionId) -> bool) {
-        for ((session, alias), subscription) in &self.subscriptions {
+        for ((session, _), subscription) in &self.subscriptions {
             let droppable = self.may_drop && subscription.request.qos != Qos::Reliable;
-            if subscription.active && !droppable && !disturbed(*session) {
-                assert_eq!(
-                    subscription.seen,
-                    subscription.expected.len(),
-                    "chunks seen by downstream {alias} of connection {session}"
-                );
+            if subscription.active && !subscription.outage && !droppable && !disturbed(*session) {
+                subscription.check_complete(*session);
+            }
+        }
+    }
+
+    /// The same for a RELIABLE reader that came back to its stream.
+    pub(crate) fn check_read(&self, session: SessionId, stream_id: Uuid) {
+        for (_, subscription) in self.subscriptions.range((session, 0)..=(session, u32::MAX)) {
+            if subscription.stream_id == Some(stream_id) && subscription.request.qos == Qos::Reliable {
+                subscription.check_complete(session);
             }
         }
     }
@@ -287,22 +414,45 @@ impl Ledger {
     // On the broker's side.
 
     /// The broker takes a message.
-    pub(crate) fn broker_receives(&mut self, session: SessionId, node: &str, message: &Message) {
+    pub(crate) fn broker_receives(
+        &mut self,
+        session: SessionId,
+        link: LinkId,
+        node: &str,
+        message: &Message,
+    ) {
         match message {
             Message::UpstreamOpenRequest(request) => {
                 self.upstream_requests.insert((session, request.request_id), request.clone());
             }
+            Message::UpstreamResumeRequest(request) => {
+                if let Some(record) = self.upstreams.get_mut(&request.stream_id) {
+                    record.link = link;
+                    record.outage = true;
+                }
+            }
+            Message::DownstreamResumeRequest(request) => {
+                for subscription in self.subscriptions.values_mut() {
+                    if subscription.stream_id == Some(request.stream_id) {
+                        subscription.link = link;
+                        subscription.outage = true;
+                    }
+                }
+            }
             Message::DownstreamOpenRequest(request) => {
                 let subscription = Subscription {
                     request: request.clone(),
+                    link,
                     active: true,
                     stream_id: None,
-                    expected: Vec::new(),
-                    seen: 0,
+                    expected: BTreeMap::new(),
+                    last_order: 0,
+                    early: BTreeSet::new(),
                     announced: BTreeSet::new(),
                     ended: BTreeSet::new(),
+                    outage: false,
                 };
-                self.subscriptions.insert((session, request.desired_stream_id_alias), subscription);
+                self.subscriptions.insert((session, request.request_id), subscription);
             }
             Message::DownstreamCloseRequest(request) => {
                 for subscription in self.subscriptions.values_mut() {
@@ -314,47 +464,37 @@ impl Ledger {
             Message::UpstreamMetadata(metadata) => {
                 self.base_times.push((node.to_owned(), metadata.base_time.clone()));
             }
-            Message::UpstreamChunk(chunk) => self.broker_takes(chunk),
+            Message::UpstreamChunk(chunk) => self.broker_takes(link, chunk),
             _ => {}
         }
     }
 
-    fn broker_takes(&mut self, chunk: &UpstreamChunk) {
+    fn broker_takes(&mut self, link: LinkId, chunk: &UpstreamChunk) {
         let stream_id = self.upstream_aliases[&chunk.stream_id_alias];
         let record = self.upstreams.get_mut(&stream_id).expect("a known upstream");
         let number = chunk.chunk.sequence_number;
-        assert!(record.received.insert(number), "chunk {number} twice on one link");
-        self.chunks += 1;
-        let mut groups = Vec::new();
-        for group in &chunk.chunk.groups {
-            let data_id = match &group.data_id {
-                OrAlias::Full(data_id) => {
-                    assert!(chunk.data_ids.contains(data_id), "{data_id} without an alias is not listed");
-                    data_id.clone()
-                }
-                OrAlias::Alias(alias) => record.aliases[alias].clone(),
-            };
-            let (written, next) = record.written.get_mut(&data_id).expect("a written data id");
-            for point in group.points.iter() {
-                let (elapsed_time, payload) = &written[*next];
-                assert_eq!(
-                    (point.elapsed_time, &point.payload),
-                    (*elapsed_time, payload),
-                    "point {next} of {data_id}"
-                );
-                *next += 1;
-                record.received_points += 1;
-                self.points += 1;
-            }
-            groups.push((data_id, group.points.clone()));
+        if record.link != link {
+            // The client has gone on with the stream on another.
+            return;
         }
+        let content = record.content(chunk);
+        assert_eq!(content, record.chunks[number as usize - 1], "content of chunk {number}");
+        if !record.received.insert(number) {
+            assert!(record.is_reliable() && record.outage, "chunk {number} twice");
+            return;
+        }
+        self.chunks += 1;
+        let points = content.iter().map(|(_, points)| points.len() as u64).sum::<u64>();
+        record.received_points += points;
+        self.points += points;
+        let order = self.chunks;
         let node = record.node.clone();
         for subscription in self.subscriptions.values_mut() {
             let request = &subscription.request;
             if !subscription.active || !request.filters.iter().any(|filter| filter.source_node_id == node) {
                 continue;
             }
-            let wanted: Vec<_> = groups
+            let wanted: Vec<_> = content
                 .iter()
                 .map(|(data_id, points)| {
                     (data_id.clone(), points.clone(), references(request, &node, data_id))
@@ -362,13 +502,14 @@ impl Ledger {
                 .filter(|(_, _, references)| !references.is_empty())
                 .collect();
             if !(wanted.is_empty() && request.omit_empty_chunk) {
-                subscription.expected.push(Expected { stream_id, sequence_number: number, groups: wanted });
+                let (expected, _) = subscription.expected.entry(stream_id).or_default();
+                expected.push(Expected { order, sequence_number: number, groups: wanted });
             }
         }
     }
 
     /// The broker put a message into the transport of a client.
-    pub(crate) fn broker_sends(&mut self, session: SessionId, node: &str, message: &Message) {
+    pub(crate) fn broker_sends(&mut self, session: SessionId, link: LinkId, node: &str, message: &Message) {
         match message {
             Message::UpstreamOpenResponse(response) => {
                 let request = &self.upstream_requests[&(session, response.request_id)];
@@ -376,6 +517,8 @@ impl Ledger {
                 self.upstream_aliases.insert(response.stream_id_alias, response.stream_id);
                 let record = UpstreamRecord {
                     session,
+                    link,
+                    qos: request.qos,
                     session_name: request.session_id.clone(),
                     node: node.to_owned(),
                     aliases: response.data_id_aliases.clone(),
@@ -384,10 +527,14 @@ impl Ledger {
                     received_points: 0,
                     last_sent: 0,
                     sent_points: Vec::new(),
+                    chunks: Vec::new(),
+                    sending: (link, 0),
                     received: BTreeSet::new(),
                     acked: BTreeSet::new(),
                     acked_points: 0,
                     close_requested: false,
+                    outage: false,
+                    replaced: false,
                 };
                 self.upstreams.insert(response.stream_id, record);
             }
@@ -400,19 +547,50 @@ impl Ledger {
             }
             Message::DownstreamOpenResponse(response) => {
                 assert!(response.result_code.is_success(), "downstream refused: {response:?}");
-                let alias = self.downstream_requests[&(session, response.request_id)];
-                if let Some(subscription) = self.subscriptions.get_mut(&(session, alias)) {
+                if let Some(subscription) = self.subscriptions.get_mut(&(session, response.request_id)) {
                     subscription.stream_id = Some(response.stream_id);
                 }
+            }
+            Message::UpstreamResumeResponse(response) if response.result_code.is_success() => {
+                assert!(self.upstream_aliases.contains_key(&response.stream_id_alias));
             }
             _ => {}
         }
     }
 
-    /// The broker let go of a connection.
-    pub(crate) fn broker_left(&mut self, session: SessionId) {
-        for (_, subscription) in self.subscriptions.range_mut((session, 0)..=(session, u32::MAX)) {
+    /// The broker let go of a connection. Streams that wait for their client go on.
+    pub(crate) fn broker_left(&mut self, link: LinkId) {
+        for record in self.upstreams.values_mut().filter(|record| record.link == link) {
+            record.outage = true;
+        }
+        let outages = self.outages;
+        for subscription in self.subscriptions.values_mut().filter(|subscription| subscription.link == link) {
+            subscription.outage = true;
+            subscription.active &= outages;
+        }
+    }
+
+    /// The broker lost everything.
+    pub(crate) fn broker_crashed(&mut self) {
+        for record in self.upstreams.values_mut() {
+            record.outage = true;
+        }
+        for subscription in self.subscriptions.values_mut() {
+            subscription.outage = true;
             subscription.active = false;
+        }
+    }
+}
+
+impl Subscription {
+    fn check_complete(&self, session: SessionId) {
+        for (upstream, (expected, seen)) in &self.expected {
+            assert_eq!(
+                *seen,
+                expected.len(),
+                "chunks of {upstream} seen by downstream {:?} of connection {session}",
+                self.stream_id
+            );
         }
     }
 }

@@ -8,6 +8,7 @@ mod calls;
 mod invariants;
 mod link;
 mod plan;
+mod transport;
 mod workload;
 mod world;
 

@@ -108,6 +108,7 @@ fn upstream(rng: &mut Rng) -> UpstreamPlan {
     let opens = millis(rng, 0, 2000);
     UpstreamPlan {
         config: UpstreamConfig {
+            keeper: None,
             session_id: format!("session-{}", rng.range(0, 3)),
             ack_interval: *rng.pick(&[
                 Duration::ZERO,
@@ -200,6 +201,26 @@ fn plan(rng: &mut Rng, nodes: u64, number: u64, trouble: bool) -> Plan {
     }
 }
 
+impl Plan {
+    /// Lost connections are made anew, and some streams too.
+    fn survive(&mut self, rng: &mut Rng) {
+        self.config.reconnect = ReconnectConfig {
+            enabled: rng.chance(90),
+            min_interval: millis(rng, 10, 200),
+            max_interval: millis(rng, 200, 5000),
+            attempts: *rng.pick(&[0, 0, 0, 2]),
+            total: *rng.pick(&[None, None, None, Some(Duration::from_secs(3))]),
+            seed: rng.next(),
+        };
+        for upstream in &mut self.upstreams {
+            upstream.config.reopen = rng.chance(50);
+        }
+        for downstream in &mut self.downstreams {
+            downstream.config.reopen = rng.chance(50);
+        }
+    }
+}
+
 /// The world of a seed, before anything happened.
 pub(crate) fn world(seed: u64, print: bool) -> World {
     let mut rng = Rng::new(seed);
@@ -222,6 +243,10 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     rare.next();
     let hasty = rare.chance(10);
     let overwhelmed = rare.chance(10);
+    let mut outages = Rng::new(seed ^ 0x0a9e_0000_0000);
+    outages.next();
+    let resilient = trouble && outages.chance(60);
+    world.ledger.outages = resilient;
     let mut callers = Rng::new(seed ^ 0xca11_0000_0000);
     callers.next();
     for mut plan in plans {
@@ -236,6 +261,9 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
         if hasty {
             plan.config.response_timeout = millis(&mut rare, 20, 400);
         }
+        if resilient {
+            plan.survive(&mut outages);
+        }
         if overwhelmed && let Some(downstream) = plan.downstreams.first_mut() {
             downstream.fails = Some(downstream.opens + millis(&mut rare, 0, 3000));
         }
@@ -244,12 +272,19 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     }
     if trouble && world.rng.chance(15) {
         let at = world.rng.duration(Duration::ZERO, WORK);
-        world.at(at, Action::Shutdown);
+        if !resilient {
+            world.at(at, Action::Shutdown);
+        }
     }
     if trouble && world.rng.chance(15) {
         let at = world.rng.duration(Duration::ZERO, WORK);
         let by = millis(&mut world.rng, 1, 60_000);
         world.at(at, Action::Leap(by));
+    }
+    if resilient && outages.chance(25) {
+        let at = outages.duration(Duration::ZERO, WORK);
+        let downtime = millis(&mut outages, 1, 15_000);
+        world.at(at, Action::Crash(downtime));
     }
     world.at(WORK + SETTLE, Action::CheckComplete);
     world

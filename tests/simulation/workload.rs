@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::calls::CallPlan;
 use crate::invariants::{Op, OpKind, SessionId};
 use crate::plan::{DownstreamPlan, Plan, SETTLE, UpstreamPlan, WORK, millis};
+use crate::transport::LinkId;
 use crate::world::{Action, Side, World};
 
 /// Chunks after which an application's reads are acknowledged at once, as the client does it.
@@ -91,6 +92,8 @@ pub(crate) struct Application {
     done: BTreeSet<u64>,
     last_command: Duration,
     pub(crate) ended: bool,
+    /// The server accepted the connection once.
+    connected: bool,
     /// The application decided to close the connection, and the core was told.
     closing: bool,
     close_asked: bool,
@@ -134,9 +137,14 @@ impl Application {
             last_command: now,
             plan,
             ended: false,
+            connected: false,
             closing: false,
             close_asked: false,
         }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     pub(crate) fn config(&self) -> &ConnectionConfig {
@@ -163,32 +171,40 @@ impl Application {
 // What a seed decides.
 
 impl World {
-    /// What will happen to the link of a new connection.
-    pub(crate) fn plan_disturbances(&mut self, id: SessionId) {
+    /// What will happen to a new link.
+    pub(crate) fn plan_disturbances(&mut self, id: SessionId, link: LinkId) {
+        // Nothing after the work, so that everything can settle.
+        let time = if self.ledger.outages { WORK.saturating_sub(self.now) } else { WORK };
         if self.rng.chance(30) {
             let at = self.rng.duration(Duration::ZERO, WORK);
             let duration = millis(&mut self.rng, 1, 150);
             let side = *self.rng.pick(&[Side::Client, Side::Broker]);
-            self.after(at, Action::Stall(id, side, duration));
+            self.after(at, Action::Stall(link, side, duration));
         }
-        if !self.sessions[id].app.plan.trouble {
+        if !self.sessions[id].app.plan.trouble || time.is_zero() {
             return;
         }
         if self.rng.chance(20) {
-            let at = self.rng.duration(Duration::ZERO, WORK);
+            let at = self.rng.duration(Duration::ZERO, time);
             let duration = millis(&mut self.rng, 150, 20_000);
             let side = *self.rng.pick(&[Side::Client, Side::Broker]);
-            self.after(at, Action::Stall(id, side, duration));
+            self.after(at, Action::Stall(link, side, duration));
         }
-        if self.rng.chance(40) {
-            let at = self.rng.duration(Duration::ZERO, WORK);
-            self.after(at, Action::Cut(id));
+        let again = self.sessions[id].app.plan.config.reconnect.enabled;
+        if self.rng.chance(if again { 70 } else { 40 }) {
+            // Where the connection is made anew often right at its beginning, during the resume.
+            let soon = again && self.rng.chance(50);
+            let at = self
+                .rng
+                .duration(Duration::ZERO, if soon { time.min(Duration::from_millis(500)) } else { time });
+            let only = (again && self.rng.chance(20)).then(|| *self.rng.pick(&[Side::Client, Side::Broker]));
+            self.after(at, Action::Cut(link, only));
             // Each end may be told, at once or later; who is not told must find out.
             for side in [Side::Client, Side::Broker] {
                 if self.rng.chance(50) {
                     let delay =
                         *self.rng.pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1)]);
-                    self.after(at + delay, Action::Lost(id, side));
+                    self.after(at + delay, Action::Lost(link, side));
                 }
             }
         }
@@ -557,7 +573,73 @@ impl World {
             Event::Call(call) => self.called(id, call),
             Event::Reply(reply) => self.replied(id, &reply),
             Event::Closed(error) => self.closed(id, error),
-            other => panic!("client {id}: {other:?}"),
+            Event::Disconnected(error, _) => self.disconnected(id, &error),
+            Event::Reconnecting { delay, .. } => {
+                let reconnect = &self.sessions[id].app.plan.config.reconnect;
+                assert!((reconnect.min_interval..=reconnect.max_interval).contains(&delay), "{delay:?}");
+                self.drop_link(id);
+            }
+            Event::Dial => self.dial(id),
+            Event::Reconnected { protocol_version } => assert_eq!(protocol_version, "3.0.0"),
+            Event::UpstreamResumed(_) => {}
+            Event::UpstreamReopened { key, former, stream_id } => {
+                let upstreams = &mut self.sessions[id].app.upstreams;
+                let opened = upstreams.iter_mut().filter_map(|side| side.opened.as_mut());
+                let opened = opened.into_iter().find(|opened| opened.0 == key).expect("an open upstream");
+                assert_eq!(std::mem::replace(&mut opened.1, stream_id), former);
+                assert_eq!(opened.2.identity().stream_id, stream_id);
+                self.ledger.upstream_reopened(former, stream_id);
+            }
+            Event::DownstreamResumed(_) => {}
+            Event::DownstreamReopened { key, former, stream_id, .. } => {
+                let i = self.downstream(id, key);
+                let opened = &mut self.sessions[id].app.downstreams[i].opened;
+                assert_eq!(opened.replace((key, stream_id)), Some((key, former)));
+            }
+        }
+    }
+
+    /// A connection was lost that will be made anew.
+    fn disconnected(&mut self, id: SessionId, error: &Error) {
+        let session = &mut self.sessions[id];
+        assert!(session.disturbed, "client {id}: an undisturbed connection was lost: {error:?}");
+        assert!(session.app.plan.config.reconnect.enabled, "client {id} does not want to reconnect");
+        self.check_notice(id);
+        self.ledger.client_left(id);
+        self.drop_link(id);
+    }
+
+    /// A dead link is noticed in time.
+    fn check_notice(&self, id: SessionId) {
+        let session = &self.sessions[id];
+        let Some(cut_at) = session.link.and_then(|link| self.links[link].cut_at) else { return };
+        let config = &session.app.plan.config;
+        let took = self.now - cut_at;
+        let limit = config.ping_interval + config.ping_timeout;
+        assert!(
+            took <= limit.max(config.response_timeout) + self.leapt,
+            "client {id} noticed a dead link after {took:?}"
+        );
+    }
+
+    /// Everything written had time to arrive.
+    pub(crate) fn check_complete(&mut self) {
+        let Self { sessions, ledger, .. } = self;
+        ledger.check_complete(|id| sessions[id].disturbed);
+        for (id, session) in sessions.iter().enumerate() {
+            if session.link.is_none() || session.app.closing || session.core.is_closed() {
+                continue;
+            }
+            for side in session.app.upstreams.iter().filter(|side| !side.closing && !side.ended) {
+                if let Some((_, stream_id, _)) = side.opened {
+                    ledger.check_delivered(stream_id);
+                }
+            }
+            for side in session.app.downstreams.iter().filter(|side| !side.closing && !side.ended) {
+                if let Some((_, stream_id)) = side.opened {
+                    ledger.check_read(id, stream_id);
+                }
+            }
         }
     }
 
@@ -595,7 +677,10 @@ impl World {
             (OpKind::Flush { stream_id, acknowledged, points }, Ok(_)) => {
                 self.check_flushes.push((stream_id, acknowledged, points))
             }
-            (OpKind::Connect, Ok(_)) => self.plan_work(id),
+            (OpKind::Connect, Ok(_)) => {
+                app.connected = true;
+                self.plan_work(id);
+            }
             (OpKind::OpenUpstream(i), Ok(Output::Upstream(opened))) => {
                 let side = &mut app.upstreams[i];
                 let mut buffer = opened.buffer.lock();
@@ -621,18 +706,16 @@ impl World {
 
     fn closed(&mut self, id: SessionId, error: Option<Error>) {
         let now = self.now;
+        if !self.sessions[id].app.plan.config.reconnect.enabled {
+            self.check_notice(id);
+        }
         let session = &mut self.sessions[id];
         session.app.ended = true;
         let app = &session.app;
         assert!(session.disturbed || app.closing, "client {id}: an undisturbed connection ended: {error:?}");
-        if let Some(cut_at) = session.cut_at {
-            let took = now - cut_at;
-            let limit = app.plan.config.ping_interval + app.plan.config.ping_timeout;
-            assert!(
-                took <= limit.max(app.plan.config.response_timeout) + self.leapt,
-                "client {id} noticed a dead link after {took:?}"
-            );
-        }
+        let reconnect = &app.plan.config.reconnect;
+        let limited = !reconnect.enabled || reconnect.attempts > 0 || reconnect.total.is_some();
+        assert!(limited || app.closing || !app.connected, "client {id} gave up: {error:?}");
         let again = app.plan.reconnects > 0 && now < WORK;
         let mut plan = app.plan.clone();
         self.client_ended(id);

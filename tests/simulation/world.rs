@@ -4,20 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use iscp::core;
-use iscp::encoding::{Encoding, Schema};
-use iscp::error::{Error, Status};
-use iscp_broker::core::{Broker, Config, ConnId, PeerInfo, SeededEnvironment};
+use iscp_broker::core::{Broker, Config, SeededEnvironment};
 use uuid::Uuid;
 
 use crate::invariants::{Ledger, SessionId};
-use crate::link::{Parcel, Pipe};
+use crate::link::Parcel;
 use crate::plan::Plan;
+use crate::transport::{Link, LinkId};
 use crate::workload::{AppAction, Application, Command};
-
-/// How long a client's transport waits for its last messages to leave.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Steps after which a run counts as a live-lock.
 const MAX_STEPS: u64 = 400_000;
@@ -70,7 +65,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    fn mix(&mut self, bytes: &[u8]) {
+    pub(crate) fn mix(&mut self, bytes: &[u8]) {
         // FNV-1a.
         for byte in bytes {
             self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
@@ -98,48 +93,42 @@ pub(crate) enum Action {
     Connect(Box<Plan>),
     App(SessionId, AppAction),
     Command(SessionId, Command),
+    /// A client's attempt to establish another transport ends.
+    Dialled(SessionId),
     /// The front of the pipe towards `Side` leaves its sender.
-    Depart(SessionId, Side),
-    Arrive(SessionId, Side, Parcel),
-    /// Both directions carry nothing any more; nobody is told.
-    Cut(SessionId),
+    Depart(LinkId, Side),
+    Arrive(LinkId, Side, Parcel),
+    /// Both directions, or one, carry nothing any more; nobody is told.
+    Cut(LinkId, Option<Side>),
     /// An end learns that its transport is gone.
-    Lost(SessionId, Side),
-    Stall(SessionId, Side, Duration),
+    Lost(LinkId, Side),
+    Stall(LinkId, Side, Duration),
     /// A client's transport gives up saying goodbye.
-    GiveUpGoodbye(SessionId),
+    GiveUpGoodbye(LinkId),
     /// The broker's transport looks whether a blocked pipe moved.
-    StallCheck(SessionId, u64),
+    StallCheck(LinkId, u64),
     /// The clock leaps: nothing ran meanwhile.
     Leap(Duration),
+    /// The broker ends in order, for good.
     Shutdown,
+    /// The broker dies, and another that knows nothing takes its place after a while.
+    Crash(Duration),
+    Restart,
     /// Everything written had time to arrive.
     CheckComplete,
 }
 
-/// A connection of a client: core, application, transport.
+/// A connection of a client: core and application.
 pub(crate) struct Session {
     pub(crate) node: String,
     pub(crate) core: core::Connection,
     pub(crate) app: Application,
-    /// Indexed by the side that receives.
-    pub(crate) to_broker: Pipe,
-    pub(crate) to_client: Pipe,
-    client_open: bool,
-    broker_open: bool,
-    stall_check: bool,
+    /// What the client takes for its transport.
+    pub(crate) link: Option<LinkId>,
+    /// Whether the client waits for a transport.
+    pub(crate) dialling: bool,
     /// Whether something happened that may end the connection before the application does.
     pub(crate) disturbed: bool,
-    pub(crate) cut_at: Option<Duration>,
-}
-
-impl Session {
-    fn pipe(&mut self, to: Side) -> &mut Pipe {
-        match to {
-            Side::Client => &mut self.to_client,
-            Side::Broker => &mut self.to_broker,
-        }
-    }
 }
 
 /// Everything there is in a run.
@@ -151,9 +140,16 @@ pub(crate) struct World {
     queue: BTreeMap<(Duration, u64), Action>,
     queued: u64,
     pub(crate) sessions: Vec<Session>,
+    /// All the transports there have been.
+    pub(crate) links: Vec<Link>,
     pub(crate) broker: Broker,
+    config: Config,
+    seed: u64,
     pub(crate) ledger: Ledger,
+    /// The broker takes no connections.
     pub(crate) down: bool,
+    /// The broker is gone without a word.
+    crashed: bool,
     /// All the leaps so far: what they add to every wait.
     pub(crate) leapt: Duration,
     /// Flushes that succeeded, to be checked once what they announce has happened.
@@ -173,9 +169,13 @@ impl World {
             queue: BTreeMap::new(),
             queued: 0,
             sessions: Vec::new(),
-            broker: Broker::new(config, Box::new(environment)),
+            links: Vec::new(),
+            broker: Broker::new(config.clone(), Box::new(environment)),
+            config,
+            seed,
             ledger: Ledger::default(),
             down: false,
+            crashed: false,
             leapt: Duration::ZERO,
             check_flushes: Vec::new(),
             steps: 0,
@@ -209,7 +209,7 @@ impl World {
         let client = (0..self.sessions.len())
             .filter_map(|id| Some((self.offset(self.sessions[id].core.next_timeout()?), id)))
             .min();
-        let broker = self.broker.next_timeout().map(|at| self.offset(at));
+        let broker = self.broker_timeout().map(|at| self.offset(at));
         let times = [queued, client.map(|(at, _)| at), broker];
         let Some(next) = times.iter().flatten().min() else {
             return false;
@@ -239,8 +239,15 @@ impl World {
                 assert!(next.is_none_or(|at| at > now), "the broker wants to be called again at once");
             }
         }
-        self.pump_broker();
+        if !self.crashed {
+            self.pump_broker();
+        }
         true
+    }
+
+    /// A broker that crashed has no deadlines.
+    fn broker_timeout(&self) -> Option<Instant> {
+        self.broker.next_timeout().filter(|_| !self.crashed)
     }
 
     fn offset(&self, at: Instant) -> Duration {
@@ -255,36 +262,28 @@ impl World {
                 self.command(id, command);
                 self.pump_client(id);
             }
-            Action::Depart(id, to) => self.depart(id, to),
-            Action::Arrive(id, to, parcel) => self.arrive(id, to, parcel),
-            Action::Cut(id) => {
-                self.trace.note(self.now, format_args!("link {id}"), format_args!("cut"));
-                let now = self.now;
-                let session = &mut self.sessions[id];
-                session.to_broker.kill();
-                session.to_client.kill();
-                session.disturbed = true;
-                session.cut_at = Some(now);
+            Action::Dialled(id) => self.dialled(id),
+            Action::Depart(link, to) => self.depart(link, to),
+            Action::Arrive(link, to, parcel) => self.arrive(link, to, parcel),
+            Action::Cut(link, only) => {
+                self.trace.note(self.now, format_args!("link {link}"), format_args!("cut: {only:?}"));
+                let session = self.links[link].cut(only, self.now);
+                self.sessions[session].disturbed = true;
             }
-            Action::Lost(id, Side::Client) => self.client_lost(id, "the transport broke"),
-            Action::Lost(id, Side::Broker) => self.broker_lost(id),
-            Action::Stall(id, to, duration) => {
-                self.trace.note(self.now, format_args!("link {id}"), format_args!("stalls for {duration:?}"));
+            Action::Lost(link, Side::Client) => self.client_lost(link, "the transport broke"),
+            Action::Lost(link, Side::Broker) => self.broker_lost(link),
+            Action::Stall(link, to, duration) => {
+                self.trace.note(
+                    self.now,
+                    format_args!("link {link}"),
+                    format_args!("stalls for {duration:?}"),
+                );
                 let until = self.now + duration;
-                let session = &mut self.sessions[id];
-                session.disturbed |= duration > Duration::from_millis(150);
-                session.pipe(to).stall(until);
+                let session = self.links[link].stall(to, until);
+                self.sessions[session].disturbed |= duration > Duration::from_millis(150);
             }
-            Action::GiveUpGoodbye(id) => self.close_client(id),
-            Action::StallCheck(id, departures) => {
-                let session = &mut self.sessions[id];
-                session.stall_check = false;
-                if session.to_client.departures() == departures && !session.to_client.ready() {
-                    self.broker_lost(id);
-                } else {
-                    self.watch_for_stall(id);
-                }
-            }
+            Action::GiveUpGoodbye(link) => self.close_client(link),
+            Action::StallCheck(link, departures) => self.stall_check(link, departures),
             Action::Leap(by) => {
                 self.trace.note(self.now, format_args!("clock"), format_args!("leaps {by:?}"));
                 self.now += by;
@@ -296,230 +295,39 @@ impl World {
             Action::Shutdown => {
                 self.trace.note(self.now, format_args!("broker"), format_args!("shuts down"));
                 self.down = true;
-                for id in 0..self.sessions.len() {
-                    self.sessions[id].disturbed = true;
-                    self.ledger.broker_left(id);
+                self.disturb_all();
+                for link in 0..self.links.len() {
+                    self.ledger.broker_left(link);
                 }
                 let now = self.instant();
                 self.broker.shutdown(now);
             }
-            Action::CheckComplete => {
-                let sessions = &self.sessions;
-                self.ledger.check_complete(|id| sessions[id].disturbed);
+            Action::Crash(downtime) => {
+                self.trace.note(self.now, format_args!("broker"), format_args!("crashes for {downtime:?}"));
+                self.down = true;
+                self.crashed = true;
+                self.disturb_all();
+                self.kill_links();
+                self.ledger.broker_crashed();
+                self.after(downtime, Action::Restart);
             }
-        }
-    }
-
-    fn connect(&mut self, plan: Plan) {
-        let id = self.sessions.len();
-        self.trace.note(
-            self.now,
-            format_args!("client {id}"),
-            format_args!("connects as {}", plan.config.node_id),
-        );
-        let now = self.instant();
-        let session = Session {
-            node: plan.config.node_id.clone(),
-            core: core::Connection::new(plan.config.clone(), String::new(), core::OpId(0), now),
-            // Time-outs shorter than the link end what they will.
-            disturbed: self.down || plan.config.response_timeout < Duration::from_secs(1),
-            to_broker: Pipe::new(plan.to_broker),
-            to_client: Pipe::new(plan.to_client),
-            app: Application::new(plan, self.now),
-            client_open: true,
-            broker_open: true,
-            stall_check: false,
-            cut_at: None,
-        };
-        self.sessions.push(session);
-        self.broker.connected(ConnId(id as u64), PeerInfo::default(), now);
-        self.plan_disturbances(id);
-        self.pump_client(id);
-    }
-
-    // Transports.
-
-    fn send(&mut self, id: SessionId, to: Side, parcel: Parcel) {
-        let now = self.now;
-        if let Some(at) = self.sessions[id].pipe(to).send(parcel, now) {
-            self.at(at, Action::Depart(id, to));
-        }
-    }
-
-    fn depart(&mut self, id: SessionId, to: Side) {
-        let Self { sessions, rng, now, .. } = self;
-        let (left, next) = sessions[id].pipe(to).depart(*now, rng);
-        if let Some((parcel, at)) = left {
-            self.at(at, Action::Arrive(id, to, parcel));
-        }
-        if let Some(at) = next {
-            self.at(at, Action::Depart(id, to));
-        }
-        match to {
-            Side::Broker => self.pump_client(id),
-            Side::Client => self.pump_broker_side(id),
-        }
-    }
-
-    fn arrive(&mut self, id: SessionId, to: Side, parcel: Parcel) {
-        if self.sessions[id].pipe(to).is_dead() {
-            return;
-        }
-        let message = match parcel {
-            Parcel::End if to == Side::Client => return self.client_lost(id, "the server closed it"),
-            Parcel::End => return self.broker_lost(id),
-            Parcel::Message(bytes) => {
-                Encoding::Protobuf.decode(bytes).unwrap_or_else(|error| panic!("malformed message: {error}"))
+            Action::Restart => {
+                self.trace.note(self.now, format_args!("broker"), format_args!("starts again"));
+                self.down = false;
+                self.crashed = false;
+                self.seed = self.seed.wrapping_add(0x1000_0000_0000);
+                let time = 1_700_000_000_000_000_000;
+                let environment = SeededEnvironment::new(self.seed, self.base, time);
+                self.broker = Broker::new(self.config.clone(), Box::new(environment));
             }
-        };
-        let now = self.instant();
-        match to {
-            Side::Client => {
-                let session = &mut self.sessions[id];
-                if session.client_open && !session.core.is_closed() {
-                    self.ledger.client_receives(&message);
-                    session.core.handle_message(message, now);
-                    self.pump_client(id);
-                }
-            }
-            Side::Broker => {
-                let conn = ConnId(id as u64);
-                if self.sessions[id].broker_open {
-                    if !self.broker.is_closing(conn) {
-                        self.ledger.broker_receives(id, &self.sessions[id].node, &message);
-                    }
-                    self.broker.handle_message(conn, message, now);
-                    if self.broker.is_closing(conn) {
-                        self.ledger.broker_left(id);
-                    }
-                }
-            }
+            Action::CheckComplete => self.check_complete(),
         }
     }
 
-    fn client_lost(&mut self, id: SessionId, why: &str) {
-        let session = &mut self.sessions[id];
-        if !session.client_open {
-            return;
+    fn disturb_all(&mut self) {
+        for session in &mut self.sessions {
+            session.disturbed = true;
         }
-        session.client_open = false;
-        let now = self.base + self.now;
-        session.core.transport_lost(&Error::new(Status::ConnectionLost, why), now);
-        self.pump_client(id);
-    }
-
-    fn close_client(&mut self, id: SessionId) {
-        if std::mem::replace(&mut self.sessions[id].client_open, false) {
-            self.send(id, Side::Broker, Parcel::End);
-        }
-    }
-
-    /// What the driver of a client does in a turn: events, then messages while the transport takes
-    /// them.
-    pub(crate) fn pump_client(&mut self, id: SessionId) {
-        loop {
-            let events = self.sessions[id].core.take_events();
-            let mut idle = events.is_empty();
-            for event in events {
-                self.event(id, event);
-            }
-            let now = self.instant();
-            while self.sessions[id].client_open && self.sessions[id].to_broker.ready() {
-                let session = &mut self.sessions[id];
-                let Some(message) = session.core.poll_transmit(now) else {
-                    if session.core.is_closed() && session.app.ended {
-                        self.close_client(id);
-                    }
-                    break;
-                };
-                self.trace.note(self.now, format_args!("client {id}"), format_args!("sends {message:?}"));
-                // Sending may have ended something.
-                idle = false;
-                self.ledger.client_sends(id, &message);
-                let bytes = self.encoded(&message);
-                self.send(id, Side::Broker, Parcel::Message(bytes));
-            }
-            for (stream_id, acknowledged, points) in self.check_flushes.drain(..) {
-                self.ledger.flushed(stream_id, acknowledged, points);
-            }
-            if idle {
-                return;
-            }
-        }
-    }
-
-    fn encoded(&mut self, message: &iscp::message::Message) -> Bytes {
-        let bytes = Encoding::Protobuf.encode(message, Schema::V3);
-        self.trace.mix(&bytes);
-        bytes
-    }
-
-    /// The core of a client said that it ended.
-    pub(crate) fn client_ended(&mut self, id: SessionId) {
-        self.after(GOODBYE, Action::GiveUpGoodbye(id));
-    }
-
-    fn pump_broker(&mut self) {
-        let mut ready = Vec::new();
-        loop {
-            self.broker.take_ready(&mut ready);
-            if ready.is_empty() {
-                return;
-            }
-            for conn in ready.drain(..) {
-                self.pump_broker_side(conn.0 as SessionId);
-            }
-        }
-    }
-
-    fn pump_broker_side(&mut self, id: SessionId) {
-        let conn = ConnId(id as u64);
-        while self.sessions[id].broker_open && self.sessions[id].to_client.ready() {
-            let Some(message) = self.broker.poll_transmit(conn) else {
-                if self.broker.is_closing(conn) {
-                    self.send(id, Side::Client, Parcel::End);
-                    self.broker_lost(id);
-                }
-                break;
-            };
-            self.trace.note(self.now, format_args!("broker {id}"), format_args!("sends {message:?}"));
-            self.ledger.broker_sends(id, &self.sessions[id].node, &message);
-            let bytes = self.encoded(&message);
-            self.send(id, Side::Client, Parcel::Message(bytes));
-        }
-        self.watch_for_stall(id);
-    }
-
-    fn watch_for_stall(&mut self, id: SessionId) {
-        let limit = self.broker.stall_limit(ConnId(id as u64));
-        let session = &mut self.sessions[id];
-        if session.broker_open && !session.to_client.ready() && !session.stall_check {
-            session.stall_check = true;
-            let departures = session.to_client.departures();
-            self.after(limit, Action::StallCheck(id, departures));
-        }
-    }
-
-    fn broker_lost(&mut self, id: SessionId) {
-        let session = &mut self.sessions[id];
-        if !std::mem::replace(&mut session.broker_open, false) {
-            return;
-        }
-        if let Some(cut_at) = session.cut_at {
-            let app = &session.app;
-            let timeout = app.config().ping_timeout;
-            // Margin and two prolongations of the broker, and the limit of a stalled socket.
-            let limit = app.config().ping_interval
-                + 3 * (timeout + Duration::from_secs(1))
-                + timeout
-                + 2 * Duration::from_secs(5);
-            let took = self.now - cut_at;
-            assert!(took <= limit + self.leapt, "the broker noticed a dead link after {took:?}");
-        }
-        self.trace.note(self.now, format_args!("broker {id}"), format_args!("link gone"));
-        self.ledger.broker_left(id);
-        let now = self.instant();
-        self.broker.connection_lost(ConnId(id as u64), now);
     }
 
     fn finish(mut self) -> u64 {
@@ -529,7 +337,7 @@ impl World {
             (0, 0, 0, 0),
             "left in the broker: connections, upstreams, downstreams, nodes"
         );
-        assert!(self.ledger.may_drop || stats.chunks_dropped == 0);
+        assert!(self.ledger.may_drop || self.ledger.outages || stats.chunks_dropped == 0);
         for id in 0..self.sessions.len() {
             let session = &mut self.sessions[id];
             assert!(session.core.is_closed(), "client {id} did not end: {:?}", session.core);

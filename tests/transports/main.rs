@@ -2,6 +2,9 @@
 //! bytes.
 
 mod api;
+#[cfg(feature = "multi")]
+mod multi;
+mod outages;
 mod raw_client;
 mod raw_server;
 mod support;

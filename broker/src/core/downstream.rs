@@ -86,6 +86,10 @@ pub(super) enum Offer {
 /// Memory that a piece of metadata takes in a queue, in estimate; its content is shared.
 const EVENT_BYTES: usize = 256;
 
+/// Results in one ack for chunks that are not under way. A client that repeats itself has a window of them;
+/// each costs a look at all that is.
+const MAX_STRAY_RESULTS: usize = 4096;
+
 impl Broker {
     pub(super) fn open_downstream(&mut self, conn: ConnId, request: DownstreamOpenRequest, now: Instant) {
         let request_id = request.request_id;
@@ -274,8 +278,15 @@ impl Broker {
             return;
         };
         downstream.tie.heard(now);
+        let mut strays = 0;
         for result in ack.results {
-            downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number);
+            if !downstream.acknowledge(result.upstream_stream_id, result.upstream_sequence_number) {
+                strays += 1;
+            }
+            if strays > MAX_STRAY_RESULTS {
+                debug!(conn = conn.0, alias = ack.stream_id_alias, "ack for chunks that are not under way");
+                break;
+            }
         }
         let learned = downstream.ids.learn(ack.data_id_aliases, self.config.limits.data_ids);
         for (alias, info) in ack.upstream_aliases {

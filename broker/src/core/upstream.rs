@@ -2,12 +2,14 @@
 
 mod lifecycle;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use iscp::message::{
-    Aliases, DataPointGroup, Message, Metadata, OrAlias, Qos, ResultCode, UpstreamChunk, UpstreamChunkAck,
-    UpstreamChunkResult, UpstreamCloseRequest, UpstreamInfo, UpstreamOpenRequest, UpstreamOpenResponse,
+    Aliases, DataId, DataPointGroup, Message, Metadata, OrAlias, Qos, ResultCode, UpstreamChunk,
+    UpstreamChunkAck, UpstreamChunkResult, UpstreamCloseRequest, UpstreamInfo, UpstreamOpenRequest,
+    UpstreamOpenResponse,
 };
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -33,6 +35,8 @@ pub(super) struct Upstream {
     ack_interval: Duration,
     ids: UpstreamIds,
     received: Received,
+    /// Positions of chunks among them that were refused; not for UNRELIABLE streams.
+    refused: BTreeSet<u64>,
     /// Chunks that came too early; `None` for one that was refused.
     reorder: Reorder<Option<Rc<Routed>>>,
     results: Vec<UpstreamChunkResult>,
@@ -49,6 +53,9 @@ pub(super) struct Upstream {
 
 /// Results in one ack: Python refuses messages above 1 MiB.
 const MAX_RESULTS_PER_ACK: usize = 8192;
+
+/// Refused chunks that are remembered, the newest. Another one that comes again is taken for forwarded.
+const MAX_REFUSED: usize = 1024;
 
 /// Chunks, and bytes of points, after which an ack does not wait for its interval: a client that
 /// bounds what it has under way must not be slowed down to one window per interval.
@@ -83,11 +90,9 @@ impl Upstream {
         !self.results.is_empty() || !self.asked.is_empty()
     }
 
-    /// Resolves what a chunk refers to. Fails as a whole: its sender could not tell which part was
-    /// taken.
-    fn resolve(&mut self, chunk: UpstreamChunk, limits: &Limits) -> Result<Rc<Routed>, Refusal> {
-        let groups = chunk.chunk.groups;
-        for id in &chunk.data_ids {
+    /// Takes note of the data ids for which a chunk asks for aliases, also when it is not forwarded.
+    fn ask_for(&mut self, data_ids: &[DataId], limits: &Limits) {
+        for id in data_ids {
             // An id that cannot have an alias goes without; only its use in a group is an error.
             if let Ok(Some((place, _))) = self.ids.enter(id, limits.data_ids, limits.name_bytes)
                 && self.ids.ask(place)
@@ -95,6 +100,20 @@ impl Upstream {
                 self.asked.push(place);
             }
         }
+    }
+
+    /// Remembers that a chunk was refused: should it come again, it is no duplicate of one that was forwarded.
+    fn refuse(&mut self, position: u64) {
+        self.refused.insert(position);
+        if self.refused.len() > MAX_REFUSED {
+            self.refused.pop_first();
+        }
+    }
+
+    /// Resolves what a chunk refers to. Fails as a whole: its sender could not tell which part was
+    /// taken.
+    fn resolve(&mut self, chunk: UpstreamChunk, limits: &Limits) -> Result<Rc<Routed>, Refusal> {
+        let groups = chunk.chunk.groups;
         if groups.len() > limits.groups_per_chunk {
             let text = format!("more than {} groups in a chunk", limits.groups_per_chunk);
             return Err((ResultCode::INVALID_PAYLOAD, text));
@@ -280,6 +299,7 @@ impl Broker {
             ack_interval: ack_interval(request.ack_interval_ms, &self.config.timing),
             ids,
             received: Received::default(),
+            refused: BTreeSet::new(),
             reorder: Reorder::default(),
             results: Vec::new(),
             result_bytes: 0,
@@ -334,11 +354,15 @@ impl Broker {
         };
         let ordered = upstream.is_ordered();
         let mut released = None;
+        upstream.ask_for(&chunk.data_ids, limits);
         // A chunk of a RELIABLE stream that comes again is acknowledged again, not forwarded again.
-        if !(receipt.duplicate && ordered) {
+        if !(receipt.duplicate && ordered) || upstream.refused.remove(&receipt.position) {
             let resolved = match upstream.resolve(chunk, limits) {
                 Ok(routed) => Some(routed),
                 Err((code, text)) => {
+                    if ordered {
+                        upstream.refuse(receipt.position);
+                    }
                     debug!(stream = %upstream.info.stream_id, sequence_number, %code, reason = %text, "chunk refused");
                     result.result_code = code;
                     result.result_string = text;

@@ -65,8 +65,9 @@ pub(super) async fn run(
     let limit = shared.config.core.limits.message_bytes;
     let (transport, _founded): (Box<dyn Transport>, _) = match accepted.negotiation.group.clone() {
         None => (compressed(accepted.transport, &accepted.negotiation, limit), None),
-        Some(group) => match shared.groups.enter(&shared.config, &group, accepted).await {
-            Place::Founder(bundle, founded) => (Box::new(bundle), Some(founded)),
+        // Boxed as the handshake is.
+        Some(group) => match Box::pin(shared.groups.enter(&shared.config, &group, accepted)).await {
+            Place::Founder(bundle, founded) => (bundle, Some(founded)),
             Place::Member => return,
         },
     };
@@ -180,6 +181,12 @@ impl Link<'_> {
         }
         match self.poll_write(cx) {
             Poll::Ready(end) => Poll::Ready(end),
+            // Nobody is left to say goodbye to.
+            Poll::Pending
+                if self.transport.is_deserted() && self.shared.core.borrow().is_closing(self.conn) =>
+            {
+                Poll::Ready(End::Finished)
+            }
             Poll::Pending => self.poll_stall(cx),
         }
     }

@@ -7,5 +7,6 @@ mod codec;
 mod errors;
 mod network;
 mod signals;
+mod spool;
 mod streams;
 mod support;

@@ -296,3 +296,23 @@ fn tokens_and_secrets_stand_in_no_log() {
         assert!(!text.contains("hidden") && !text.contains("bWU6aGlkZGVu"), "{text}");
     }
 }
+
+#[test]
+fn a_connection_takes_several_paths() {
+    let broker = Broker::start();
+    let subscriber = broker.subscribe(&["--count", "1"]);
+    // The address of the connection itself is of no use, that of a path is.
+    let url = format!("url={}", broker.url);
+    let paths = ["--path", "local_address=127.0.0.2", "--path", &url, "--scheduler", "ecf"];
+    let args = ["pub", "-vv", "--url", "ws://127.0.0.1:1", "--node", "pub"];
+    let finished = run(&[&args[..], &paths].concat(), b"hello\n");
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("is up"), "{}", finished.stderr);
+    assert_eq!(subscriber.wait().stdout, b"hello\n");
+    for (path, culprit) in [("eth0", "eth0"), ("url=ftp://x", "ftp")] {
+        let finished = run(&broker.publisher(&["--path", path]), b"");
+        assert!(finished.code == Some(2) && finished.stderr.contains(culprit), "{finished:?}");
+    }
+    let finished = run(&broker.publisher(&["--scheduler", "fastest"]), b"");
+    assert!(finished.code == Some(2) && finished.stderr.contains("round-robin"), "{finished:?}");
+}

@@ -10,8 +10,8 @@ use crate::core::upstream::Upstream;
 use crate::core::version;
 use crate::error::{Error, Status, printable};
 use crate::message::{
-    ConnectResponse, Disconnect, DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenResponse, Message,
-    Reply, ResultCode, UpstreamCloseRequest, UpstreamOpenResponse,
+    ConnectResponse, Disconnect, DownstreamMetadata, DownstreamOpenResponse, Message, Reply, ResultCode,
+    UpstreamCloseRequest, UpstreamOpenResponse,
 };
 
 impl Connection {
@@ -149,12 +149,8 @@ impl Connection {
             let ours = |upstream: &Upstream| upstream.stream_id == response.stream_id;
             if response.result_code.is_success() && !self.upstreams.values().any(ours) {
                 // The application was told that it failed: nobody else would close it.
-                let request_id = self.next_id();
-                self.control.push_back(Message::UpstreamCloseRequest(UpstreamCloseRequest {
-                    request_id,
-                    stream_id: response.stream_id,
-                    ..UpstreamCloseRequest::default()
-                }));
+                let stream_id = response.stream_id;
+                self.disown_upstream(UpstreamCloseRequest { stream_id, ..UpstreamCloseRequest::default() });
             }
             return self.unexpected("UpstreamOpenResponse", response.request_id);
         };
@@ -219,11 +215,7 @@ impl Connection {
             let ours = |downstream: &Downstream| downstream.stream_id == response.stream_id;
             if response.result_code.is_success() && !self.downstreams.values().any(ours) {
                 // As for upstreams; its chunks would never be acknowledged either.
-                let request_id = self.next_id();
-                self.control.push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest {
-                    request_id,
-                    stream_id: response.stream_id,
-                }));
+                self.disown_downstream(response.stream_id);
             }
             return self.unexpected("DownstreamOpenResponse", response.request_id);
         };

@@ -20,7 +20,9 @@ use super::keep_alive::{Due, KeepAlive};
 use super::reconnect::Backoff;
 use super::upstream::Upstream;
 use crate::error::{Error, Status};
-use crate::message::{BaseTime, ConnectRequest, Disconnect, Message, ResultCode, UpstreamCall};
+use crate::message::{
+    BaseTime, ConnectRequest, Disconnect, Message, ResultCode, UpstreamCall, UpstreamCloseRequest,
+};
 
 /// Answers and requests that wait to be sent before reading stops: a peer must not make us hold more.
 const MAX_ANSWERS: usize = 4096;
@@ -51,8 +53,8 @@ enum Request {
     /// The first time with an operation that waits for it.
     Connect(Option<OpId>),
     OpenUpstream(OpId, Box<UpstreamConfig>),
-    /// With the id of the stream, should that have ended meanwhile.
-    ResumeUpstream(StreamKey, Uuid),
+    /// With what closes the stream at the server, should it have ended here meanwhile.
+    ResumeUpstream(StreamKey, Box<UpstreamCloseRequest>),
     ReopenUpstream(StreamKey),
     CloseUpstream(StreamKey),
     OpenDownstream(OpId, u32, Box<DownstreamConfig>),
@@ -308,8 +310,8 @@ impl Connection {
     /// Close request of a stream that is ready for it, if `overdue` of one that waited long enough.
     fn poll_stream_close(&mut self, now: Instant, overdue: bool) -> Option<Message> {
         let Self { upstreams, downstreams, next_request_id, pending, config, .. } = self;
-        let deadline = now + config.response_timeout;
-        let mut request_id = |request| {
+        let answer = now + config.response_timeout;
+        let mut request_id = |request, deadline| {
             let id = take_id(next_request_id);
             pending.insert(id, Pending { request, deadline });
             id
@@ -318,7 +320,8 @@ impl Connection {
             if overdue && !upstream.is_overdue(now) {
                 continue;
             }
-            let close = upstream.poll_close(|| request_id(Request::CloseUpstream(key)));
+            let deadline = upstream.close_by().unwrap_or(answer);
+            let close = upstream.poll_close(|| request_id(Request::CloseUpstream(key), deadline));
             if close.is_some() {
                 return close;
             }
@@ -327,7 +330,7 @@ impl Connection {
             if overdue && !downstream.is_overdue(now) {
                 continue;
             }
-            let close = downstream.poll_close(now, || request_id(Request::CloseDownstream(key)));
+            let close = downstream.poll_close(now, || request_id(Request::CloseDownstream(key), answer));
             if close.is_some() {
                 return close;
             }

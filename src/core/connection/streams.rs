@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::{Connection, Pending, Request, State};
 use crate::core::downstream::Downstream;
 use crate::core::event::{Event, StreamKey};
@@ -55,12 +57,12 @@ impl Connection {
 
     fn ask_for_upstream(&mut self, key: StreamKey, now: Instant) {
         let Some(upstream) = self.upstreams.get_mut(&key) else { return };
-        let stream_id = upstream.stream_id;
+        let close = upstream.close_request(0, false);
         let ask = upstream.attachment.ask();
         let token = if self.tokens { upstream.attachment.token().to_owned() } else { String::new() };
         let request_id = self.request(
             match ask {
-                Ask::Resume => Request::ResumeUpstream(key, stream_id),
+                Ask::Resume => Request::ResumeUpstream(key, Box::new(close)),
                 Ask::Reopen => Request::ReopenUpstream(key),
             },
             now,
@@ -95,7 +97,7 @@ impl Connection {
     // Answers.
 
     pub(super) fn handle_upstream_resume(&mut self, response: UpstreamResumeResponse, now: Instant) {
-        let Some(Request::ResumeUpstream(key, stream_id)) =
+        let Some(Request::ResumeUpstream(key, close)) =
             self.answered(response.request_id, |request| matches!(request, Request::ResumeUpstream(..)))
         else {
             return self.unexpected("UpstreamResumeResponse", response.request_id);
@@ -103,7 +105,7 @@ impl Connection {
         let success = response.result_code.is_success();
         let Some(upstream) = self.upstreams.get_mut(&key) else {
             if success {
-                self.disown_upstream(stream_id);
+                self.disown_upstream(*close);
             }
             return;
         };
@@ -126,7 +128,8 @@ impl Connection {
     pub(super) fn handle_upstream_reopen(&mut self, key: StreamKey, response: UpstreamOpenResponse) {
         let Some(upstream) = self.upstreams.get_mut(&key) else {
             if response.result_code.is_success() {
-                self.disown_upstream(response.stream_id);
+                let stream_id = response.stream_id;
+                self.disown_upstream(UpstreamCloseRequest { stream_id, ..UpstreamCloseRequest::default() });
             }
             return;
         };
@@ -191,16 +194,12 @@ impl Connection {
     }
 
     /// A stream of which nobody knows any more: nobody else would close it.
-    fn disown_upstream(&mut self, stream_id: uuid::Uuid) {
+    pub(super) fn disown_upstream(&mut self, close: UpstreamCloseRequest) {
         let request_id = self.next_id();
-        self.control.push_back(Message::UpstreamCloseRequest(UpstreamCloseRequest {
-            request_id,
-            stream_id,
-            ..UpstreamCloseRequest::default()
-        }));
+        self.control.push_back(Message::UpstreamCloseRequest(UpstreamCloseRequest { request_id, ..close }));
     }
 
-    fn disown_downstream(&mut self, stream_id: uuid::Uuid) {
+    pub(super) fn disown_downstream(&mut self, stream_id: Uuid) {
         let request_id = self.next_id();
         self.control
             .push_back(Message::DownstreamCloseRequest(DownstreamCloseRequest { request_id, stream_id }));
@@ -208,8 +207,8 @@ impl Connection {
 
     // What does not come back.
 
-    /// The answer to a resume request takes long. It may still come, so nothing is asked twice: the server
-    /// would see a conflict.
+    /// The answer to a resume request takes long. It may still come as long as the server has the stream, so
+    /// nothing is asked twice: the server would see a conflict.
     pub(super) fn resume_unanswered(
         &mut self,
         request_id: u32,
@@ -223,11 +222,11 @@ impl Connection {
             _ => None,
         };
         match (past, request) {
-            (Some(true), Request::ResumeUpstream(key, stream_id)) => {
-                self.disown_upstream(stream_id);
+            (None | Some(true), Request::ResumeUpstream(key, close)) => {
+                self.disown_upstream(*close);
                 self.upstream_gone(key, error, now);
             }
-            (Some(true), Request::ResumeDownstream(key, stream_id)) => {
+            (None | Some(true), Request::ResumeDownstream(key, stream_id)) => {
                 self.disown_downstream(stream_id);
                 self.downstream_gone(key, &error, now);
             }
@@ -285,17 +284,17 @@ impl Connection {
             let text = "close: there was no connection in time";
             self.end_upstream(key, Some(Error::new(Status::Timeout, text)));
         }
-        let expired = |key: &StreamKey| {
-            let text = format!("the server keeps stream {} no longer", key.0);
+        let expired = |stream_id: Uuid| {
+            let text = format!("stream {stream_id}: the connection was lost for longer than it is kept");
             Error::new(Status::ConnectionLost, text)
         };
-        let keys = self.upstreams.iter().filter(|(_, s)| s.attachment.is_expired(now)).map(|(key, _)| *key);
-        for key in keys.collect::<Vec<_>>() {
-            self.upstream_gone(key, expired(&key), now);
+        let streams = self.upstreams.iter().filter(|(_, s)| s.attachment.is_expired(now));
+        for (key, stream_id) in streams.map(|(key, s)| (*key, s.stream_id)).collect::<Vec<_>>() {
+            self.upstream_gone(key, expired(stream_id), now);
         }
-        let keys = self.downstreams.iter().filter(|(_, s)| s.attachment.is_expired(now)).map(|(key, _)| *key);
-        for key in keys.collect::<Vec<_>>() {
-            self.downstream_gone(key, &expired(&key), now);
+        let streams = self.downstreams.iter().filter(|(_, s)| s.attachment.is_expired(now));
+        for (key, stream_id) in streams.map(|(key, s)| (*key, s.stream_id)).collect::<Vec<_>>() {
+            self.downstream_gone(key, &expired(stream_id), now);
         }
         self.ask_for_streams(now);
     }

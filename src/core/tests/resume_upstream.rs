@@ -522,6 +522,22 @@ fn a_stream_that_ended_while_it_was_resumed_is_closed_at_the_server() {
 }
 
 #[test]
+fn an_answer_that_nobody_needs_any_more_does_not_hold_up_the_end() {
+    let config = ConnectionConfig { ping_interval: ms(3_600_000), ..ConnectionConfig::default() };
+    let mut rig = Rig::resilient_with(config);
+    let upstream = rig.in_flight(UpstreamConfig { close_timeout: ms(100), ..reliable() }, 1);
+    rig.lose();
+    one_resume(&rig.reconnect());
+    rig.close_it(&upstream);
+    rig.pass(ms(10_000));
+    assert!(matches!(rig.sends(), Message::UpstreamCloseRequest(request) if request.stream_id == STREAM));
+    let close = rig.op();
+    rig.core.close(Some(close), rig.now, ms(5_000));
+    assert!(matches!(rig.sends(), Message::Disconnect(_)));
+    assert!(rig.outcome(close).is_ok());
+}
+
+#[test]
 fn every_stream_is_asked_for_upstreams_first() {
     let mut rig = Rig::resilient();
     rig.open_downstream(DownstreamConfig::default());

@@ -60,6 +60,8 @@ pub struct Settings {
     pub silence_limit: Duration,
     /// Time without members that ends the connection.
     pub grace: Duration,
+    /// Whether any member may have datagrams.
+    pub datagrams: bool,
     /// Largest message of the peer.
     pub max_message_size: usize,
 }
@@ -120,6 +122,8 @@ pub struct Bundle {
     /// Typical size of a message that is sent.
     message_size: usize,
     admitted: bool,
+    /// The goodbye has begun.
+    closing: bool,
     /// What members that are gone had written.
     written: u64,
     /// Since when there are no members, and how the last one ended.
@@ -157,6 +161,7 @@ impl Bundle {
             owed_at: None,
             message_size: 0,
             admitted: false,
+            closing: false,
             written: 0,
             deserted: Some((Instant::now(), Err(TransportError::Lost("there was none".to_owned())))),
             end: None,
@@ -184,13 +189,13 @@ impl Bundle {
         let mut member = Member::new(self.last_id, joining, now + self.settings.ping_interval);
         debug!("{}: joins", member.name);
         member.greeted = self.settings.server || self.numbering == Numbering::Off;
-        if self.settings.server {
-            if let Numbering::On(connection) = self.numbering {
-                member.tell(Control::Hello(connection));
-                // What was acknowledged by a lost member may be lost, too.
-                member.tell(Control::Received(self.reorder.next()));
-                member.ping_now(now);
-            }
+        if self.settings.server
+            && let Numbering::On(connection) = self.numbering
+        {
+            member.tell(Control::Hello(connection));
+            // What was acknowledged by a lost member may be lost, too.
+            member.tell(Control::Received(self.reorder.next()));
+            member.ping_now(now);
         }
         if self.admitted {
             member.transport.admit();
@@ -217,8 +222,11 @@ impl Bundle {
         });
         if self.members.is_empty() {
             self.deserted = Some((Instant::now(), named.clone()));
+            if self.closing {
+                self.end.get_or_insert(Ok(()));
+            }
         }
-        if self.numbering == Numbering::Off && !self.settings.server {
+        if self.numbering == Numbering::Off && !self.settings.server && !self.closing {
             self.end.get_or_insert(named);
         }
     }
@@ -686,6 +694,10 @@ impl Transport for Bundle {
         usable.map(|member| member.transport.datagram_limit()).max().unwrap_or(0)
     }
 
+    fn has_datagrams(&self) -> bool {
+        self.settings.datagrams
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         self.drive(cx)?;
         let repeating = self.poll_lost(cx).is_pending();
@@ -717,6 +729,10 @@ impl Transport for Bundle {
         self.written + members.sum::<u64>()
     }
 
+    fn is_deserted(&self) -> bool {
+        self.members.is_empty()
+    }
+
     fn admit(&mut self) {
         self.admitted = true;
         self.reorder.allow(UNACKED_LIMIT.saturating_add(self.settings.max_message_size));
@@ -728,13 +744,28 @@ impl Transport for Bundle {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
         if !self.members.is_empty() && self.end.is_none() {
             self.drive(cx)?;
-            if self.poll_lost(cx).is_pending() && !self.members.is_empty() {
+            if !self.closing && self.poll_lost(cx).is_pending() && !self.members.is_empty() {
                 return Poll::Pending;
             }
         }
         // Nobody joins any more.
         self.entrance.close();
-        self.members.retain_mut(|member| member.transport.poll_close(cx).is_pending());
-        if self.members.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+        self.closing = true;
+        let mut lost = Vec::new();
+        // They stay for what the peers may still send: closing before it is read would break the connection.
+        for member in self.members.iter_mut().filter(|member| !member.closed) {
+            match member.transport.poll_close(cx) {
+                Poll::Ready(Ok(())) => member.closed = true,
+                Poll::Ready(Err(error)) => lost.push((member.id, error)),
+                Poll::Pending => {}
+            }
+        }
+        for (id, error) in lost {
+            self.lose(id, Err(error));
+        }
+        if self.members.is_empty() {
+            self.end.get_or_insert(Ok(()));
+        }
+        if self.members.iter().all(|member| member.closed) { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 }

@@ -1,5 +1,6 @@
 //! Several paths to a server (docs/multi-transport.md).
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -8,6 +9,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use super::{Bundle, Entrance, Joining, Numbering, Scheduler, Settings};
+use crate::error::{Error, Status};
 use crate::transport::dial::{self, DialOptions};
 use crate::transport::socket::SocketOptions;
 use crate::transport::{Group, Target, Transport, TransportError};
@@ -42,6 +44,44 @@ pub struct PathOptions {
     pub target: Option<Target>,
     /// Where its socket is bound.
     pub socket: SocketOptions,
+}
+
+impl PathOptions {
+    /// A path of texts, each empty where nothing is prescribed.
+    ///
+    /// # Errors
+    /// Says which text is of another form.
+    pub fn new(url: &str, local_address: &str, interface: &str) -> Result<Self, Error> {
+        let invalid = |why| Error::new(Status::InvalidOption, why);
+        let mut path = Self::default();
+        if !url.is_empty() {
+            path.target = Some(Target::parse(url)?);
+        }
+        path.socket.set_local_address(local_address).map_err(invalid)?;
+        path.socket.set_interface(interface).map_err(invalid)?;
+        Ok(path)
+    }
+}
+
+impl FromStr for PathOptions {
+    type Err = Error;
+
+    /// Reads the words `url=`, `local_address=` and `interface=` with their values, those that are there.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut parts = [("url", None), ("local_address", None), ("interface", None)];
+        for word in text.split_ascii_whitespace() {
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            match parts.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, part @ None)) if !value.is_empty() => *part = Some(value),
+                _ => {
+                    let why = format!("{word:?} is not one of url=, local_address= or interface=, once each");
+                    return Err(Error::new(Status::InvalidOption, why));
+                }
+            }
+        }
+        let [url, local_address, interface] = parts.map(|(_, part)| part.unwrap_or_default());
+        Self::new(url, local_address, interface)
+    }
 }
 
 impl Default for MultiOptions {
@@ -111,6 +151,7 @@ pub(in crate::transport) async fn dial(
         ping_interval: options.ping_interval,
         silence_limit: options.silence_limit,
         grace: options.grace,
+        datagrams: paths.iter().any(|(target, _)| !target.scheme.is_websocket()),
         max_message_size: first.max_message_size,
     });
     let connection = Uuid::new_v4().to_string();
@@ -207,5 +248,48 @@ impl Dialler {
                 () = sleep(self.redial_interval) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_from_words() {
+        let path: PathOptions = "interface=wwan0  url=ws://host:1/x local_address=::1".parse().unwrap();
+        assert_eq!(path, PathOptions::new("ws://host:1/x", "::1", "wwan0").unwrap());
+        assert_eq!(path.target, Some(Target::parse("ws://host:1/x").unwrap()));
+        assert_eq!("".parse(), Ok(PathOptions::default()));
+        for (text, culprit) in [
+            ("eth0", "eth0"),
+            ("interface=", "interface="),
+            ("interface=a interface=b", "interface=b"),
+            ("device=a", "device"),
+            ("interface=a_name_that_is_too_long", "long"),
+            ("local_address=host", "host"),
+            ("url=ftp://host", "ftp"),
+        ] {
+            let error = text.parse::<PathOptions>().unwrap_err();
+            assert_eq!(error.status(), Status::InvalidOption, "{text}");
+            assert!(error.message().contains(culprit), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_path_has_the_settings_of_the_connection() {
+        let target = Target::parse("ws://main:1").unwrap();
+        let mut options = DialOptions { max_message_size: 77, ..DialOptions::default() };
+        assert!(options.multi.split(&target, &options).is_none());
+        options.multi.paths = vec![
+            PathOptions::new("", "", "wwan0").unwrap(),
+            PathOptions::new("ws://other:2", "", "").unwrap(),
+        ];
+        let paths = options.multi.split(&target, &options).unwrap();
+        let shown: Vec<_> = paths.iter().map(|(target, dial)| name(target, &dial.socket)).collect();
+        assert_eq!(shown, [format!("{} by wwan0", paths[0].0), paths[1].0.to_string()]);
+        assert!(paths.iter().all(|(_, dial)| dial.max_message_size == 77 && !dial.multi.is_used()));
+        assert_eq!((paths[0].0.host.as_str(), paths[1].0.port), ("main", 2));
+        assert_eq!(options.targets(&target).len(), 2);
     }
 }

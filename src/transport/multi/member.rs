@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) greeted: bool,
     /// Nothing came since a ping that should have been answered: others are to carry the messages.
     pub(super) suspect: bool,
+    /// It has said goodbye.
+    pub(super) closed: bool,
     /// Number that the peer takes the next message for.
     pub(super) outgoing: u64,
     /// Number of the next message that comes.
@@ -65,6 +67,7 @@ impl Member {
             path: Path::new(),
             greeted: false,
             suspect: false,
+            closed: false,
             outgoing: 0,
             incoming: 0,
             outbox: VecDeque::new(),

@@ -11,6 +11,8 @@ mod member;
 mod order;
 mod path;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 
 pub use bundle::{Bundle, Entrance, Joining, Numbering, Settings};
 pub use control::Control;

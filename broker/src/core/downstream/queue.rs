@@ -1,7 +1,6 @@
 //! What waits in a downstream, is under way to its client, and is sent again (docs/protocol/behaviour.md
 //! §11.7, §11 item 59).
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use iscp::message::{
@@ -116,7 +115,7 @@ impl Downstream {
     /// Drops what is not kept for a client that has lost its connection: only RELIABLE data is.
     pub(super) fn forget_lossy(&mut self) {
         if self.qos != Qos::Reliable {
-            self.chunks = VecDeque::new();
+            self.dropped += std::mem::take(&mut self.chunks).len() as u64;
             self.queued_bytes = 0;
         }
     }
@@ -238,17 +237,21 @@ impl Downstream {
         }
     }
 
-    /// Takes note that the client has a chunk.
-    pub(super) fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) {
+    /// Takes note that the client has a chunk. Returns whether it was waited for.
+    pub(super) fn acknowledge(&mut self, stream_id: Uuid, sequence_number: u32) -> bool {
         // Clients acknowledge in order, so this is nearly always the first.
         let is_it = |queued: &QueuedChunk| {
             queued.info.stream_id == stream_id && queued.chunk.sequence_number == sequence_number
         };
         if let Some(chunk) = self.unacked.iter().position(is_it).and_then(|at| self.unacked.remove(at)) {
             self.unacked_bytes -= chunk.chunk.bytes;
+            true
         } else if let Some(chunk) = self.resend.iter().position(is_it).and_then(|at| self.resend.remove(at)) {
             // It had it before its connection was lost.
             self.resend_bytes -= chunk.chunk.bytes;
+            true
+        } else {
+            false
         }
     }
 }

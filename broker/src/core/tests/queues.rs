@@ -82,6 +82,27 @@ fn a_reliable_downstream_has_a_bounded_number_of_chunks_under_way_and_loses_none
 }
 
 #[test]
+fn an_ack_full_of_chunks_that_are_not_under_way_is_not_read_to_its_end() {
+    let (mut world, reader, sender, stream) =
+        world(Qos::Reliable, |config| config.limits.reliable_window = 1);
+    for number in 1..=3 {
+        world.chunk(sender, stream.stream_id_alias, number, vec![full("a")]);
+    }
+    assert_eq!(numbers(&world.receive(reader)), [1]);
+    let mut ack = |strays: u32, number: u32| {
+        let mut results: Vec<_> = (0..strays).map(|i| (stream.stream_id, 1_000 + i)).collect();
+        results.push((stream.stream_id, number));
+        world.send(reader, Message::DownstreamChunkAck(ack_of(1, 1, &results)));
+        let messages = world.receive(reader);
+        assert_eq!(messages[0].name(), "DownstreamChunkAckComplete");
+        numbers(&messages)
+    };
+    assert_eq!(ack(4_096, 1), [2], "more than any client repeats");
+    assert_eq!(ack(1_000_000, 2), [0; 0]);
+    assert_eq!(ack(0, 2), [3]);
+}
+
+#[test]
 fn a_reliable_downstream_has_a_bounded_number_of_bytes_under_way() {
     let (mut world, reader, sender, stream) =
         world(Qos::Reliable, |config| config.limits.reliable_window_bytes = 1);

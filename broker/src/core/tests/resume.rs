@@ -215,6 +215,33 @@ fn an_alias_that_was_asked_for_before_the_loss_comes_after_the_resume() {
 }
 
 #[test]
+fn a_refused_chunk_that_is_sent_again_is_refused_again_or_forwarded_once() {
+    let mut pair = Pair::new(Qos::Reliable);
+    let alias = pair.up.stream_id_alias;
+    pair.world.chunk(pair.sender, alias, 1, vec![full("a+")]);
+    pair.world.chunk(pair.sender, alias, 2, vec![aliased(1)]);
+    pair.world.chunk(pair.sender, alias, 3, vec![full("a")]);
+    // The acks are lost with the connection.
+    pair.lose_sender();
+    pair.resume_sender();
+    let mut code = |number, groups, data_ids| {
+        let chunk = StreamChunk { sequence_number: number, groups };
+        let message = UpstreamChunk { stream_id_alias: alias, chunk, data_ids };
+        pair.world.send(pair.sender, Message::UpstreamChunk(message));
+        let messages = pair.world.receive(pair.sender);
+        assert_eq!(acks(&messages)[0].data_id_aliases.len(), usize::from(number == 3), "{number}");
+        results(&messages)[0].1
+    };
+    assert_eq!(code(1, vec![full("a+")], vec![]), ResultCode::INVALID_DATA_ID);
+    assert_eq!(code(3, vec![full("a")], vec![id("a")]), ResultCode::SUCCEEDED);
+    for _ in 0..2 {
+        assert_eq!(code(2, vec![aliased(1)], vec![]), ResultCode::SUCCEEDED, "the alias is known now");
+    }
+    assert_eq!(code(1, vec![full("a+")], vec![]), ResultCode::INVALID_DATA_ID);
+    assert_eq!(numbers(&pair.read()), [3, 2]);
+}
+
+#[test]
 fn chunks_are_acknowledged_at_once_while_a_stream_recovers() {
     let mut pair = Pair::new(Qos::Reliable);
     pair.lose_sender();
@@ -404,6 +431,21 @@ fn a_resume_on_the_connection_of_the_stream_succeeds() {
     let session = pair.world.broker.session(pair.reader).unwrap();
     assert_eq!(session.downstreams.len(), 1);
     assert_eq!(pair.world.broker.session(pair.sender).unwrap().upstreams.len(), 1);
+}
+
+#[test]
+fn acks_that_wait_are_sent_behind_the_answer_to_a_resume_on_the_same_connection() {
+    let mut pair = Pair::new(Qos::Reliable);
+    pair.chunks(1..=3);
+    let request = UpstreamResumeRequest {
+        request_id: 6,
+        stream_id: pair.up.stream_id,
+        resume_token: pair.up.resume_token.clone(),
+    };
+    pair.world.send(pair.sender, Message::UpstreamResumeRequest(request));
+    let messages = pair.world.receive(pair.sender);
+    assert_eq!(names(&messages), ["UpstreamResumeResponse", "UpstreamChunkAck"]);
+    assert_eq!(results(&messages), [1, 2, 3].map(|number| (number, ResultCode::SUCCEEDED)));
 }
 
 #[test]

@@ -223,6 +223,7 @@ impl Broker {
             self.finish_close(key, now);
             return Err(resume::NO_SUCH_STREAM);
         }
+        let same_connection = upstream.tie.connection == Some(conn);
         let token = self.retie(conn, Stream::Upstream(key), given).ok_or(resume::NO_SUCH_STREAM)?;
         let recovers_until = now + self.config.timing.recovery;
         self.timers.clear(Timer::UpstreamExpiry(key));
@@ -232,7 +233,12 @@ impl Broker {
             session.upstreams.push(key);
         }
         let upstream = self.upstreams.get_mut(key).ok_or(resume::NO_SUCH_STREAM)?;
-        upstream.forget_acks();
+        if same_connection {
+            // What waits is sent behind the answer.
+            upstream.ack_queued = false;
+        } else {
+            upstream.forget_acks();
+        }
         upstream.recovers_until = Some(recovers_until);
         Ok((upstream.alias, token))
     }
