@@ -1,7 +1,7 @@
 use super::*;
 use crate::message::{
-    OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult, UpstreamOpenRequest,
-    UpstreamResumeRequest, UpstreamResumeResponse,
+    DownstreamResumeResponse, OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult,
+    UpstreamOpenRequest, UpstreamResumeRequest, UpstreamResumeResponse,
 };
 
 const OTHER: Uuid = Uuid::from_u128(0x5678);
@@ -596,4 +596,87 @@ fn every_stream_is_asked_for_upstreams_first() {
         matches!(sent[..], [Message::UpstreamResumeRequest(_), Message::DownstreamResumeRequest(_)]),
         "{sent:?}"
     );
+}
+
+#[test]
+fn each_stream_sends_its_own_chunks_again() {
+    let mut rig = Rig::resilient();
+    let first = rig.in_flight(reliable(), 1);
+    let op = rig.op();
+    rig.core.open_upstream(op, reliable(), rig.now);
+    let request = one_open(&rig.sent());
+    rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
+    let Ok(Output::Upstream(second)) = rig.outcome(op) else { panic!("not opened") };
+    rig.write(&second, "b", b"second");
+    rig.sends();
+    rig.lose();
+    let sent = rig.reconnect();
+    let [Message::UpstreamResumeRequest(one), Message::UpstreamResumeRequest(two)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    assert_eq!((one.stream_id, two.stream_id), (STREAM, OTHER));
+    rig.answer_resume(one.request_id, 7, ResultCode::SUCCEEDED);
+    assert_eq!(numbers(&rig.sent()), [(7, 1)]);
+    rig.receive(ack(7, &[1], ResultCode::SUCCEEDED));
+    rig.core.close_upstream(None, first.key, false, rig.now);
+    assert!(matches!(rig.sends(), Message::UpstreamCloseRequest(_)));
+    rig.answer_resume(two.request_id, 8, ResultCode::SUCCEEDED);
+    let sent = rig.sent();
+    assert_eq!(numbers(&sent), [(8, 1)]);
+    assert_eq!(chunks(&sent)[0].chunk.groups[0].points.iter().next().unwrap().payload, "second");
+}
+
+#[test]
+fn no_flush_succeeds_for_what_was_lost_or_waits() {
+    for qos in [Qos::Unreliable, Qos::Partial] {
+        let mut rig = Rig::resilient();
+        let upstream = rig.in_flight(UpstreamConfig { qos, ..reliable() }, 1);
+        let flush = |rig: &mut Rig, level| {
+            let op = rig.op();
+            rig.core.flush_upstream(op, upstream.key, level, rig.now, ms(60_000));
+            rig.collect();
+            op
+        };
+        let under_way = flush(&mut rig, FlushLevel::Acknowledged);
+        rig.lose();
+        let lost = rig.outcome(under_way).unwrap_err();
+        assert!(lost.message().contains("chunk 1") && lost.message().contains("lost"), "{lost}");
+        rig.write(&upstream, "a", b"new");
+        let waits = flush(&mut rig, FlushLevel::Sent);
+        let request = one_resume(&rig.reconnect());
+        assert!(!rig.is_done(waits), "{qos:?}");
+        rig.answer_resume(request.request_id, 7, ResultCode::SUCCEEDED);
+        assert_eq!(numbers(&rig.sent()), [(7, 2)]);
+        assert!(rig.outcome(waits).is_ok());
+    }
+}
+
+#[test]
+fn streams_that_are_being_resumed_are_closed_with_the_connection() {
+    let mut rig = Rig::resilient();
+    rig.open_downstream(DownstreamConfig::default());
+    rig.in_flight(reliable(), 0);
+    rig.lose();
+    let sent = rig.reconnect();
+    let [Message::UpstreamResumeRequest(up), Message::DownstreamResumeRequest(down)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let close = rig.op();
+    rig.core.close(Some(close), rig.now, ms(5_000));
+    assert_eq!(rig.sent(), []);
+    rig.answer_resume(up.request_id, 7, ResultCode::SUCCEEDED);
+    let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert_eq!(rig.sent(), [], "the server may have resumed the downstream");
+    rig.receive(Message::DownstreamResumeResponse(DownstreamResumeResponse {
+        request_id: down.request_id,
+        ..DownstreamResumeResponse::default()
+    }));
+    let sent = rig.sent();
+    assert!(
+        matches!(&sent[..], [Message::DownstreamCloseRequest(request), Message::Disconnect(_)]
+            if request.stream_id == down.stream_id),
+        "{sent:?}"
+    );
+    assert!(rig.outcome(close).is_ok());
 }
