@@ -40,6 +40,10 @@ static iscp_status_t connect_to(const char *url, iscp_conn_t **conn, iscp_error_
         status = iscp_conn_options_set_node_id(options, TELEMETRY_NODE, error);
     }
     if (status == ISCP_OK) {
+        /* Who looks on sees that the server is gone; by default the library would wait for its return. */
+        status = iscp_conn_options_set_reconnect(options, false, error);
+    }
+    if (status == ISCP_OK) {
         status = iscp_connect_wait(options, -1, conn, error);
     }
     iscp_conn_options_free(options);

@@ -95,6 +95,32 @@ else
     missing go@1.0.0 "Go is not installed"
 fi
 
+# --- Python -----------------------------------------------------------------------------------------------
+
+version=$(sed -n 's/^iscp==//p' "$sources/python/requirements.txt")
+if ! command -v python3 >/dev/null; then
+    missing "python@$version" "Python is not installed"
+elif ! { python3 -m venv "$build/python" &&
+    "$build/python/bin/pip" install --quiet --requirement "$sources/python/requirements.txt"; } \
+    >"$build/python.log" 2>&1; then
+    refused "python@$version" "$build/python.log"
+else
+    arguments+=(--peer "python@$version=$build/python/bin/python $sources/python/peer.py")
+fi
+
+# --- TypeScript -------------------------------------------------------------------------------------------
+
+version=$(sed -n 's/.*"@aptpod\/iscp-ts": "\(.*\)".*/\1/p' "$sources/typescript/package.json")
+mkdir -p "$build/typescript"
+cp "$sources"/typescript/* "$build/typescript"
+if ! command -v npm >/dev/null; then
+    missing "typescript@$version" "npm is not installed"
+elif ! (cd "$build/typescript" && npm ci --no-audit --no-fund) >"$build/typescript.log" 2>&1; then
+    refused "typescript@$version" "$build/typescript.log"
+else
+    arguments+=(--peer "typescript@$version=node $build/typescript/peer.js")
+fi
+
 # --- Run --------------------------------------------------------------------------------------------------
 
 # The page in the repository is of a run with every client; another one is kept apart.

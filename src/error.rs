@@ -76,6 +76,8 @@ statuses! {
     KeepAliveTimeout = -204, "the peer stopped answering keep-alive messages";
     /// TLS failed: a certificate is not trusted, or not usable.
     Tls = -205, "TLS failed";
+    /// The spool on disk cannot be used.
+    Spool = -206, "the spool cannot be used";
 
     /// The peer sent something that is not a valid message.
     MalformedMessage = -300, "the peer sent something that is not a valid message";

@@ -13,4 +13,5 @@ pub mod error;
 pub mod features;
 mod ffi;
 pub mod message;
+pub mod spool;
 pub mod transport;

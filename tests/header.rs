@@ -20,6 +20,7 @@ const SOURCES: &[&str] = &[
     "conn_network_options",
     "conn_path_options",
     "conn_reconnect_options",
+    "conn_spool_options",
     "conn",
     "call",
     "conn_calls",

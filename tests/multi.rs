@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use iscp::client::{
-    ConnectOptions, Connection, ConnectionState, Downstream, DownstreamOptions, Upstream, UpstreamOptions,
+    ConnectOptions, Connection, ConnectionEvent, ConnectionState, Downstream, DownstreamOptions, Upstream,
+    UpstreamOptions,
 };
 use iscp::core::{FlushLevel, FlushPolicy};
 use iscp::error::{Error, Status};
@@ -38,6 +40,8 @@ impl Paths {
         };
         multi.paths = self.0.iter().map(path).collect();
         multi.redial_interval = Duration::from_millis(20);
+        // What the paths do not bring about themselves must not be mended by a new connection.
+        options.config.reconnect.enabled = false;
     }
 
     #[track_caller]
@@ -118,8 +122,10 @@ fn write(up: Upstream) -> (mpsc::Sender<()>, std::thread::JoinHandle<Upstream>) 
     (go, writer)
 }
 
+type PathFault = (&'static str, fn(&Proxy));
+
 /// What happens to one path while the others hold.
-const FAULTS: [(&str, fn(&Proxy)); 3] = [
+const FAULTS: [PathFault; 3] = [
     ("reset", |path| path.cut(Cut::Reset)),
     ("finish", |path| path.cut(Cut::Finish)),
     ("half-close", |path| path.half_close(Direction::Down)),
@@ -249,6 +255,38 @@ fn the_connection_ends_with_its_last_path() {
 }
 
 #[test]
+fn a_connection_that_has_lost_all_paths_is_made_anew() {
+    let broker = broker(Limits::default());
+    let paths = Paths::new(&broker, 2);
+    let (sender, events) = mpsc::channel();
+    let (source, _end) = connect_by(&broker, "source", &paths, |options| {
+        options.config.reconnect.enabled = true;
+        options.dial.multi.grace = Duration::from_millis(1);
+        options.on_event = Some(std::sync::Arc::new(move |event| drop(sender.send(event))));
+    });
+    let reader = connect(&broker, "reader", |_| {});
+    let down = downstream(&reader, "source");
+    let (go, writer) = write(upstream(&source, Qos::Reliable));
+    go.send(()).unwrap();
+    read(&down, 0, 1000);
+    for path in &paths.0 {
+        path.refuse(true);
+        path.cut(Cut::Reset);
+    }
+    let until = |wanted: fn(&ConnectionEvent) -> bool| while !wanted(&events.recv_timeout(LIMIT).unwrap()) {};
+    until(|event| matches!(event, ConnectionEvent::Disconnected(_)));
+    go.send(()).unwrap();
+    for path in &paths.0 {
+        path.refuse(false);
+    }
+    until(|event| matches!(event, ConnectionEvent::Reconnected));
+    read(&down, 1000, 1000);
+    drop(go);
+    writer.join().unwrap();
+    wait(|done| source.close(done)).unwrap();
+}
+
+#[test]
 fn all_paths_may_be_gone_for_a_while() {
     let broker = broker(Limits::default());
     let paths = Paths::new(&broker, 2);
@@ -280,11 +318,13 @@ fn a_path_that_is_down_joins_later() {
     paths.0[0].refuse(true);
     let connection = connect(&broker, "node", |options| paths.set(options));
     assert_eq!((paths.0[0].accepted(), paths.0[1].connections()), (0, 1));
+    let up = || connection.counters().paths.load(Relaxed);
     paths.0[0].refuse(false);
-    paths.wait_for("the other path joins", |path| path.connections() == 1);
+    paths.wait_for("the other path joins", |path| path.connections() == 1 && up() == 2);
     // It carries the connection alone.
     paths.0[1].refuse(true);
     paths.0[1].cut(Cut::Reset);
+    paths.wait_for("the first is lost", |_| up() == 1);
     let up = upstream(&connection, Qos::Reliable);
     wait(|done| up.close(false, done)).unwrap();
     wait(|done| connection.close(done)).unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
+use uuid::Uuid;
 
 use crate::chaos::ChaosArgs;
 use crate::connect_args::ConnectArgs;
@@ -95,6 +96,86 @@ pub(crate) enum Command {
     /// of a range, such as 1s..3s, the seed chooses a value each time. Times and bytes are counted from the beginning
     /// of each connection. For UDP, all datagrams from and to one address of a client are a connection.
     Chaos(ChaosArgs),
+    /// Show, deliver or remove what a spool holds: points that wait on disk to be delivered.
+    ///
+    /// A spool is the directory that `iscp pub --spool` or the option `spool_dir` of the library names. One process
+    /// uses it at a time.
+    Spool(SpoolArgs),
+}
+
+/// Options of `iscp spool`.
+#[derive(clap::Args)]
+pub(crate) struct SpoolArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub(crate) command: SpoolCommand,
+}
+
+/// What can be done with a spool.
+#[derive(Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// List the streams whose points it holds.
+    Ls(SpoolLsArgs),
+    /// Print the points, in the order in which they were written.
+    Cat(SpoolCatArgs),
+    /// Deliver the points of a node, and remove them.
+    ///
+    /// They arrive on the stream on which they were sent if the server still has it, otherwise on another one of the
+    /// same session, with the same elapsed times.
+    Send(Box<SpoolSendArgs>),
+    /// Remove points that nobody wants any more.
+    Rm(SpoolRmArgs),
+}
+
+/// Options of `iscp spool send`.
+#[derive(clap::Args)]
+pub(crate) struct SpoolSendArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) connect: ConnectArgs,
+}
+
+/// Options of `iscp spool ls`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpoolLsArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `iscp spool cat`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpoolCatArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Only those with this id, see `iscp spool ls`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<Uuid>,
+    /// Print one JSON object a line, with the keys of `iscp sub --json`. The sequence number of points that are not
+    /// yet part of a chunk is 0.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `iscp spool rm`.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["id", "all"]))]
+pub(crate) struct SpoolRmArgs {
+    /// Directory of the spool.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Those with this id, see `iscp spool ls`.
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<Uuid>,
+    /// All of them.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Options of `iscp broker`.
@@ -275,6 +356,10 @@ pub(crate) struct PubArgs {
     pub(crate) connect: ConnectArgs,
     #[command(flatten)]
     pub(crate) stream: StreamArgs,
+    /// Keep points in this directory until the server acknowledged them. What a process left there that was killed
+    /// is delivered by the next with the same node id; see also `iscp spool`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) spool: Option<PathBuf>,
     /// Id of the session to publish in [default: a new random UUID]
     #[arg(long, value_name = "SESSION", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) session: Option<String>,

@@ -32,7 +32,17 @@ pub(crate) struct Client<'a> {
 impl<'a> Client<'a> {
     /// Connects; `None` when a signal came first.
     pub(crate) fn connect(args: &'a ConnectArgs, interrupt: &'a Interrupt) -> Result<Option<Self>, Failure> {
-        let options = ConnectOptions { close_timeout: CLOSE_TIMEOUT, ..args.options()? };
+        Self::connect_with(args, interrupt, |_| {})
+    }
+
+    /// As [`Client::connect`], with something more to set.
+    pub(crate) fn connect_with(
+        args: &'a ConnectArgs,
+        interrupt: &'a Interrupt,
+        set: impl FnOnce(&mut ConnectOptions),
+    ) -> Result<Option<Self>, Failure> {
+        let mut options = ConnectOptions { close_timeout: CLOSE_TIMEOUT, ..args.options()? };
+        set(&mut options);
         let connecting = wait(
             &args.url,
             interrupt,

@@ -18,6 +18,7 @@ mod progress;
 mod publish;
 mod serve;
 mod shell;
+mod spool;
 mod subscribe;
 
 use std::process::ExitCode;
@@ -52,5 +53,6 @@ fn run(args: &Args) -> Result<(), Failure> {
         },
         Command::Codec(codec) => codec::run(codec, &interrupt),
         Command::Chaos(chaos) => chaos::run(chaos, &interrupt),
+        Command::Spool(spool) => spool::run(spool, &interrupt),
     }
 }

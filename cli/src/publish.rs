@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use iscp::client::{Completion, FullPolicy, Upstream, UpstreamOptions};
+use iscp::client::{Completion, ConnectOptions, FullPolicy, Upstream, UpstreamOptions};
 use iscp::core::{DataIdIndex, FlushLevel, MAX_PAYLOAD, UpstreamConfig, UpstreamEnd};
 use iscp::error::{Error, Status};
 use iscp::message::{BaseTime, DataId};
@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::lines::{Input, Lines, hex_bytes};
 use crate::progress::Progress;
+use crate::spool;
 
 /// Name and priority of the base time, those of a clock of the device itself.
 const CLOCK: &str = "edge_rtc";
@@ -39,7 +40,11 @@ const WRITE_WAIT: Duration = Duration::from_millis(250);
 pub(crate) fn run(args: &PubArgs, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
     let start = Instant::now();
     let time_of_day = SystemTime::now();
-    let Some(client) = Client::connect(&args.connect, interrupt)? else {
+    let spooled = |options: &mut ConnectOptions| {
+        options.spool.dir = args.spool.clone().unwrap_or_default();
+        options.on_spool = Some(Arc::new(|outcome| spool::log(&outcome)));
+    };
+    let Some(client) = Client::connect_with(&args.connect, interrupt, spooled)? else {
         return Ok(());
     };
     let session = args.session.clone().unwrap_or_else(|| Uuid::new_v4().to_string());

@@ -236,6 +236,34 @@ typedef void (*iscp_conn_event_cb)(iscp_conn_event_t event,
                                    void *user_data);
 
 /**
+ * A UUID, in the order of its text form.
+ */
+typedef struct iscp_uuid_t {
+    /**
+     * The 16 bytes.
+     */
+    uint8_t bytes[16];
+} iscp_uuid_t;
+
+/**
+ * Told what became of points that an earlier process left in the spool.
+ *
+ * Called on the connection's dispatcher thread, once for each stream whose points were left. `session_id` is the
+ * session of the points, `former_stream_id` the stream on which they were last sent (all zero if they never were)
+ * and `stream_id` the one on which they were delivered: the same if the server still had it, and then nothing
+ * arrives twice. `points` is how many were delivered and `missing_points` how many are lost because their file is
+ * damaged. `error` says why the points stay in the spool, and is NULL when they were delivered. The pointers are
+ * valid until the callback returns.
+ */
+typedef void (*iscp_spool_cb)(const char *session_id,
+                              const struct iscp_uuid_t *former_stream_id,
+                              const struct iscp_uuid_t *stream_id,
+                              uint64_t points,
+                              uint64_t missing_points,
+                              const struct iscp_error_t *error,
+                              void *user_data);
+
+/**
  * Told how an attempt to connect ended.
  *
  * Called once on the connection's dispatcher thread. On success `conn` is the application's, to be
@@ -289,9 +317,10 @@ typedef int32_t iscp_qos_t;
 /**
  * Told what the server said about a chunk.
  *
- * Called on the connection's dispatcher thread for every chunk. `result_code` is 0 when the server
- * took it, otherwise a result code of the protocol; `result_string` is valid until the callback
- * returns.
+ * Called on the connection's dispatcher thread for every chunk, except those of UNRELIABLE and PARTIAL
+ * streams that are lost. `result_code` is 0 when the server took it, otherwise a result code of the protocol,
+ * among them 70, `ACK_TIMEOUT`, when the acknowledgement did not come within `ack_timeout_ms`;
+ * `result_string` is valid until the callback returns.
  */
 typedef void (*iscp_ack_cb)(uint32_t sequence_number,
                             int32_t result_code,
@@ -321,16 +350,6 @@ typedef void (*iscp_upstream_closed_cb)(const struct iscp_error_t *error,
  * What happened to a stream: one of the `ISCP_STREAM_EVENT_…` constants.
  */
 typedef int32_t iscp_stream_event_t;
-
-/**
- * A UUID, in the order of its text form.
- */
-typedef struct iscp_uuid_t {
-    /**
-     * The 16 bytes.
-     */
-    uint8_t bytes[16];
-} iscp_uuid_t;
 
 /**
  * Told what happened to a stream whose connection had been lost.
@@ -548,6 +567,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_ERR_TLS -205
 
 /**
+ * The spool on disk cannot be used: another process has it, or the system refuses it.
+ */
+#define ISCP_ERR_SPOOL -206
+
+/**
  * The peer sent something that is not a valid message.
  */
 #define ISCP_ERR_MALFORMED_MESSAGE -300
@@ -751,6 +775,26 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_RECONNECTS 14
 
 /**
+ * Bytes that the spool takes on disk.
+ */
+#define ISCP_CONN_STAT_SPOOL_BYTES 15
+
+/**
+ * Points given up because the spool was full (`spool_full`).
+ */
+#define ISCP_CONN_STAT_SPOOL_DROPPED 16
+
+/**
+ * Points of earlier processes that were delivered.
+ */
+#define ISCP_CONN_STAT_SPOOL_RECOVERED 17
+
+/**
+ * Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
+ */
+#define ISCP_CONN_STAT_PATHS 18
+
+/**
  * Points may be lost; datagrams where the transport has them.
  */
 #define ISCP_QOS_UNRELIABLE 0
@@ -777,7 +821,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_FLUSH_ACKNOWLEDGED 1
 
 /**
- * Points that left in chunks.
+ * Points that left in chunks; since the stream was last opened anew, if it was (option `reopen`).
  */
 #define ISCP_UPSTREAM_STAT_TOTAL_POINTS 1
 
@@ -1905,16 +1949,17 @@ iscp_status_t iscp_conn_options_set_quic_datagram_size(struct iscp_conn_options_
  * For a vehicle with two modems: `iscp_conn_options_add_path(options, "", "", "wwan0", &error)`, and the same with
  * "wwan1". The option "url" is needed also when every path has an address of its own; the options "local_address" and
  * "interface" are for connections without paths. Nothing is lost, and all stays in order, toward servers that number
- * messages as the broker of this library does; with others the connection ends with the first path that is lost
- * (docs/multi-transport.md).
+ * messages as the broker of this library does; with others the connection is lost with the first of its paths, and
+ * made anew as any other (docs/multi-transport.md).
  *
  * @param options       the options
  * @param url           where this path connects to: as the option "url", "" for the address of the connection
  * @param local_address IP address of this machine to connect from, "" for any
  * @param interface     network interface that the path takes, "" for any
  * @param out_error     receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths; `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or
- *         the transport of the address; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths;
+ *         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or the transport of the address;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
  */
@@ -2123,6 +2168,107 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
 ISCP_API
 iscp_status_t iscp_conn_options_set_event_callback(struct iscp_conn_options_t *options,
                                                    iscp_conn_event_cb callback,
+                                                   void *user_data,
+                                                   iscp_release_cb release,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets the directory in which the points of RELIABLE upstreams are kept until the server acknowledged them, so
+ * that they survive the process. Default: empty, they are kept in memory only.
+ *
+ * What an earlier process left there is delivered once the connection is up, if it was written by the same node of
+ * the same project: on the stream on which it was sent when the server still has that, otherwise on another one of
+ * the same session, with the same elapsed times. One connection of one process uses a directory at a time.
+ *
+ * A stream that ends with points that were not delivered leaves them for the next process.
+ *
+ * @param options   the options
+ * @param spool_dir a directory, which is created if necessary; "" for none
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`; that the directory
+ *         cannot be used is an `ISCP_ERR_SPOOL` of connecting
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_spool_dir(struct iscp_conn_options_t *options,
+                                              const char *spool_dir,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes the spool may take on disk. Default: 268435456.
+ *
+ * @param options           the options
+ * @param spool_limit_bytes bytes, 65536 to 1099511627776
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_spool_limit_bytes(struct iscp_conn_options_t *options,
+                                                      uint64_t spool_limit_bytes,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets what a write survives once it succeeded. Default: `process`.
+ *
+ * With `process` it survives the process, however that ends; a write costs a system call. With `disk` it survives
+ * a power cut too: a write waits for the disk.
+ *
+ * @param options    the options
+ * @param spool_sync "process" or "disk"
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_spool_sync(struct iscp_conn_options_t *options,
+                                               const char *spool_sync,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Sets what happens when the spool is full. Default: `refuse`.
+ *
+ * With `refuse` writes wait or fail, as the upstream's option `buffer_policy` says. With `drop_oldest` the oldest
+ * points of the upstream on disk are given up, several at a time, and counted (`ISCP_CONN_STAT_SPOOL_DROPPED`);
+ * those among them that are in memory already may arrive nevertheless.
+ *
+ * @param options    the options
+ * @param spool_full "refuse" or "drop_oldest"
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_spool_full(struct iscp_conn_options_t *options,
+                                               const char *spool_full,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told what became of points that an earlier process left in the spool.
+ *
+ * @param options   the options
+ * @param callback  told once for each stream whose points were left
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_spool_callback(struct iscp_conn_options_t *options,
+                                                   iscp_spool_cb callback,
                                                    void *user_data,
                                                    iscp_release_cb release,
                                                    struct iscp_error_t **out_error);
@@ -2973,6 +3119,9 @@ iscp_status_t iscp_upstream_options_set_buffer_limit(struct iscp_upstream_option
 /**
  * Sets how many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE;
  * further points stay in the buffer. Default: 33554432.
+ *
+ * They are kept to be sent again after a loss of the connection. Beside its points a chunk counts 160 bytes,
+ * and 64 for each of its data ids.
  *
  * @param options         the options
  * @param in_flight_limit bytes, 1024 to 1073741824

@@ -17,8 +17,9 @@ use super::inbox::Inbox;
 use super::options::{ConnectOptions, DownstreamOptions, UpstreamOptions};
 use super::read_queue::Notice;
 use super::runtime::{self, Closable};
+use super::spool::{Kept, SpoolCounters, SpoolOutcome, SpoolSide};
 use super::upstream::Upstream;
-use crate::core::{FlushLevel, StreamKey};
+use crate::core::{FlushLevel, Keeper, OpenedUpstream, RestoredUpstream, StreamKey, UpstreamConfig};
 use crate::error::{Error, Result, Status};
 use crate::message::{BaseTime, DownstreamCall, UpstreamCall};
 use crate::transport::Target;
@@ -26,7 +27,13 @@ use crate::transport::Target;
 /// What the application asks of the connection's task.
 pub(super) enum Command {
     /// The connection keeps itself open until the stream is.
-    OpenUpstream(Box<UpstreamOptions>, Connection, Completion<Upstream>),
+    OpenUpstream(Box<UpstreamOptions>, Option<Arc<Kept>>, Connection, Completion<Upstream>),
+    /// Brings back an upstream of an earlier process.
+    RestoreUpstream(Box<UpstreamConfig>, Box<RestoredUpstream>, Completion<OpenedUpstream>),
+    /// What became of the points of an earlier process.
+    Recovered(Box<SpoolOutcome>),
+    /// An operation that did not get as far as the connection has failed.
+    Fail(Completion<()>, Error),
     OpenDownstream(Box<DownstreamOptions>, Connection, Completion<Downstream>),
     SendBaseTime(Box<BaseTime>, bool, Completion<()>),
     SendCall(Box<UpstreamCall>, Admission, Completion<()>),
@@ -55,7 +62,7 @@ impl Command {
     pub(super) fn refuse(self, error: &Error, dispatcher: &super::dispatcher::Dispatcher) {
         let error = error.clone();
         match self {
-            Self::OpenUpstream(options, _, done) => {
+            Self::OpenUpstream(options, _, _, done) => {
                 done.complete(Err(error), dispatcher);
                 // With the application's callbacks: not on the runtime thread, and after the outcome.
                 dispatcher.post(move || drop(options));
@@ -64,6 +71,8 @@ impl Command {
                 done.complete(Err(error), dispatcher);
                 dispatcher.post(move || drop(options));
             }
+            Self::RestoreUpstream(_, _, done) => done.complete(Err(error), dispatcher),
+            Self::Fail(done, error) => done.complete(Err(error), dispatcher),
             Self::Call(_, _, _, done) => done.complete(Err(error), dispatcher),
             Self::SendBaseTime(_, _, done)
             | Self::SendCall(_, _, done)
@@ -71,7 +80,8 @@ impl Command {
             | Self::CloseUpstream(_, _, done)
             | Self::CloseDownstream(_, done)
             | Self::Close(_, done) => done.complete(Err(error), dispatcher),
-            Self::Attend(_)
+            Self::Recovered(_)
+            | Self::Attend(_)
             | Self::Relieve(_)
             | Self::Dispatch(_)
             | Self::DispatchCalls
@@ -111,6 +121,8 @@ pub struct ConnectionCounters {
     pub losses: AtomicU64,
     /// Times it was.
     pub reconnects: AtomicU64,
+    /// Transports of which it consists at present, those that go silent aside.
+    pub paths: AtomicU64,
     /// Time the last ping took, in nanoseconds; 0 before the first.
     pub round_trip_ns: AtomicU64,
 }
@@ -127,6 +139,7 @@ pub(super) struct Shared {
     pub(super) calls: Inbox,
     pub(super) replies: Inbox,
     pub(super) outgoing: Arc<Outgoing>,
+    pub(super) spool: Option<SpoolSide>,
 }
 
 impl Shared {
@@ -185,6 +198,7 @@ impl Connection {
     pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
         let target = Target::parse(&options.url)?;
         check_options(&options, &target)?;
+        let spool = open_spool(&options)?;
         let (commands, receiver) = unbounded_channel();
         let shared = Arc::new(Shared {
             commands,
@@ -197,6 +211,7 @@ impl Connection {
             calls: Inbox::new("calls", options.calls.queue_limit, options.calls.queue_bytes),
             replies: Inbox::new("replies", options.calls.queue_limit, options.calls.queue_bytes),
             outgoing: Outgoing::new(options.calls.send_limit),
+            spool,
         });
         let closable: Arc<dyn Closable> = shared.clone();
         let registration = runtime::register(Arc::downgrade(&closable))?;
@@ -218,9 +233,15 @@ impl Connection {
     /// Opens an upstream.
     ///
     /// # Errors
-    /// `Closed`; `done` is then dropped.
+    /// `Closed`, or `Spool` when its points cannot be kept; `done` is then dropped.
     pub fn open_upstream(&self, options: UpstreamOptions, done: Completion<Upstream>) -> Result<()> {
-        self.shared().send(Command::OpenUpstream(Box::new(options), self.clone(), done))
+        let mut options = options;
+        let kept = match &self.shared().spool {
+            Some(spool) => spool.keep(&options)?.map(Arc::new),
+            None => None,
+        };
+        options.config.keeper = kept.clone().map(|kept| kept as Arc<dyn Keeper>);
+        self.shared().send(Command::OpenUpstream(Box::new(options), kept, self.clone(), done))
     }
 
     /// Opens a downstream.
@@ -267,10 +288,23 @@ impl Connection {
         &self.shared().url
     }
 
+    /// Numbers about the spool of the connection and the bytes it takes on disk, if it has one.
+    pub fn spool(&self) -> Option<(&SpoolCounters, u64)> {
+        self.shared().spool.as_ref().map(|spool| (&spool.counters, spool.used()))
+    }
+
     /// Numbers about the connection.
     pub fn counters(&self) -> &ConnectionCounters {
         &self.shared().counters
     }
+}
+
+fn open_spool(options: &ConnectOptions) -> Result<Option<SpoolSide>> {
+    let config = &options.config;
+    if options.spool.dir.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    SpoolSide::open(&options.spool, &config.node_id, config.project_uuid).map(Some)
 }
 
 fn check_options(options: &ConnectOptions, target: &Target) -> Result<()> {

@@ -20,13 +20,16 @@ use super::dialer::{Dialer, Established, transport_error};
 use super::dispatcher::Dispatcher;
 use super::downstream::Downstream;
 use super::inbox::Inbox;
-use super::options::{ConnectOptions, ConnectionEvent, ConnectionHandler, FullPolicy, Handler, StreamEvent};
+use super::options::{
+    ConnectOptions, ConnectionEvent, ConnectionHandler, FullPolicy, Handler, SpoolHandler, StreamEvent,
+};
 use super::read_queue::ReadQueue;
 use super::runtime::Registration;
+use super::spool::{self, Kept};
 use super::upstream::Upstream;
 use crate::core::{
-    self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, OpenedDownstream, Output, ReceivedChunk, SharedBuffer,
-    StreamIdentity, StreamKey, UpstreamEnd,
+    self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk,
+    SharedBuffer, StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
@@ -42,7 +45,8 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// An operation of the application, until it ends.
 enum Op {
     Connect(Completion<Connection>),
-    OpenUpstream(FullPolicy, UpstreamHandlers, Connection, Completion<Upstream>),
+    OpenUpstream(Box<OpeningUpstream>, Completion<Upstream>),
+    RestoreUpstream(Completion<OpenedUpstream>),
     OpenDownstream {
         connection: Connection,
         limit: usize,
@@ -62,6 +66,15 @@ enum Op {
     Close(Completion<()>),
 }
 
+struct OpeningUpstream {
+    /// What a write does when the buffer is full, and how long closing may take.
+    manners: (FullPolicy, Duration),
+    kept: Option<Arc<Kept>>,
+    connection: Connection,
+    handlers: UpstreamHandlers,
+}
+
+#[derive(Default)]
 struct UpstreamHandlers {
     on_ack: Option<Arc<Handler<ChunkOutcome>>>,
     on_event: Option<Arc<Handler<StreamEvent>>>,
@@ -77,6 +90,12 @@ struct UpstreamSide {
     stream_id: Uuid,
     handlers: UpstreamHandlers,
     buffer: Arc<SharedBuffer>,
+}
+
+impl UpstreamSide {
+    fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
+        Self { stream_id: opened.stream_id, handlers, buffer: opened.buffer.clone() }
+    }
 }
 
 struct DownstreamSide {
@@ -97,6 +116,7 @@ pub(super) async fn run(
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
     let on_event = options.on_event.take();
+    let on_spool = options.on_spool.take();
     let dialer = Dialer::new(target, &mut options, dispatcher.clone());
     let established = tokio::select! {
         established = dialer.clone().establish() => established,
@@ -108,8 +128,15 @@ pub(super) async fn run(
     let ended = match established {
         Ok(established) => {
             let way = (dialer.clone(), established);
-            let mut driver =
-                Driver::new(&shared, options, way, on_event.clone(), done, commands, dispatcher.clone());
+            let mut driver = Driver::new(
+                &shared,
+                options,
+                way,
+                (on_event.clone(), on_spool.clone()),
+                done,
+                commands,
+                dispatcher.clone(),
+            );
             poll_fn(|cx| driver.poll_guarded(cx)).await;
             driver.finish().await
         }
@@ -122,7 +149,7 @@ pub(super) async fn run(
             Some(error)
         }
     };
-    if on_closed.is_some() || on_event.is_some() || dialer.asks_application() {
+    if on_closed.is_some() || on_event.is_some() || on_spool.is_some() || dialer.asks_application() {
         let accepted = shared.protocol_version.get().is_some();
         dispatcher.post(move || {
             // A connection that never was did not end either; whoever asked for it was told.
@@ -133,7 +160,7 @@ pub(super) async fn run(
                 on_closed(ended);
             }
             // Dropped here, so that the application is not called on the runtime thread.
-            drop((on_event, on_closed, dialer));
+            drop((on_event, on_spool, on_closed, dialer));
         });
     }
     drop(registration);
@@ -171,6 +198,7 @@ struct Driver<'a> {
     #[cfg(feature = "oauth2")]
     token: String,
     on_event: Option<ConnectionHandler>,
+    on_spool: Option<SpoolHandler>,
     encoding: Encoding,
     schema: Schema,
     commands: UnboundedReceiver<Command>,
@@ -193,7 +221,7 @@ impl<'a> Driver<'a> {
         shared: &'a Arc<Shared>,
         options: ConnectOptions,
         (dialer, Established { transport, token }): (Arc<Dialer>, Established),
-        on_event: Option<ConnectionHandler>,
+        (on_event, on_spool): (Option<ConnectionHandler>, Option<SpoolHandler>),
         done: Completion<Connection>,
         commands: UnboundedReceiver<Command>,
         dispatcher: Dispatcher,
@@ -217,6 +245,7 @@ impl<'a> Driver<'a> {
             #[cfg(feature = "oauth2")]
             token: shown,
             on_event,
+            on_spool,
             encoding,
             schema: Schema::default(),
             commands,
@@ -323,7 +352,7 @@ impl<'a> Driver<'a> {
                 self.token.clone_from(&token);
                 self.schema = Schema::default();
                 self.full_at = None;
-                self.core.transport_established(token, transport.datagram_limit() > 0, now);
+                self.core.transport_established(token, transport.has_datagrams(), now);
                 self.transport = Some(transport);
             }
             Err(error) => self.core.dial_failed(&error, now),
@@ -383,6 +412,8 @@ impl<'a> Driver<'a> {
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let paths = self.transport.as_ref().map_or(0, |transport| transport.paths());
+        self.shared.counters.paths.store(paths as u64, Relaxed);
         let Some(mut transport) = self.transport.take() else {
             return false;
         };
@@ -460,7 +491,17 @@ impl<'a> Driver<'a> {
 
     fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::OpenUpstream(options, connection, done) => {
+            Command::RestoreUpstream(config, restored, done) => {
+                let op = self.new_op(Op::RestoreUpstream(done));
+                self.core.restore_upstream(op, *config, *restored, now);
+            }
+            Command::Recovered(outcome) => {
+                if let Some(on_spool) = self.on_spool.clone() {
+                    self.dispatcher.post(move || on_spool(*outcome));
+                }
+            }
+            Command::Fail(done, error) => done.complete(Err(error), &self.dispatcher),
+            Command::OpenUpstream(options, kept, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
                 let handlers = UpstreamHandlers {
@@ -468,7 +509,9 @@ impl<'a> Driver<'a> {
                     on_event: options.on_event.map(Arc::new),
                     on_closed: options.on_closed,
                 };
-                let op = self.new_op(Op::OpenUpstream(options.full, handlers, connection, done));
+                let manners = (options.full, config.close_timeout);
+                let opening = OpeningUpstream { manners, kept, connection, handlers };
+                let op = self.new_op(Op::OpenUpstream(Box::new(opening), done));
                 self.core.open_upstream(op, config, now);
             }
             Command::OpenDownstream(options, connection, done) => {
@@ -698,16 +741,23 @@ impl<'a> Driver<'a> {
         let dispatcher = self.dispatcher.clone();
         match (op, outcome) {
             (Op::Connect(done), outcome) => {
+                if outcome.is_ok() {
+                    spool::recover(self.shared);
+                }
                 let outcome = outcome.map(|_| Connection::new(self.shared.clone()));
                 done.complete(outcome, &dispatcher);
             }
-            (Op::OpenUpstream(full, handlers, connection, done), Ok(Output::Upstream(opened))) => {
+            (Op::OpenUpstream(opening, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
-                let side =
-                    UpstreamSide { stream_id: opened.stream_id, handlers, buffer: opened.buffer.clone() };
-                self.upstreams.insert(opened.key, side);
-                done.complete(Ok(Upstream::new(connection, opened, full)), &dispatcher);
+                let OpeningUpstream { manners, kept, connection, handlers } = *opening;
+                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, handlers));
+                done.complete(Ok(Upstream::new(connection, opened, manners, kept)), &dispatcher);
             }
+            (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
+                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, UpstreamHandlers::default()));
+                done.complete(Ok(opened), &dispatcher);
+            }
+            (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (
                 Op::OpenDownstream { connection, limit, reliable, handlers, done },
                 Ok(Output::Downstream(opened)),
@@ -722,9 +772,9 @@ impl<'a> Driver<'a> {
                 );
                 done.complete(Ok(Downstream::new(connection, &opened, queue)), &dispatcher);
             }
-            (Op::OpenUpstream(_, handlers, _, done), outcome) => {
+            (Op::OpenUpstream(opening, done), outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);
-                dispatcher.post(move || drop(handlers));
+                dispatcher.post(move || drop(opening));
             }
             (Op::OpenDownstream { handlers, done, .. }, outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);

@@ -21,6 +21,7 @@ mod options;
 mod pull;
 mod read_queue;
 mod runtime;
+mod spool;
 mod token;
 mod upstream;
 
@@ -34,9 +35,10 @@ pub use inbox::InboxCounters;
 pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{
     CallOptions, ConnectOptions, ConnectionEvent, ConnectionHandler, DownstreamOptions, FullPolicy, Handler,
-    StreamEvent, UpstreamOptions,
+    SpoolHandler, StreamEvent, UpstreamOptions,
 };
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};
+pub use spool::{SpoolCounters, SpoolFull, SpoolOptions, SpoolOutcome};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;

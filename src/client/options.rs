@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
+use super::spool::{SpoolOptions, SpoolOutcome};
 use super::token::TokenSource;
 use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
 use crate::error::Error;
@@ -22,6 +23,9 @@ pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
 
 /// A callback for the events of connections.
 pub type ConnectionHandler = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
+
+/// A callback for what became of points in a spool.
+pub type SpoolHandler = Arc<dyn Fn(SpoolOutcome) + Send + Sync>;
 
 /// What happened to a connection.
 #[derive(Clone, Debug)]
@@ -89,6 +93,10 @@ pub struct ConnectOptions {
     pub calls: CallOptions,
     /// Settings of the transport.
     pub dial: DialOptions,
+    /// Where points of RELIABLE upstreams are kept until they are delivered.
+    pub spool: SpoolOptions,
+    /// Told what became of points that an earlier process left there.
+    pub on_spool: Option<SpoolHandler>,
     /// Told what happens to the connection.
     pub on_event: Option<ConnectionHandler>,
     /// Told when the connection ended, and why unless the application closed it.
@@ -135,6 +143,8 @@ impl Default for ConnectOptions {
             close_timeout: Duration::from_secs(10),
             calls: CallOptions::default(),
             dial: DialOptions::default(),
+            spool: SpoolOptions::default(),
+            on_spool: None,
             on_event: None,
             on_closed: None,
         }

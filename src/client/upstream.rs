@@ -11,6 +11,7 @@ use super::completion::Completion;
 use super::connection::{Command, Connection};
 use super::options::FullPolicy;
 use super::runtime;
+use super::spool::{Deferred, Kept, Pump};
 use crate::core::{
     DataIdIndex, FlushLevel, OpenedUpstream, Pushed, SharedBuffer, StreamKey, UpstreamCounters, WriteBuffer,
 };
@@ -23,29 +24,46 @@ pub struct Upstream {
     key: StreamKey,
     buffer: Arc<SharedBuffer>,
     full: FullPolicy,
+    close_timeout: Duration,
+    /// What keeps the points on disk, if anything does.
+    kept: Option<Arc<Kept>>,
     closed: AtomicBool,
 }
 
 impl Upstream {
-    pub(super) fn new(connection: Connection, opened: OpenedUpstream, full: FullPolicy) -> Self {
-        Self { connection, key: opened.key, buffer: opened.buffer, full, closed: AtomicBool::new(false) }
+    pub(super) fn new(
+        connection: Connection,
+        opened: OpenedUpstream,
+        (full, close_timeout): (FullPolicy, Duration),
+        kept: Option<Arc<Kept>>,
+    ) -> Self {
+        let OpenedUpstream { key, buffer, .. } = opened;
+        Self { connection, key, buffer, full, close_timeout, kept, closed: AtomicBool::new(false) }
     }
 
     /// Handle of a data id, for [`Upstream::write`]; the same for the same name and type.
     ///
     /// # Errors
-    /// `TooLarge` when the stream has too many data ids.
+    /// `TooLarge` when the stream has too many data ids, `Spool` when it cannot be kept.
     pub fn data_id(&self, data_id: DataId) -> Result<DataIdIndex> {
-        self.buffer.lock().data_id(data_id)
+        let Some(kept) = &self.kept else { return self.buffer.lock().data_id(data_id) };
+        // Under its lock, or the two tables might differ.
+        let mut state = kept.lock();
+        let index = self.buffer.lock().data_id(data_id.clone())?;
+        state.declare(&data_id)?;
+        Ok(index)
     }
 
     /// Writes a point of `elapsed_time` nanoseconds.
     ///
     /// # Errors
     /// `InvalidArgument` for an `id` not from [`Upstream::data_id`], `TooLarge` for a payload that is,
-    /// `WouldBlock` or `Timeout` when the buffer stays full, `Closed`.
+    /// `WouldBlock` or `Timeout` when the buffer stays full, `Closed`; `Spool` when it cannot be kept.
     #[inline]
     pub fn write(&self, id: DataIdIndex, elapsed_time: i64, payload: &[u8]) -> Result<(), Status> {
+        if let Some(kept) = &self.kept {
+            return self.write_kept(kept, id, elapsed_time, payload);
+        }
         let pushed = self.buffer.lock().push(id, elapsed_time, payload);
         match pushed {
             Ok(Pushed::Quiet) => Ok(()),
@@ -111,6 +129,60 @@ impl Upstream {
         }
     }
 
+    /// Writes to the journal, and to the buffer unless that has a backlog.
+    #[cold]
+    fn write_kept(
+        &self,
+        kept: &Arc<Kept>,
+        id: DataIdIndex,
+        elapsed_time: i64,
+        payload: &[u8],
+    ) -> Result<(), Status> {
+        let deadline = match self.full {
+            FullPolicy::Block(timeout) if !runtime::on_library_thread() => Some(Instant::now() + timeout),
+            _ => None,
+        };
+        let points = std::iter::once((elapsed_time, payload)).collect();
+        let state = kept.lock();
+        if state.closing {
+            return Err(Status::Closed);
+        }
+        self.buffer.lock().check(id, payload.len())?;
+        let spool = self.connection.shared().spool.as_ref().ok_or(Status::Internal)?;
+        let mut state = kept.append(state, id, &points, deadline, &spool.counters)?;
+        if state.backlog {
+            return Ok(());
+        }
+        let pushed = self.buffer.lock().push(id, elapsed_time, payload);
+        match pushed {
+            Ok(Pushed::Quiet) => {}
+            Ok(Pushed::Wake) => self.wake(),
+            Err(_) => {
+                state.backlog = true;
+                drop(state);
+                self.pump(kept).start();
+            }
+        }
+        Ok(())
+    }
+
+    fn pump(&self, kept: &Arc<Kept>) -> Pump {
+        let shared = self.connection.shared().clone();
+        Pump { shared, key: self.key, buffer: self.buffer.clone(), kept: kept.clone() }
+    }
+
+    /// Lets an operation wait until the buffer has what the journal has, or gives it back.
+    fn defer(&self, deferred: Deferred) -> Option<Deferred> {
+        let Some(kept) = &self.kept else { return Some(deferred) };
+        let mut state = kept.lock();
+        state.closing |= matches!(deferred, Deferred::Close { .. });
+        if !state.backlog {
+            return Some(deferred);
+        }
+        state.deferred.push(deferred);
+        None
+    }
+
     /// Tells the connection that the buffer is full, unless it knows.
     fn ask_for_relief(&self, buffer: &mut WriteBuffer) {
         if buffer.want_relief() {
@@ -123,7 +195,13 @@ impl Upstream {
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn flush(&self, level: FlushLevel, timeout: Duration, done: Completion<()>) -> Result<()> {
-        self.connection.shared().send(Command::Flush(self.key, level, timeout, done))
+        let deadline = Instant::now() + timeout;
+        match self.defer(Deferred::Flush { level, deadline, done }) {
+            Some(Deferred::Flush { done, .. }) => {
+                self.connection.shared().send(Command::Flush(self.key, level, timeout, done))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends everything written, waits for its acknowledgement and closes the stream, and the session
@@ -135,9 +213,19 @@ impl Upstream {
         if self.closed.swap(true, Relaxed) {
             return Err(Error::new(Status::Closed, "the upstream is closed"));
         }
-        self.buffer.lock().close(Status::Closed);
-        self.buffer.space.notify_all();
-        self.connection.shared().send(Command::CloseUpstream(self.key, close_session, done))
+        self.close_when_it_may(close_session, done)
+    }
+
+    fn close_when_it_may(&self, close_session: bool, done: Completion<()>) -> Result<()> {
+        let deadline = Instant::now() + self.close_timeout;
+        match self.defer(Deferred::Close { close_session, deadline, done }) {
+            Some(Deferred::Close { done, .. }) => {
+                self.buffer.lock().close(Status::Closed);
+                self.buffer.space.notify_all();
+                self.connection.shared().send(Command::CloseUpstream(self.key, close_session, done))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Id the server gave the stream; another one once it had to be opened anew.
@@ -170,8 +258,7 @@ impl Upstream {
 impl Drop for Upstream {
     fn drop(&mut self) {
         if !self.closed.load(Relaxed) {
-            let _ =
-                self.connection.shared().send(Command::CloseUpstream(self.key, false, Completion::ignore()));
+            let _ = self.close_when_it_may(false, Completion::ignore());
         }
     }
 }

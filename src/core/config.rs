@@ -1,9 +1,11 @@
 //! What the application chose for a connection or stream, as far as the protocol cares.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::keeper::Keeper;
 use crate::message::{DataId, DownstreamFilter, Qos};
 
 /// Protocol version this client announces.
@@ -143,6 +145,8 @@ pub struct UpstreamConfig {
     pub reopen: bool,
     /// Whether the outcome of every chunk is reported.
     pub report_acks: bool,
+    /// Keeps the points of a RELIABLE stream until they are delivered.
+    pub keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl Default for UpstreamConfig {
@@ -162,6 +166,7 @@ impl Default for UpstreamConfig {
             ack_timeout: None,
             reopen: false,
             report_acks: false,
+            keeper: None,
         }
     }
 }

@@ -10,6 +10,7 @@ mod connection;
 mod downstream;
 mod event;
 mod keep_alive;
+mod keeper;
 mod reconnect;
 mod resume;
 mod sent;
@@ -29,6 +30,7 @@ pub use event::{
     ChunkOutcome, Event, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, ReceivedGroup,
     ReceivedMetadata, StreamKey, UpstreamEnd,
 };
+pub use keeper::{Keeper, RestoredChunk, RestoredStream, RestoredUpstream};
 pub use upstream::FlushLevel;
 pub use write_buffer::{
     CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, MAX_UNREPORTED, Pushed, SharedBuffer,

@@ -14,6 +14,10 @@ const RUN_COST: usize = 64;
 #[derive(Debug)]
 pub(super) struct SentChunk {
     pub(super) points: u64,
+    /// Number of the point after its last one, as the buffer counts.
+    pub(super) end: u64,
+    /// Number of its first point.
+    pub(super) first_point: u64,
     /// Wire bytes of the points.
     pub(super) bytes: usize,
     pub(super) sent: Instant,
@@ -64,6 +68,16 @@ impl Sent {
 
     pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
         self.chunks.keys().copied()
+    }
+
+    /// Number of the first point that is in one of the chunks.
+    pub(super) fn first_point(&self) -> Option<u64> {
+        self.chunks.first_key_value().map(|(_, chunk)| chunk.first_point)
+    }
+
+    /// Where each chunk ends, by number.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.chunks.iter().map(|(number, chunk)| (*number, chunk.end))
     }
 
     pub(super) fn first(&self) -> Option<u32> {

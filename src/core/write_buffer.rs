@@ -134,6 +134,8 @@ struct Slot {
 struct Sealed {
     runs: Vec<(DataIdIndex, Points)>,
     points: u64,
+    /// Numbers that were left out before the points.
+    skipped: u64,
     bytes: usize,
 }
 
@@ -158,6 +160,9 @@ pub struct WriteBuffer {
     relief_wanted: bool,
     written: u64,
     taken: u64,
+    /// Numbers left out before the points that are not sealed, and all that were not taken yet.
+    skipped: u64,
+    skipped_in_all: u64,
     closed: Option<Status>,
     /// Writers waiting for space.
     pub waiters: u32,
@@ -183,6 +188,8 @@ impl WriteBuffer {
             relief_wanted: false,
             written: 0,
             taken: 0,
+            skipped: 0,
+            skipped_in_all: 0,
             closed: None,
             waiters: 0,
         }
@@ -293,7 +300,40 @@ impl WriteBuffer {
 
     /// Points buffered.
     pub fn points(&self) -> u64 {
-        self.written - self.taken
+        self.written - self.taken - self.skipped_in_all
+    }
+
+    /// Counts points from `number` on: those before are another process's.
+    pub(super) fn begin_at(&mut self, number: u64) {
+        self.written = number;
+        self.taken = number;
+    }
+
+    /// Leaves out numbers: their points are gone.
+    pub fn skip(&mut self, numbers: u64) {
+        if self.open_points > 0 {
+            self.seal();
+        }
+        self.skipped += numbers;
+        self.skipped_in_all += numbers;
+        self.written += numbers;
+    }
+
+    /// Whether a point can be taken at all, though perhaps not now.
+    ///
+    /// # Errors
+    /// As [`WriteBuffer::push`], but for `WouldBlock`.
+    pub fn check(&self, id: DataIdIndex, payload_len: usize) -> Result<(), Status> {
+        if let Some(status) = self.closed {
+            return Err(status);
+        }
+        if self.slots.len() <= id as usize {
+            return Err(Status::InvalidArgument);
+        }
+        if payload_len > MAX_PAYLOAD || max_wire_len(payload_len) > self.limit {
+            return Err(Status::TooLarge);
+        }
+        Ok(())
     }
 
     /// Points accepted since the stream was opened.
@@ -316,7 +356,8 @@ impl WriteBuffer {
         }
         let sealed = self.sealed.pop_front()?;
         self.sealed_bytes -= sealed.bytes;
-        self.taken += sealed.points;
+        self.taken += sealed.points + sealed.skipped;
+        self.skipped_in_all -= sealed.skipped;
         self.sealed_payload -= sealed.runs.iter().map(|(_, points)| points.payload_bytes()).sum::<usize>();
         self.woken = self.exceeds_size();
         Some(TakenChunk { runs: sealed.runs, points: sealed.points, bytes: sealed.bytes })
@@ -374,7 +415,8 @@ impl WriteBuffer {
         let runs: Vec<_> = self.active.drain(..).map(|id| (id, self.slots[id as usize].run.take())).collect();
         self.sealed_bytes += self.open_bytes;
         self.sealed_payload += self.open_payload;
-        self.sealed.push_back(Sealed { runs, points: self.open_points, bytes: self.open_bytes });
+        let skipped = std::mem::take(&mut self.skipped);
+        self.sealed.push_back(Sealed { runs, points: self.open_points, skipped, bytes: self.open_bytes });
         self.open_bytes = 0;
         self.open_payload = 0;
         self.open_points = 0;
@@ -452,6 +494,22 @@ mod tests {
             times.extend(chunk.runs[0].1.spans().map(|span| span.elapsed_time));
         }
         assert_eq!(times, (0..=40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn numbers_that_are_left_out_are_no_points() {
+        let (mut buffer, a, _) = buffer(1 << 20, None);
+        buffer.begin_at(100);
+        buffer.push(a, 1, b"x").unwrap();
+        buffer.skip(10);
+        buffer.push(a, 2, b"x").unwrap();
+        assert_eq!((buffer.written(), buffer.taken(), buffer.points()), (112, 100, 2));
+        let times =
+            |chunk: TakenChunk| chunk.runs[0].1.iter().map(|point| point.elapsed_time).collect::<Vec<_>>();
+        assert_eq!(times(buffer.take().unwrap()), [1]);
+        assert_eq!((buffer.taken(), buffer.points()), (101, 1));
+        assert_eq!(times(buffer.take().unwrap()), [2]);
+        assert_eq!((buffer.taken(), buffer.points()), (112, 0));
     }
 
     #[test]

@@ -76,6 +76,14 @@ pub const ISCP_CONN_STAT_REPLIES_WAITING: iscp_conn_stat_t = 12;
 pub const ISCP_CONN_STAT_LOSSES: iscp_conn_stat_t = 13;
 /// Times it was made anew.
 pub const ISCP_CONN_STAT_RECONNECTS: iscp_conn_stat_t = 14;
+/// Bytes that the spool takes on disk.
+pub const ISCP_CONN_STAT_SPOOL_BYTES: iscp_conn_stat_t = 15;
+/// Points given up because the spool was full (`spool_full`).
+pub const ISCP_CONN_STAT_SPOOL_DROPPED: iscp_conn_stat_t = 16;
+/// Points of earlier processes that were delivered.
+pub const ISCP_CONN_STAT_SPOOL_RECOVERED: iscp_conn_stat_t = 17;
+/// Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
+pub const ISCP_CONN_STAT_PATHS: iscp_conn_stat_t = 18;
 
 /// Told how an attempt to connect ended.
 ///
@@ -388,6 +396,14 @@ pub unsafe extern "C" fn iscp_conn_stat(
             ISCP_CONN_STAT_MESSAGES_DROPPED => counters.messages_dropped.load(Relaxed),
             ISCP_CONN_STAT_LOSSES => counters.losses.load(Relaxed),
             ISCP_CONN_STAT_RECONNECTS => counters.reconnects.load(Relaxed),
+            ISCP_CONN_STAT_SPOOL_BYTES => connection.spool().map_or(0, |(_, used)| used),
+            ISCP_CONN_STAT_SPOOL_DROPPED => {
+                connection.spool().map_or(0, |(counters, _)| counters.dropped_points.load(Relaxed))
+            }
+            ISCP_CONN_STAT_SPOOL_RECOVERED => {
+                connection.spool().map_or(0, |(counters, _)| counters.recovered_points.load(Relaxed))
+            }
+            ISCP_CONN_STAT_PATHS => counters.paths.load(Relaxed),
             ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
             ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
             ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,

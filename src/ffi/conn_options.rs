@@ -24,9 +24,10 @@ use super::options::{
 use super::status::iscp_status_t;
 use super::token::iscp_token_cb;
 use super::{fork, iscp_closed_cb};
-use crate::client::{ConnectOptions, TokenSource, check_header_token_name};
+use crate::client::{ConnectOptions, SpoolFull, TokenSource, check_header_token_name};
 use crate::encoding::Encoding;
 use crate::error::Error;
+use crate::spool::SyncPolicy;
 #[cfg(feature = "quic")]
 use crate::transport::dial::Congestion;
 #[cfg(feature = "multi")]
@@ -208,6 +209,43 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         set: |options, value| {
             let total = milliseconds(value, 0, u32::MAX)?;
             options.config.reconnect.total = (!total.is_zero()).then_some(total);
+            Ok(())
+        },
+    },
+    Spec {
+        key: "spool_dir",
+        range: "a directory, or empty for none",
+        set: |options, value| {
+            options.spool.dir = value.into();
+            Ok(())
+        },
+    },
+    Spec {
+        key: "spool_limit_bytes",
+        range: "65536 to 1099511627776",
+        set: |options, value| number(value, 1 << 16, 1 << 40).map(|value| options.spool.limit = value),
+    },
+    Spec {
+        key: "spool_sync",
+        range: "process or disk",
+        set: |options, value| {
+            options.spool.sync = match value {
+                "process" => SyncPolicy::Process,
+                "disk" => SyncPolicy::Disk,
+                other => return Err(format!("{other:?}: neither process nor disk").into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "spool_full",
+        range: "refuse or drop_oldest",
+        set: |options, value| {
+            options.spool.full = match value {
+                "refuse" => SpoolFull::Refuse,
+                "drop_oldest" => SpoolFull::DropOldest,
+                other => return Err(format!("{other:?}: neither refuse nor drop_oldest").into()),
+            };
             Ok(())
         },
     },

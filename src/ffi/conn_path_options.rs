@@ -61,16 +61,17 @@ fn add_path_parts(
 /// For a vehicle with two modems: `iscp_conn_options_add_path(options, "", "", "wwan0", &error)`, and the same with
 /// "wwan1". The option "url" is needed also when every path has an address of its own; the options "local_address" and
 /// "interface" are for connections without paths. Nothing is lost, and all stays in order, toward servers that number
-/// messages as the broker of this library does; with others the connection ends with the first path that is lost
-/// (docs/multi-transport.md).
+/// messages as the broker of this library does; with others the connection is lost with the first of its paths, and
+/// made anew as any other (docs/multi-transport.md).
 ///
 /// @param options       the options
 /// @param url           where this path connects to: as the option "url", "" for the address of the connection
 /// @param local_address IP address of this machine to connect from, "" for any
 /// @param interface     network interface that the path takes, "" for any
 /// @param out_error     receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths; `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or
-///         the transport of the address; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value of another form or too many paths;
+///         `ISCP_ERR_UNSUPPORTED` when the build lacks the feature "multi" or the transport of the address;
+///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
 #[unsafe(no_mangle)]

@@ -61,6 +61,7 @@ fn kinds() -> [Kind; 3] {
                 include_str!("conn_network_options.rs"),
                 include_str!("conn_path_options.rs"),
                 include_str!("conn_reconnect_options.rs"),
+                include_str!("conn_spool_options.rs"),
             ),
             table: rows(conn_options::OPTIONS),
             snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
@@ -112,6 +113,8 @@ fn show_connection(settings: &ConnectOptions) -> String {
         close_timeout,
         calls,
         dial,
+        spool,
+        on_spool: _,
         on_event: _,
         on_closed: _,
     } = settings;
@@ -125,7 +128,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
     let oauth2 = "";
     format!(
         "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
-         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?}"
+         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?} {spool:?}"
     )
 }
 
@@ -314,6 +317,9 @@ fn every_option_shows_in_the_snapshot() {
         "bbr",
         "ecf",
         "interface=eth0",
+        "100000",
+        "disk",
+        "drop_oldest",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

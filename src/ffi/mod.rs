@@ -19,6 +19,7 @@ mod conn_network_options;
 mod conn_options;
 mod conn_path_options;
 mod conn_reconnect_options;
+mod conn_spool_options;
 mod conn_tls_options;
 mod convert;
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub const ISCP_ERR_CONNECTION_LOST: iscp_status_t = -203;
 pub const ISCP_ERR_KEEP_ALIVE_TIMEOUT: iscp_status_t = -204;
 /// TLS failed: a certificate is not trusted, or not usable.
 pub const ISCP_ERR_TLS: iscp_status_t = -205;
+/// The spool on disk cannot be used: another process has it, or the system refuses it.
+pub const ISCP_ERR_SPOOL: iscp_status_t = -206;
 /// The peer sent something that is not a valid message.
 pub const ISCP_ERR_MALFORMED_MESSAGE: iscp_status_t = -300;
 /// The peer broke the rules of the protocol.
@@ -125,6 +127,7 @@ const TABLE: &[(iscp_status_t, &CStr, &CStr)] = &[
         c"the peer stopped answering keep-alive messages",
     ),
     (ISCP_ERR_TLS, c"ISCP_ERR_TLS", c"TLS failed"),
+    (ISCP_ERR_SPOOL, c"ISCP_ERR_SPOOL", c"the spool cannot be used"),
     (
         ISCP_ERR_MALFORMED_MESSAGE,
         c"ISCP_ERR_MALFORMED_MESSAGE",

@@ -54,7 +54,7 @@ pub const ISCP_FLUSH_ACKNOWLEDGED: iscp_flush_level_t = 1;
 #[allow(non_camel_case_types)]
 pub type iscp_upstream_stat_t = i32;
 
-/// Points that left in chunks.
+/// Points that left in chunks; since the stream was last opened anew, if it was (option `reopen`).
 pub const ISCP_UPSTREAM_STAT_TOTAL_POINTS: iscp_upstream_stat_t = 1;
 /// Sequence number of the newest chunk; 0 before the first.
 pub const ISCP_UPSTREAM_STAT_LAST_SEQUENCE_NUMBER: iscp_upstream_stat_t = 2;

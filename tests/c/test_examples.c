@@ -2,6 +2,7 @@
 #include "client.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #define PROGRAM(name) (ISCP_BIN "/" name)
 #define MAX_WORDS 32
@@ -47,6 +48,29 @@ TEST(hello_pair) {
     finish(&sender, 0, "sent 10 points\n");
     process_expect(&reader, "string:greeting 0.000 s hello 0\n");
     finish(&reader, 0, "string:greeting 9.000 s hello 9\n");
+    broker_stop(&broker);
+}
+
+TEST(outages) {
+    broker_start(&broker, NULL);
+    struct process proxy, sender;
+    const char *arguments[] = {ISCP_PROGRAM, "chaos", "--to", strstr(broker.url, "//") + 2,
+                               "--commands", NULL};
+    process_start(&proxy, arguments);
+    process_expect(&proxy, "\n");
+    char address[32], url[64];
+    CHECK(sscanf(proxy.text, "listening %31s", address) == 1);
+    snprintf(url, sizeof url, "ws://%s", address);
+    start(&sender, (const char *const[]){PROGRAM("upstream_outages"), "--points", "30", "--url", url, NULL});
+    process_expect(&sender, "connected\nwriting 30 points\n");
+    CHECK(write(proxy.in, "cut\n", 4) == 4);
+    process_expect(&sender, "connection lost: ");
+    process_expect(&sender, "attempt 1 in ");
+    process_expect(&sender, "connected again\nthe stream goes on\n");
+    finish(&sender, 0, "delivered 30 points\n");
+    process_signal(&proxy, SIGTERM);
+    process_finish(&proxy);
+    process_free(&proxy);
     broker_stop(&broker);
 }
 

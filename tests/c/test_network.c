@@ -284,6 +284,8 @@ TEST(several_paths_are_one_connection) {
     iscp_conn_options_t *options = options_for(&broker);
     OK(iscp_conn_options_add_path(options, chaos[0].url, "", "", &error));
     OK(iscp_conn_options_add_path(options, chaos[1].url, "127.0.0.1", "", &error));
+    /* The paths do it, not a new connection. */
+    OK(iscp_conn_options_set_reconnect(options, false, &error));
     OK(iscp_conn_options_set_multi_scheduler(options, "round-robin", &error));
     OK(iscp_conn_options_set_multi_redial_interval_ms(options, 20, &error));
     OK(iscp_conn_options_set_multi_ping_interval_ms(options, 50, &error));
@@ -306,6 +308,8 @@ TEST(several_paths_are_one_connection) {
             }
         }
         OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
+        uint64_t paths = 0;
+        EVENTUALLY(iscp_conn_stat(sender, ISCP_CONN_STAT_PATHS, &paths) == ISCP_OK && paths == 2);
     }
     while (count < points) {
         count += client_read_points(down, 1);

@@ -108,6 +108,7 @@ fn upstream(rng: &mut Rng) -> UpstreamPlan {
     let opens = millis(rng, 0, 2000);
     UpstreamPlan {
         config: UpstreamConfig {
+            keeper: None,
             session_id: format!("session-{}", rng.range(0, 3)),
             ack_interval: *rng.pick(&[
                 Duration::ZERO,

@@ -4,6 +4,7 @@
 mod api;
 #[cfg(feature = "multi")]
 mod multi;
+mod outages;
 mod raw_client;
 mod raw_server;
 mod support;

@@ -24,6 +24,8 @@ fn options(world: &World, paths: &[(Scheme, &Proxy)]) -> ConnectOptions {
     };
     options.dial.multi.paths = paths.iter().map(path).collect();
     options.dial.multi.redial_interval = Duration::from_millis(20);
+    // What the paths do not bring about themselves must not be mended by a new connection.
+    options.config.reconnect.enabled = false;
     options
 }
 

@@ -51,7 +51,7 @@ struct Identity {
 /// Where a transport belongs.
 pub(super) enum Place<'a> {
     /// It is the first: the connection is to be driven, and the group forgotten with it.
-    Founder(Bundle, Founded<'a>),
+    Founder(Box<Bundle>, Founded<'a>),
     /// Another drives the connection.
     Member,
 }
@@ -125,7 +125,7 @@ impl Groups {
                 // There is room for the first, so this does not wait.
                 entrance.join(joining).await;
                 self.0.borrow_mut().insert(key.clone(), Entry { entrance, founder: identity });
-                Place::Founder(bundle, Founded { groups: self, key })
+                Place::Founder(Box::new(bundle), Founded { groups: self, key })
             }
         }
     }

@@ -8,5 +8,6 @@ mod errors;
 mod network;
 mod restarts;
 mod signals;
+mod spool;
 mod streams;
 mod support;

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use super::{Closing, Connection, MAX_ANSWERS, Request, State};
 use crate::core::config::{DownstreamConfig, UpstreamConfig};
 use crate::core::downstream::TakenAck;
-use crate::core::event::{OpId, Output, ReceivedMetadata, StreamKey};
-use crate::core::upstream::FlushLevel;
+use crate::core::event::{OpId, OpenedUpstream, Output, ReceivedMetadata, StreamKey};
+use crate::core::keeper::RestoredUpstream;
+use crate::core::upstream::{FlushLevel, Upstream};
 use crate::error::{Error, Status};
 use crate::message::{BaseTime, Message, Reply, ResultCode, UpstreamCall};
 
@@ -16,6 +17,30 @@ impl Connection {
         if !self.refuse_if_closed(op) {
             self.ask(Request::OpenUpstream(op, Box::new(config)), now + self.config.response_timeout);
         }
+    }
+
+    /// Brings back an upstream of an earlier process; `op` yields [`Output::Upstream`] at once.
+    pub fn restore_upstream(
+        &mut self,
+        op: OpId,
+        config: UpstreamConfig,
+        restored: RestoredUpstream,
+        now: Instant,
+    ) {
+        if self.refuse_if_closed(op) {
+            return;
+        }
+        let key = self.new_key();
+        let upstream = Upstream::restored(key, config, restored, now);
+        let opened = OpenedUpstream {
+            key,
+            stream_id: upstream.stream_id,
+            server_time_ns: upstream.server_time_ns,
+            buffer: upstream.buffer.clone(),
+        };
+        self.upstreams.insert(key, upstream);
+        self.done(op, Ok(Output::Upstream(opened)));
+        self.ask_for_streams(now);
     }
 
     /// Opens a downstream; `op` yields [`Output::Downstream`].

@@ -207,8 +207,8 @@ impl Connection {
 
     // What does not come back.
 
-    /// The answer to a resume request takes long. It may still come, so nothing is asked twice: the server
-    /// would see a conflict.
+    /// The answer to a resume request takes long. It may still come as long as the server has the stream, so
+    /// nothing is asked twice: the server would see a conflict.
     pub(super) fn resume_unanswered(
         &mut self,
         request_id: u32,
@@ -222,11 +222,11 @@ impl Connection {
             _ => None,
         };
         match (past, request) {
-            (Some(true), Request::ResumeUpstream(key, close)) => {
+            (None | Some(true), Request::ResumeUpstream(key, close)) => {
                 self.disown_upstream(*close);
                 self.upstream_gone(key, error, now);
             }
-            (Some(true), Request::ResumeDownstream(key, stream_id)) => {
+            (None | Some(true), Request::ResumeDownstream(key, stream_id)) => {
                 self.disown_downstream(stream_id);
                 self.downstream_gone(key, &error, now);
             }
@@ -237,16 +237,27 @@ impl Connection {
         }
     }
 
+    /// The server does not have an upstream any more that is attached to this connection. Another is not
+    /// asked for at once: it may be forgotten just as quickly.
+    pub(super) fn upstream_vanished(&mut self, key: StreamKey, error: Error, now: Instant) {
+        let Some(upstream) = self.upstreams.get_mut(&key) else { return };
+        self.upstream_aliases.remove(&upstream.alias);
+        if !upstream.is_finished() && upstream.forgotten(&mut self.events) {
+            let backoff = &mut self.backoff;
+            upstream.attachment.retry(now, |level| backoff.delay(level));
+        } else {
+            let error = (!upstream.is_finished()).then_some(error);
+            self.end_upstream(key, error);
+        }
+    }
+
     /// The server does not have an upstream any more.
     pub(super) fn upstream_gone(&mut self, key: StreamKey, error: Error, now: Instant) {
         let Some(upstream) = self.upstreams.get_mut(&key) else { return };
         if upstream.is_finished() {
             return self.end_upstream(key, None);
         }
-        if upstream.attachment.is_attached() {
-            self.upstream_aliases.remove(&upstream.alias);
-        }
-        if upstream.forgotten() {
+        if upstream.forgotten(&mut self.events) {
             self.ask_for_streams(now);
         } else {
             self.end_upstream(key, Some(error));
@@ -284,17 +295,17 @@ impl Connection {
             let text = "close: there was no connection in time";
             self.end_upstream(key, Some(Error::new(Status::Timeout, text)));
         }
-        let expired = |key: &StreamKey| {
-            let text = format!("the server keeps stream {} no longer", key.0);
+        let expired = |stream_id: Uuid| {
+            let text = format!("stream {stream_id}: the connection was lost for longer than it is kept");
             Error::new(Status::ConnectionLost, text)
         };
-        let keys = self.upstreams.iter().filter(|(_, s)| s.attachment.is_expired(now)).map(|(key, _)| *key);
-        for key in keys.collect::<Vec<_>>() {
-            self.upstream_gone(key, expired(&key), now);
+        let streams = self.upstreams.iter().filter(|(_, s)| s.attachment.is_expired(now));
+        for (key, stream_id) in streams.map(|(key, s)| (*key, s.stream_id)).collect::<Vec<_>>() {
+            self.upstream_gone(key, expired(stream_id), now);
         }
-        let keys = self.downstreams.iter().filter(|(_, s)| s.attachment.is_expired(now)).map(|(key, _)| *key);
-        for key in keys.collect::<Vec<_>>() {
-            self.downstream_gone(key, &expired(&key), now);
+        let streams = self.downstreams.iter().filter(|(_, s)| s.attachment.is_expired(now));
+        for (key, stream_id) in streams.map(|(key, s)| (*key, s.stream_id)).collect::<Vec<_>>() {
+            self.downstream_gone(key, &expired(stream_id), now);
         }
         self.ask_for_streams(now);
     }

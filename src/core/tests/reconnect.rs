@@ -1,5 +1,9 @@
 use super::*;
-use crate::message::{BaseTime, Disconnect, DownstreamCall, UpstreamCall, UpstreamCallAck};
+use crate::message::{
+    BaseTime, Disconnect, DownstreamCall, DownstreamChunk, DownstreamChunkAckComplete,
+    DownstreamResumeResponse, OrAlias, Qos, StreamChunk, UpstreamCall, UpstreamCallAck, UpstreamChunkAck,
+    UpstreamChunkResult, UpstreamInfo, UpstreamResumeResponse,
+};
 
 fn attempts(rig: &Rig) -> Vec<(u32, Status)> {
     let attempts = rig.events.iter().filter_map(|event| match event {
@@ -304,4 +308,77 @@ fn an_ended_connection_is_not_made_anew() {
     rig.core.abort(&Error::new(Status::Panic, "a panic"));
     rig.collect();
     assert_eq!(rig.end(), Some(Status::Panic));
+}
+
+#[test]
+fn a_thousand_outages_leave_nothing_behind() {
+    let mut rig = Rig::resilient();
+    let config = UpstreamConfig {
+        flush_policy: FlushPolicy::Immediate,
+        qos: Qos::Reliable,
+        ..UpstreamConfig::default()
+    };
+    let upstream = rig.open_upstream(config, Aliases::new());
+    let downstream =
+        rig.open_downstream(DownstreamConfig { qos: Qos::Reliable, ..DownstreamConfig::default() });
+    let mut size = 0;
+    for outage in 1..=1000 {
+        rig.write(&upstream, "a", b"x");
+        rig.sent();
+        call(&mut rig, &outage.to_string(), None);
+        rig.lose();
+        for message in rig.reconnect() {
+            match message {
+                Message::UpstreamResumeRequest(request) => {
+                    rig.receive(Message::UpstreamResumeResponse(UpstreamResumeResponse {
+                        request_id: request.request_id,
+                        stream_id_alias: 7,
+                        ..UpstreamResumeResponse::default()
+                    }));
+                }
+                Message::DownstreamResumeRequest(request) => {
+                    rig.receive(Message::DownstreamResumeResponse(DownstreamResumeResponse {
+                        request_id: request.request_id,
+                        ..DownstreamResumeResponse::default()
+                    }));
+                }
+                Message::UpstreamCall(call) => rig.receive(Message::UpstreamCallAck(UpstreamCallAck {
+                    call_id: call.call_id,
+                    ..UpstreamCallAck::default()
+                })),
+                other => panic!("{other:?}"),
+            }
+        }
+        rig.sent();
+        rig.receive(Message::UpstreamChunkAck(UpstreamChunkAck {
+            stream_id_alias: 7,
+            results: vec![UpstreamChunkResult { sequence_number: outage, ..UpstreamChunkResult::default() }],
+            ..UpstreamChunkAck::default()
+        }));
+        rig.receive(Message::DownstreamChunk(DownstreamChunk {
+            stream_id_alias: 1,
+            upstream: OrAlias::Full(UpstreamInfo {
+                session_id: String::new(),
+                stream_id: STREAM,
+                source_node_id: "n".to_owned(),
+            }),
+            chunk: StreamChunk { sequence_number: outage, groups: Vec::new() },
+            filter_references: Vec::new(),
+        }));
+        let taken = TakenAck { upstream: STREAM, sequence_number: outage };
+        rig.core.acknowledge(downstream.key, [taken]);
+        let Message::DownstreamChunkAck(ack) = rig.sends() else { panic!("no acknowledgement") };
+        rig.receive(Message::DownstreamChunkAckComplete(DownstreamChunkAckComplete {
+            stream_id_alias: 1,
+            ack_id: ack.ack_id,
+            ..DownstreamChunkAckComplete::default()
+        }));
+        rig.events.clear();
+        // Everything that the connection keeps; numbers get longer.
+        let now = format!("{:?}", rig.core).len();
+        if outage == 10 {
+            size = now;
+        }
+        assert!(outage < 10 || now < size + 100, "{now} bytes after {outage} outages, {size} after 10");
+    }
 }

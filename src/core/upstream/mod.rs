@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::config::UpstreamConfig;
 use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
+use super::keeper::Keeper;
 use super::resume::Attachment;
 use super::sent::{Sent, SentChunk};
 use super::write_buffer::{CHUNK_LIMIT, MAX_UNREPORTED, SharedBuffer, StreamIdentity, WriteBuffer};
@@ -85,6 +86,9 @@ pub(super) struct Upstream {
     last_sequence_number: u32,
     total_points: u64,
     sent: Sent,
+    /// Told what it has to keep, as long as what is given up here is given up for good.
+    keeper: Option<Arc<dyn Keeper>>,
+    settled: u64,
     pub(super) attachment: Attachment,
     /// Once a close request was under way when the connection was lost: when the answer must have come.
     close_by: Option<Instant>,
@@ -126,11 +130,16 @@ impl Upstream {
             let _ = buffer.data_id(data_id.clone());
         }
         buffer.learn_aliases(response.data_id_aliases);
+        if let Some(keeper) = &config.keeper {
+            keeper.attached(response.stream_id, response.stream_id_alias, &response.resume_token, 0);
+        }
         let buffer = Arc::new(SharedBuffer::new(buffer));
         let (stream_id, server_time_ns) = (response.stream_id, response.server_time_ns);
         buffer.identify(StreamIdentity { stream_id, server_time_ns });
         Self {
             key,
+            keeper: config.keeper.clone(),
+            settled: 0,
             lossy: datagrams && config.qos == Qos::Unreliable,
             config,
             state: State::Open,
@@ -266,6 +275,7 @@ impl Upstream {
         if any {
             self.publish();
             self.settle_waiters(events);
+            self.settle_kept();
         }
     }
 
@@ -303,6 +313,8 @@ impl Upstream {
             while buffer.take().is_some() {}
             left
         };
+        // Another connection, or another process, may still deliver what was kept.
+        self.keeper = None;
         let chunks = self.sent.len();
         for (number, chunk) in self.sent.drain() {
             self.failed_points += chunk.points;
@@ -395,7 +407,9 @@ impl Upstream {
             events.extend(self.waiters.drain(..).map(|waiter| Event::Done(waiter.op, Err(error.clone()))));
             return None;
         }
+        let first_point = buffer.taken();
         let taken = buffer.take()?;
+        let end = buffer.taken();
         if buffer.waiters > 0 {
             shared.space.notify_all();
         }
@@ -416,7 +430,10 @@ impl Upstream {
             chunk: StreamChunk { sequence_number, groups },
             data_ids,
         };
-        let sent = SentChunk { points: taken.points, bytes: taken.bytes, sent: now, runs };
+        if let Some(keeper) = &self.keeper {
+            keeper.cut(sequence_number, end);
+        }
+        let sent = SentChunk { points: taken.points, end, first_point, bytes: taken.bytes, sent: now, runs };
         self.sent.insert(sequence_number, sent);
         self.last_sent = Some(now);
         if !reliable
@@ -505,7 +522,19 @@ impl Upstream {
         }
         self.publish();
         self.settle_waiters(events);
+        self.settle_kept();
         outcome
+    }
+
+    /// Tells the keeper what it need not keep any longer.
+    fn settle_kept(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            let settled = self.sent.first_point().unwrap_or_else(|| self.buffer.lock().taken());
+            if settled > self.settled {
+                self.settled = settled;
+                keeper.settled(settled);
+            }
+        }
     }
 
     /// Makes the numbers visible to the application.
@@ -565,6 +594,9 @@ impl Upstream {
         }
         for waiter in self.waiters.drain(..) {
             events.push(Event::Done(waiter.op, outcome()));
+        }
+        if let Some(keeper) = &self.config.keeper {
+            keeper.ended();
         }
         events.push(Event::UpstreamClosed(self.key, end));
     }

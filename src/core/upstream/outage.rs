@@ -1,17 +1,70 @@
 //! An upstream between two connections: what is kept, and what is sent again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{State, Upstream};
-use crate::core::event::Event;
+use crate::core::config::UpstreamConfig;
+use crate::core::event::{Event, StreamKey};
+use crate::core::keeper::{RestoredChunk, RestoredUpstream};
+use crate::core::resume::Attachment;
+use crate::core::sent::SentChunk;
 use crate::core::write_buffer::StreamIdentity;
 use crate::message::{
     Qos, StreamChunk, UpstreamChunk, UpstreamOpenRequest, UpstreamOpenResponse, UpstreamResumeRequest,
 };
 
+/// Nobody knows when the connection was lost: the server decides whether it still has the stream.
+const RESTORED_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
 impl Upstream {
+    /// An upstream of an earlier process, which is to be resumed, or else opened anew.
+    pub(in crate::core) fn restored(
+        key: StreamKey,
+        config: UpstreamConfig,
+        restored: RestoredUpstream,
+        now: Instant,
+    ) -> Self {
+        let response = UpstreamOpenResponse::default();
+        // The keeper knows the stream already.
+        let keeper = config.keeper.clone();
+        let config = UpstreamConfig { keeper: None, data_ids: restored.data_ids, ..config };
+        let mut upstream = Self::new(key, config, response, false);
+        upstream.config.keeper.clone_from(&keeper);
+        upstream.keeper = keeper;
+        upstream.buffer.lock().begin_at(restored.next_point);
+        upstream.settled = restored.next_point;
+        let Some(stream) = restored.stream else {
+            upstream.attachment.lost(Duration::ZERO, true, now);
+            return upstream;
+        };
+        upstream.stream_id = stream.stream_id;
+        upstream.buffer.identify(StreamIdentity { stream_id: stream.stream_id, server_time_ns: 0 });
+        upstream.last_sequence_number = stream.last_sequence_number;
+        upstream.total_points = stream.total_points;
+        for chunk in stream.chunks {
+            let RestoredChunk { sequence_number, first_point, end, runs } = chunk;
+            upstream.settled = upstream.settled.min(first_point);
+            let points = runs.iter().map(|(_, points)| points.len() as u64).sum();
+            let bytes = runs.iter().map(|(_, points)| points.as_bytes().len()).sum();
+            upstream
+                .sent
+                .insert(sequence_number, SentChunk { points, first_point, end, bytes, sent: now, runs });
+        }
+        upstream.sent.rewind();
+        upstream.attachment = Attachment::new(stream.resume_token);
+        upstream.attachment.lost(RESTORED_EXPIRY, true, now);
+        upstream.publish();
+        upstream
+    }
+
     /// The connection was lost. False when the stream ends with it.
     pub(in crate::core) fn detach(&mut self, now: Instant, events: &mut Vec<Event>) -> bool {
+        self.set_aside(events);
+        self.attachment.lost(self.config.expiry_interval, self.config.reopen, now)
+    }
+
+    /// What was sent and not acknowledged is to be sent again, or lost.
+    fn set_aside(&mut self, events: &mut Vec<Event>) {
         if self.config.qos == Qos::Reliable {
             self.sent.rewind();
         } else {
@@ -21,7 +74,6 @@ impl Upstream {
         }
         self.publish();
         self.settle_waiters(events);
-        self.attachment.lost(self.config.expiry_interval, self.config.reopen, now)
     }
 
     /// The close request was not answered before the connection was lost: it has until then.
@@ -38,7 +90,8 @@ impl Upstream {
     }
 
     /// The server does not have the stream any more. False when the stream ends with that.
-    pub(in crate::core) fn forgotten(&mut self) -> bool {
+    pub(in crate::core) fn forgotten(&mut self, events: &mut Vec<Event>) -> bool {
+        self.set_aside(events);
         self.attachment.forgotten(self.config.reopen)
     }
 
@@ -69,6 +122,9 @@ impl Upstream {
     pub(in crate::core) fn resumed(&mut self, alias: u32, token: String, datagrams: bool) {
         self.alias = alias;
         self.lossy = datagrams && self.config.qos == Qos::Unreliable;
+        if let Some(keeper) = &self.keeper {
+            keeper.attached(self.stream_id, alias, &token, self.settled);
+        }
         self.attachment.attached(token);
     }
 
@@ -94,6 +150,11 @@ impl Upstream {
         self.total_points = self.sent.points();
         self.failed_chunks.clear();
         self.resumed(response.stream_id_alias, response.resume_token, datagrams);
+        if let Some(keeper) = &self.keeper {
+            for (number, end) in self.sent.ends() {
+                keeper.cut(number, end);
+            }
+        }
         self.publish();
     }
 

@@ -189,13 +189,13 @@ impl Bundle {
         let mut member = Member::new(self.last_id, joining, now + self.settings.ping_interval);
         debug!("{}: joins", member.name);
         member.greeted = self.settings.server || self.numbering == Numbering::Off;
-        if self.settings.server {
-            if let Numbering::On(connection) = self.numbering {
-                member.tell(Control::Hello(connection));
-                // What was acknowledged by a lost member may be lost, too.
-                member.tell(Control::Received(self.reorder.next()));
-                member.ping_now(now);
-            }
+        if self.settings.server
+            && let Numbering::On(connection) = self.numbering
+        {
+            member.tell(Control::Hello(connection));
+            // What was acknowledged by a lost member may be lost, too.
+            member.tell(Control::Received(self.reorder.next()));
+            member.ping_now(now);
         }
         if self.admitted {
             member.transport.admit();
@@ -727,6 +727,10 @@ impl Transport for Bundle {
     fn bytes_written(&self) -> u64 {
         let members = self.members.iter().map(|member| member.transport.bytes_written());
         self.written + members.sum::<u64>()
+    }
+
+    fn paths(&self) -> usize {
+        self.members.iter().filter(|member| !member.suspect).count()
     }
 
     fn is_deserted(&self) -> bool {

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::broker::Broker;
 use crate::peer::{Line, Peer};
 
+/// The certificate of the broker, among the logs.
+pub(crate) const CERTIFICATE: &str = "broker.pem";
+
 /// A client under test.
 pub(crate) struct Client {
     /// Its language: c, rust, go, python or typescript.
@@ -65,7 +68,8 @@ impl Bench {
         let number = self.nodes.fetch_add(1, Ordering::Relaxed);
         let node = format!("{}-{number}", client.language);
         let command = client.peer.as_ref().map_err(Clone::clone)?;
-        Peer::start(command, &client.title(), &node, self.logs.join(format!("{node}.log")))
+        let log = self.logs.join(format!("{node}.log"));
+        Peer::start(command, &client.title(), &node, &self.logs.join(CERTIFICATE), log)
     }
 
     pub(crate) fn connect(&self, client: &Client, link: &Link) -> Result<Peer, String> {

@@ -44,7 +44,7 @@ struct Defect {
     text: &'static str,
 }
 
-const DEFECTS: [Defect; 6] = [
+const DEFECTS: [Defect; 11] = [
     Defect {
         language: "go",
         version: "1.0.",
@@ -73,7 +73,7 @@ const DEFECTS: [Defect; 6] = [
         language: "go",
         version: "1.0.",
         case: "RELIABLE upstream, nothing is lost",
-        symptom: "is string:text|1:, not",
+        symptom: ":, not string:text|",
         text: "it keeps chunks without their payloads, so that what it sends again after a loss is empty",
     },
     Defect {
@@ -82,6 +82,42 @@ const DEFECTS: [Defect; 6] = [
         case: "a call to nobody fails",
         symptom: "a call to nobody succeeded",
         text: "sending a call reports success whatever the broker answered",
+    },
+    Defect {
+        language: "python",
+        version: "1.0.1",
+        case: "QUIC",
+        symptom: "Python 1.0.1: no chunk",
+        text: "it takes what QUIC hands over at once for one message, and loses messages that come in pieces or \
+               together",
+    },
+    Defect {
+        language: "python",
+        version: "1.0.1",
+        case: "points of 7 MiB",
+        symptom: "Python 1.0.1: no chunk",
+        text: "it takes no message above 1 MiB, a limit of its WebSocket library that it does not let change",
+    },
+    Defect {
+        language: "python",
+        version: "1.0.1",
+        case: "call and reply",
+        symptom: "Python 1.0.1: no reply",
+        text: "replies reach only those who wait with the call",
+    },
+    Defect {
+        language: "typescript",
+        version: "0.11.1",
+        case: "points of 7 MiB",
+        symptom: "TypeScript 0.11.1: no chunk",
+        text: "it takes no message above 1 MiB, a limit of its WebSocket library that it does not let change",
+    },
+    Defect {
+        language: "typescript",
+        version: "0.11.1",
+        case: "RELIABLE upstream, nothing is lost",
+        symptom: "no chunk within",
+        text: "after a loss it does not send again what was not acknowledged",
     },
 ];
 

@@ -97,7 +97,8 @@ fn run(args: &Args) -> Result<bool, String> {
     std::fs::create_dir_all(&args.logs).map_err(|error| format!("{}: {error}", args.logs.display()))?;
     let clients = clients(args);
     let listen = ["ws", "wss", "quic", "webtransport"];
-    let mut options = vec!["--self-signed".to_owned()];
+    let certificate = args.logs.join(bench::CERTIFICATE).to_string_lossy().into_owned();
+    let mut options = vec!["--self-signed".to_owned(), "--self-signed-pem".to_owned(), certificate];
     options.extend(listen.iter().flat_map(|scheme| [format!("--{scheme}"), "127.0.0.1:0".to_owned()]));
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let broker = Broker::start(&args.program, &options, args.logs.join("broker.log"))?;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -69,10 +69,19 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn start(command: &[String], name: &str, node: &str, log: PathBuf) -> Result<Self, String> {
+    /// Starts it; those that verify certificates and cannot be told not to trust that of a file.
+    pub(crate) fn start(
+        command: &[String],
+        name: &str,
+        node: &str,
+        certificate: &Path,
+        log: PathBuf,
+    ) -> Result<Self, String> {
         let log = std::fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let mut child = Command::new(&command[0])
             .args(&command[1..])
+            .env("SSL_CERT_FILE", certificate)
+            .env("NODE_EXTRA_CA_CERTS", certificate)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -1,7 +1,7 @@
 //! Every case there is.
 
 use crate::bench::{Bench, Client, Link};
-use crate::cases::{calls, data, metadata, multi, resume, samples, session, wire};
+use crate::cases::{calls, data, metadata, multi, resume, samples, session, tokens, wire};
 use crate::known;
 use crate::report::Outcome;
 
@@ -133,6 +133,10 @@ impl<'a> Table<'a> {
     }
 
     fn features(&mut self, client: &'a Client) {
+        self.one("Connections", "access tokens, right and wrong", client, &[], |bench, client, _| {
+            tokens::tokens(bench, client)
+        });
+
         let group = "Streams";
         for policy in ["none", "immediate", "interval:50", "size:10", "either:60000:10", "either:50:100000"] {
             let row = format!("flush policy {policy}");
@@ -142,10 +146,10 @@ impl<'a> Table<'a> {
         }
         self.both(group, "200 data ids in a chunk", client, &[], data::many_ids);
         for (transport, title) in TRANSPORTS {
-            let row = format!("points of 1 MiB, {title}");
+            let row = format!("points of 900 kB, {title}");
             let needs = [known::Need::Transport(transport)];
             self.both(group, &row, client, &needs, move |bench, from, to| {
-                data::large(bench, from, to, &Link::over(transport), 1 << 20)
+                data::large(bench, from, to, &Link::over(transport), 900_000)
             });
         }
         self.both(group, "points of 7 MiB, WebSocket", client, &[], |bench, from, to| {

@@ -7,4 +7,5 @@ pub(crate) mod multi;
 pub(crate) mod resume;
 pub(crate) mod samples;
 pub(crate) mod session;
+pub(crate) mod tokens;
 pub(crate) mod wire;

@@ -1,0 +1,180 @@
+//! The points of one upstream that are on disk.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use uuid::Uuid;
+
+use super::{SpoolCounters, SpoolFull, spool_error};
+use crate::client::completion::Completion;
+use crate::core::FlushLevel;
+use crate::core::{DataIdIndex, Keeper};
+use crate::error::{Error, Result, Status};
+use crate::message::{DataId, Points};
+use crate::spool::{Attachment, Cursor, Journal, Run, SpoolError};
+
+/// What the application asked for while the journal was ahead of the buffer.
+pub(in crate::client) enum Deferred {
+    Flush { level: FlushLevel, deadline: Instant, done: Completion<()> },
+    Close { close_session: bool, deadline: Instant, done: Completion<()> },
+}
+
+impl Deferred {
+    pub(super) fn deadline(&self) -> Instant {
+        let (Self::Flush { deadline, .. } | Self::Close { deadline, .. }) = self;
+        *deadline
+    }
+}
+
+/// The journal of an upstream, and how far its buffer is.
+pub(in crate::client) struct Kept {
+    state: Mutex<State>,
+    /// Something was settled.
+    room: Condvar,
+    full: SpoolFull,
+}
+
+pub(in crate::client) struct State {
+    /// Until the stream ended.
+    pub(super) journal: Option<Journal>,
+    /// The buffer does not have all that the journal has.
+    pub(in crate::client) backlog: bool,
+    /// Nothing is written any more.
+    pub(in crate::client) closing: bool,
+    pub(in crate::client) deferred: Vec<Deferred>,
+}
+
+impl Kept {
+    pub(super) fn new(journal: Journal, full: SpoolFull) -> Self {
+        let state = State { journal: Some(journal), backlog: false, closing: false, deferred: Vec::new() };
+        Self { state: Mutex::new(state), room: Condvar::new(), full }
+    }
+
+    pub(in crate::client) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a data id into the table; the buffer gives it the same number.
+    pub(in crate::client) fn declare(&self, data_id: &DataId) -> Result<()> {
+        self.lock().declare(data_id)
+    }
+
+    /// Keeps points, waiting for room until `deadline` if there is one.
+    pub(in crate::client) fn append<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        id: DataIdIndex,
+        points: &Points,
+        deadline: Option<Instant>,
+        counters: &SpoolCounters,
+    ) -> Result<MutexGuard<'a, State>, Status> {
+        loop {
+            let journal = state.journal.as_mut().ok_or(Status::Closed)?;
+            match journal.append(id, points) {
+                Ok(()) => return Ok(state),
+                Err(SpoolError::Full) => {}
+                Err(error) => {
+                    tracing::error!("{error}");
+                    return Err(Status::Spool);
+                }
+            }
+            if self.full == SpoolFull::DropOldest {
+                let dropped = journal.drop_oldest().map_err(|_| Status::Spool)?;
+                if !dropped.is_empty() {
+                    counters.dropped_points.fetch_add(dropped.end - dropped.start, Relaxed);
+                    continue;
+                }
+            }
+            let Some(deadline) = deadline else { return Err(Status::WouldBlock) };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Status::Timeout);
+            }
+            state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What a failure on the disk means: the points are still delivered as long as the process lives.
+    fn note(result: Result<(), SpoolError>) {
+        if let Err(error) = result {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Removes a journal of which nothing is left; what is left of another is for the next process.
+    fn end(&self) {
+        if let Some(journal) = self.lock().journal.take()
+            && journal.settled() >= journal.written()
+        {
+            Self::note(journal.remove());
+        }
+        self.room.notify_all();
+    }
+}
+
+impl State {
+    pub(in crate::client) fn declare(&mut self, data_id: &DataId) -> Result<()> {
+        let Some(journal) = &mut self.journal else {
+            return Err(Error::new(Status::Closed, "the upstream is closed"));
+        };
+        if journal.data_ids().contains(data_id) {
+            return Ok(());
+        }
+        journal.declare(data_id).map(drop).map_err(|error| spool_error(&error))
+    }
+
+    /// Reads what is next at the cursor.
+    pub(super) fn read(&self, cursor: &mut Cursor) -> Result<Option<Run>, SpoolError> {
+        self.journal.as_ref().map_or(Ok(None), |journal| journal.read(cursor))
+    }
+
+    /// A cursor before the point `from`.
+    pub(super) fn cursor(&self, from: u64) -> Cursor {
+        Cursor::new(from)
+    }
+
+    /// Points that are not settled.
+    pub(super) fn unsettled(&self) -> u64 {
+        self.journal.as_ref().map_or(0, |journal| journal.written() - journal.settled())
+    }
+}
+
+impl Keeper for Kept {
+    fn attached(&self, stream_id: Uuid, alias: u32, resume_token: &str, first_point: u64) {
+        if let Some(journal) = &mut self.lock().journal {
+            let attachment =
+                Attachment { stream_id, alias, resume_token: resume_token.to_owned(), first_point };
+            Self::note(journal.attach(attachment));
+        }
+    }
+
+    fn cut(&self, sequence_number: u32, end: u64) {
+        if let Some(journal) = &mut self.lock().journal {
+            Self::note(journal.cut(sequence_number, end));
+        }
+    }
+
+    fn settled(&self, end: u64) {
+        if let Some(journal) = &mut self.lock().journal {
+            Self::note(journal.settle(end));
+        }
+        self.room.notify_all();
+    }
+
+    fn ended(&self) {
+        self.end();
+    }
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

@@ -1,0 +1,152 @@
+//! Delivers what an earlier process left.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, mpsc};
+use std::time::Duration;
+
+use super::kept::{Deferred, Kept};
+use super::pump::Pump;
+use super::{SpoolOutcome, spool_error};
+use crate::client::completion::Completion;
+use crate::client::connection::{Command, Shared};
+use crate::client::runtime;
+use crate::core::{OpenedUpstream, RestoredChunk, RestoredStream, RestoredUpstream, UpstreamConfig};
+use crate::error::{Error, Result, Status};
+use crate::message::Points;
+use crate::spool::{Damage, Journal, Leftover, SpoolError};
+
+/// Longer than any outage: the connection decides when it is given up.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Starts a thread that delivers what is left, stream by stream.
+pub(in crate::client) fn recover(shared: &Arc<Shared>) {
+    let Some(side) = &shared.spool else { return };
+    let leftovers = std::mem::take(&mut *side.leftovers.lock().unwrap_or_else(PoisonError::into_inner));
+    if leftovers.is_empty() {
+        return;
+    }
+    let shared = shared.clone();
+    let started = runtime::spawn_detached("iscp-spool", move || {
+        for leftover in leftovers {
+            let outcome = deliver(&shared, leftover);
+            // After the end of the connection nobody is told anything.
+            let _ = shared.send(Command::Recovered(Box::new(outcome)));
+        }
+    });
+    if let Err(error) = started {
+        tracing::error!("spool: cannot start a thread: {error}");
+    }
+}
+
+fn deliver(shared: &Arc<Shared>, leftover: Leftover) -> SpoolOutcome {
+    let Leftover { journal, damage } = leftover;
+    let former = journal.attachment().map(|attachment| attachment.stream_id).unwrap_or_default();
+    let mut outcome = SpoolOutcome {
+        session_id: journal.stream().session_id.clone(),
+        former,
+        stream_id: former,
+        points: 0,
+        missing_points: damage.missing_points,
+        error: None,
+    };
+    let waiting = journal.written() - journal.settled() - damage.missing_points;
+    tracing::info!("spool: {waiting} points of session {} are to be delivered", outcome.session_id);
+    match send(shared, journal, damage, &mut outcome) {
+        Ok(()) => {
+            outcome.points = waiting;
+            if let Some(side) = &shared.spool {
+                side.counters.recovered_points.fetch_add(waiting, Relaxed);
+            }
+            tracing::info!("spool: they were delivered");
+        }
+        Err(error) => {
+            tracing::warn!("spool: they stay there: {error}");
+            outcome.error = Some(error);
+        }
+    }
+    outcome
+}
+
+fn send(shared: &Arc<Shared>, journal: Journal, damage: Damage, outcome: &mut SpoolOutcome) -> Result<()> {
+    let stream = journal.stream().clone();
+    let restored = restore(&journal, damage).map_err(|error| spool_error(&error))?;
+    let kept = Arc::new(Kept::new(journal, super::SpoolFull::Refuse));
+    kept.lock().backlog = true;
+    let config = UpstreamConfig {
+        session_id: stream.session_id,
+        ack_interval: Duration::from_millis(stream.ack_interval_ms.into()),
+        expiry_interval: Duration::from_secs(stream.expiry_interval_s.into()),
+        qos: stream.qos,
+        persist: stream.persist,
+        reopen: true,
+        close_timeout: FOR_EVER,
+        keeper: Some(kept.clone()),
+        ..UpstreamConfig::default()
+    };
+    let (done, opened) = completion();
+    shared.send(Command::RestoreUpstream(Box::new(config), Box::new(restored), done))?;
+    let OpenedUpstream { key, buffer, .. } = wait(&opened)?;
+    let (done, closed) = completion();
+    let deadline = std::time::Instant::now() + FOR_EVER;
+    kept.lock().deferred.push(Deferred::Close { close_session: false, deadline, done });
+    let pump = Pump { shared: shared.clone(), key, buffer: buffer.clone(), kept };
+    pump.run();
+    let delivered = wait(&closed);
+    outcome.stream_id = buffer.identity().stream_id;
+    delivered
+}
+
+fn completion<T: Send + 'static>() -> (Completion<T>, mpsc::Receiver<Result<T>>) {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody waits any longer only when the process ends.
+    (Completion::call(move |outcome| drop(sender.send(outcome))), receiver)
+}
+
+fn wait<T>(receiver: &mpsc::Receiver<Result<T>>) -> Result<T> {
+    let closed = || Error::new(Status::Closed, "the connection was closed before everything was delivered");
+    receiver.recv().unwrap_or_else(|_| Err(closed()))
+}
+
+/// What the core needs to go on where the earlier process stopped.
+fn restore(journal: &Journal, damage: Damage) -> Result<RestoredUpstream, SpoolError> {
+    let data_ids = journal.data_ids().to_vec();
+    let anew = |data_ids| RestoredUpstream { data_ids, stream: None, next_point: journal.settled() };
+    let (last_sequence_number, next_point) = journal.last_cut();
+    // A chunk from which points are missing is another chunk, which the server would take for the one it has.
+    let Some(attachment) = journal.attachment().filter(|_| damage.missing_points == 0) else {
+        return Ok(anew(data_ids));
+    };
+    if next_point < journal.settled() || next_point > journal.written() {
+        return Ok(anew(data_ids));
+    }
+    let mut chunks = Vec::new();
+    for cut in journal.cuts() {
+        let mut runs: Vec<(u32, Vec<(i64, bytes::Bytes)>)> = Vec::new();
+        for run in journal.runs(cut.first_point..cut.end)? {
+            let points = run.points.iter().map(|point| (point.elapsed_time, point.payload));
+            match runs.iter_mut().find(|(id, _)| *id == run.data_id) {
+                Some((_, all)) => all.extend(points),
+                None => runs.push((run.data_id, points.collect())),
+            }
+        }
+        let runs: Vec<(u32, Points)> =
+            runs.into_iter().map(|(id, points)| (id, points.into_iter().collect())).collect();
+        if runs.iter().map(|(_, points)| points.len() as u64).sum::<u64>() != cut.end - cut.first_point {
+            return Ok(anew(data_ids));
+        }
+        chunks.push(RestoredChunk {
+            sequence_number: cut.sequence_number,
+            first_point: cut.first_point,
+            end: cut.end,
+            runs,
+        });
+    }
+    let stream = RestoredStream {
+        stream_id: attachment.stream_id,
+        resume_token: attachment.resume_token.clone(),
+        last_sequence_number,
+        total_points: next_point.saturating_sub(attachment.first_point),
+        chunks,
+    };
+    Ok(RestoredUpstream { data_ids, stream: Some(stream), next_point })
+}
