@@ -379,6 +379,20 @@ fn closing_the_connection_does_not_wait_for_ever_for_points_that_are_owed() {
 }
 
 #[test]
+fn the_end_of_an_outage_and_of_closing_at_one_time_is_one_end() {
+    let mut config = ConnectionConfig::default();
+    config.reconnect.total = Some(ms(3_000));
+    let mut rig = Rig::resilient_with(config);
+    rig.in_flight(reliable(), 1);
+    rig.lose();
+    let close = rig.op();
+    rig.core.close(Some(close), rig.now, ms(3_000));
+    rig.pass(ms(3_000));
+    assert!(rig.outcome(close).is_err());
+    assert!(rig.end().is_some());
+}
+
+#[test]
 fn a_forgotten_stream_is_opened_anew_if_asked_for() {
     let mut rig = Rig::resilient();
     let upstream = rig.in_flight(reopening(), 4);
@@ -447,9 +461,43 @@ fn a_server_that_forgets_a_stream_on_a_living_connection_is_found_out() {
     let mut rig = Rig::resilient();
     rig.in_flight(reopening(), 2);
     rig.receive(ack(7, &[1], ResultCode::STREAM_NOT_FOUND));
+    assert_eq!(rig.sent(), [], "not at once: it may go the same way");
+    rig.pass(ms(200));
     let request = one_open(&rig.sent());
     rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
     assert_eq!(numbers(&rig.sent()), [(8, 1), (8, 2)]);
+}
+
+#[test]
+fn a_stream_without_a_guarantee_that_is_forgotten_counts_what_was_under_way() {
+    let mut rig = Rig::resilient();
+    let config = UpstreamConfig { ack_timeout: Some(ms(1_000)), qos: Qos::Partial, ..reopening() };
+    let upstream = rig.in_flight(config, 2);
+    rig.receive(ack(7, &[1], ResultCode::STREAM_NOT_FOUND));
+    rig.write(&upstream, "a", b"new");
+    rig.pass(ms(200));
+    let request = one_open(&rig.sent());
+    rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
+    assert_eq!(numbers(&rig.sent()), [(8, 1)]);
+    rig.receive(ack(8, &[1], ResultCode::SUCCEEDED));
+    rig.close_it(&upstream);
+    let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    assert_eq!((request.total_data_points, request.final_sequence_number), (1, 1));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert_eq!(rig.upstream_ends()[0].undelivered_points, 2);
+}
+
+#[test]
+fn the_time_for_acknowledgements_stands_still_without_a_stream() {
+    let mut rig = Rig::resilient();
+    rig.in_flight(UpstreamConfig { ack_timeout: Some(ms(1_000)), ..reopening() }, 1);
+    rig.receive(ack(7, &[1], ResultCode::STREAM_NOT_FOUND));
+    rig.pass(ms(200));
+    let request = one_open(&rig.sent());
+    rig.pass(ms(5_000));
+    rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
+    assert_eq!(numbers(&rig.sent()), [(8, 1)]);
+    assert_eq!(rig.events.iter().filter(|event| matches!(event, Event::ChunkAcked(..))).count(), 0);
 }
 
 #[test]
