@@ -401,9 +401,7 @@ impl Broker {
         // A last time, what was received is acknowledged.
         let upstreams = self.session(conn).map_or_else(Vec::new, |session| session.upstreams.clone());
         for key in upstreams {
-            if let Some(upstream) = self.upstreams.get_mut(key) {
-                upstream.holders.clear();
-            }
+            self.let_go(key);
             while let Some(acks) = self.upstreams.get_mut(key).and_then(Upstream::take_acks)
                 && let Some(connection) = self.connections.get_mut(&conn)
             {

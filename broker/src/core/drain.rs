@@ -36,9 +36,7 @@ impl Broker {
                 // What was acknowledged is forwarded, whatever is still missing before it.
                 while self.skip_gap(key) {}
             }
-            if let Some(upstream) = self.upstreams.get_mut(key) {
-                upstream.holders.clear();
-            }
+            self.let_go(key);
             self.send_acks(key, now);
             // Not answered: what is missing would be taken for lost on the way.
             self.timers.clear(Timer::UpstreamClose(key));

@@ -123,6 +123,27 @@ impl Broker {
         }
     }
 
+    /// Acknowledges all that is withheld: the connection of an upstream ends. Not before a restart, after which its
+    /// client would have its whole window again, and the queue no room for that.
+    pub(super) fn let_go(&mut self, upstream: Key) {
+        if !self.suspends
+            && let Some(source) = self.upstreams.get_mut(upstream)
+        {
+            source.holders.clear();
+        }
+    }
+
+    /// Withholds what a downstream withheld before the broker was restarted: what its upstreams send again is not
+    /// queued again, and would be acknowledged otherwise.
+    pub(super) fn restore_holds(&mut self, downstream: Key) {
+        let Some(reader) = self.downstreams.get(downstream) else { return };
+        for upstream in reader.queued_behind(self.config.limits.reliable_queue_bytes / PART) {
+            if let Some(above) = self.hold_above(upstream) {
+                self.hold(upstream, downstream, above);
+            }
+        }
+    }
+
     /// The client of an upstream is back, and waits from now on.
     pub(super) fn restart_holds(&mut self, upstream: Key, now: Instant) {
         let Some(source) = self.upstreams.get(upstream) else { return };

@@ -92,6 +92,19 @@ impl Downstream {
         self.qos == Qos::Reliable && self.queued_bytes > bytes
     }
 
+    /// Upstreams of the chunks with which the queue, as it is now, got longer than `bytes`.
+    pub(in crate::core) fn queued_behind(&self, bytes: usize) -> Vec<Key> {
+        let mut before = 0;
+        let mut behind = Vec::new();
+        for queued in &self.chunks {
+            before += queued.chunk.bytes;
+            if before > bytes {
+                behind.push(queued.upstream);
+            }
+        }
+        behind
+    }
+
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number

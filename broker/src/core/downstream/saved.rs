@@ -161,6 +161,7 @@ impl Broker {
                 node.readers.push(key);
             }
         }
+        self.restore_holds(key);
         Ok(key)
     }
 }

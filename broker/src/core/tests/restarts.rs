@@ -8,7 +8,7 @@ use crate::core::SnapshotError;
 
 impl World {
     /// The broker ends as by a signal, without anybody taking what it has to send, and the next takes over.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.broker.suspend(self.now, self.now + Duration::from_secs(2));
         self.replace();
     }
@@ -24,7 +24,7 @@ impl World {
 }
 
 impl Pair {
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.world.restart();
         self.sender = self.world.connect("s");
         self.reader = self.world.connect("r");
