@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation interop fuzz bench header fmt clean
+.PHONY: help demo test test-matrix test-simulation test-reliability interop fuzz bench header fmt clean
 
 SEEDS ?= 20000
 
@@ -15,6 +15,9 @@ test: ## Run every check and every test
 
 test-simulation: ## Run clients against the broker on fake time, SEEDS=N times
 	ISCP_SIMULATION_SEEDS=$(SEEDS) cargo test --release --test simulation
+
+test-reliability: ## Break connections, brokers and processes a thousand times, for half an hour
+	ISCP_RELIABILITY=full cargo test --release -p iscp-cli --test reliability -- --nocapture --test-threads=1
 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS=N (600) each
 	@scripts/fuzz.sh

@@ -7,7 +7,8 @@ use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
 
 use iscp::client::{
-    Completion, ConnectOptions, Connection, Downstream, DownstreamOptions, Upstream, UpstreamOptions,
+    Completion, ConnectOptions, Connection, Downstream, DownstreamOptions, OutgoingCall, Upstream,
+    UpstreamOptions,
 };
 use iscp::core::{FlushLevel, FlushPolicy};
 use iscp::error::{Result, Status};
@@ -293,4 +294,52 @@ fn a_saturated_uplink_is_not_taken_for_a_dead_connection() {
     }
     // Two chunks, each of which takes longer than the ping time-out: nothing is heard meanwhile.
     wait(|done| up.close(false, done)).unwrap();
+}
+
+#[test]
+fn a_handler_that_panics_ends_nothing() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let (told, handled) = mpsc::channel();
+    let arrived = told.clone();
+    down.on_chunk(Box::new(move |chunk| {
+        arrived.send(chunk.sequence_number.to_string()).unwrap();
+        panic!("on purpose");
+    }))
+    .unwrap();
+    reader
+        .on_call(Box::new(move |call| {
+            told.send(call.name).unwrap();
+            panic!("on purpose");
+        }))
+        .unwrap();
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::Immediate);
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    for number in 1..=3 {
+        up.write(id, number, b"x").unwrap();
+        assert_eq!(handled.recv_timeout(LIMIT).unwrap(), number.to_string());
+        wait(|done| source.send_call(OutgoingCall::new("reader", "name", "t", ""), done)).unwrap();
+        assert_eq!(handled.recv_timeout(LIMIT).unwrap(), "name");
+    }
+    wait(|done| reader.send_base_time(BaseTime::default(), false, done)).unwrap();
+    wait(|done| down.close(done)).unwrap();
+    wait(|done| reader.close(done)).unwrap();
+}
+
+#[test]
+fn a_read_that_times_out_ends_nothing() {
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let short = Some(Duration::from_millis(5));
+    for _ in 0..2 {
+        assert_eq!(down.next_chunk(short).unwrap_err().status(), Status::Timeout);
+        assert_eq!(down.next_metadata(short).unwrap_err().status(), Status::Timeout);
+    }
+    let up = upstream(&source, Qos::Reliable, FlushPolicy::Immediate);
+    let id = up.data_id(DataId::new("n", "t")).unwrap();
+    up.write(id, 1, b"x").unwrap();
+    assert_eq!(read_points(&down, 1).len(), 1);
+    down.next_metadata(Some(LIMIT)).unwrap();
 }

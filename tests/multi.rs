@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -317,11 +318,13 @@ fn a_path_that_is_down_joins_later() {
     paths.0[0].refuse(true);
     let connection = connect(&broker, "node", |options| paths.set(options));
     assert_eq!((paths.0[0].accepted(), paths.0[1].connections()), (0, 1));
+    let up = || connection.counters().paths.load(Relaxed);
     paths.0[0].refuse(false);
-    paths.wait_for("the other path joins", |path| path.connections() == 1);
+    paths.wait_for("the other path joins", |path| path.connections() == 1 && up() == 2);
     // It carries the connection alone.
     paths.0[1].refuse(true);
     paths.0[1].cut(Cut::Reset);
+    paths.wait_for("the first is lost", |_| up() == 1);
     let up = upstream(&connection, Qos::Reliable);
     wait(|done| up.close(false, done)).unwrap();
     wait(|done| connection.close(done)).unwrap();

@@ -120,6 +120,21 @@ fn a_transport_without_a_group_comes_back_by_its_own_id() {
 }
 
 #[test]
+fn a_client_that_was_restarted_begins_anew_with_the_ids_it_had() {
+    let server = start(|_| {});
+    run(async {
+        let mut a = member(&server, "g", "a").await;
+        assert_eq!(a.ask(connect_request("node", "")).await.name(), "ConnectResponse");
+        open_upstream(&mut a, Qos::Reliable).await;
+        let mut again = member(&server, "g", "a").await;
+        assert_eq!(again.ask(connect_request("node", "")).await.name(), "ConnectResponse");
+        is_closed(&mut a).await;
+        let stream = open_upstream(&mut again, Qos::Reliable).await;
+        assert_eq!(again.ask(chunk(stream.stream_id_alias, 1, b"x")).await.name(), "UpstreamChunkAck");
+    });
+}
+
+#[test]
 fn a_group_that_was_left_for_too_long_is_forgotten() {
     let server = start(|config| config.group_grace = Duration::ZERO);
     run(async {

@@ -198,6 +198,13 @@ pub(crate) struct BrokerArgs {
     /// notice the loss later than the broker. Streams that ask for nothing are not kept.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
     pub(crate) min_expiry: Duration,
+    /// Keep the streams in this file from the end of the broker to its next start, so that a restart loses nothing.
+    ///
+    /// It is written when SIGINT or SIGTERM ends the broker. The next one that is started with it lets clients resume
+    /// their streams for the time these had left, and removes it. Nobody but its owner may read it, since it contains
+    /// data and the secrets that resume streams. A file that cannot be used is kept, with `.rejected` behind its name.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) certificate: CertificateArgs,
     #[command(flatten)]

@@ -72,6 +72,7 @@ fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
         tokens: args.token.clone(),
         oauth2,
         allowed_origins: args.allow_origin.clone(),
+        state: args.state.clone(),
         core: core_config(args),
         ..ServerConfig::default()
     };

@@ -33,6 +33,10 @@ pub(crate) struct ConnectArgs {
     /// How long connecting may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
+    /// Connect again and resume the streams whenever the connection is lost, for as long as it takes. Without it the
+    /// program ends then.
+    #[arg(long)]
+    reconnect: bool,
     /// Encoding of the messages: proto or json.
     #[arg(long, value_name = "ENCODING", default_value = "proto", value_parser = parse_encoding)]
     encoding: Encoding,
@@ -140,8 +144,8 @@ impl ConnectArgs {
             ..ConnectOptions::default()
         };
         options.config.node_id.clone_from(&self.node);
-        // Whoever runs the program sees that it ends, and why.
-        options.config.reconnect.enabled = false;
+        // Whoever runs the program sees that it ends, and why, unless asked not to.
+        options.config.reconnect.enabled = self.reconnect;
         options.dial.negotiation.encoding = self.encoding;
         options.dial.negotiation.compression = self.compression;
         self.credentials.set(&mut options)?;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use iscp::message::Points;
+use iscp::transport::multi::Control;
 use iscp::transport::{Compression, Negotiation};
 use serde_json::Value;
 
@@ -37,9 +38,24 @@ fn main() {
     write_dictionary("json", &words);
 
     write_corpus("negotiation", negotiations());
-    let words =
-        ["enc", "proto", "json", "comp", "clevel", "cwinbits", "per-message", "context-takeover", "tgid"];
+    let words = [
+        "enc",
+        "proto",
+        "json",
+        "comp",
+        "clevel",
+        "cwinbits",
+        "per-message",
+        "context-takeover",
+        "tgid",
+        "tid",
+        "iscp-numbered",
+    ];
     write_dictionary("negotiation", &words.map(str::to_owned).into());
+
+    let controls =
+        [Control::Ping(1), Control::Pong(2), Control::Hello(3), Control::Next(4), Control::Received(5)];
+    write_corpus("control", controls.map(|control| control.encode().to_vec()).into());
 
     write_corpus("framing", streams());
     write_corpus("segments", datagrams());

@@ -9,6 +9,7 @@ mod segments;
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use iscp::encoding::{Encoding, RawMessage, Schema};
+use iscp::transport::multi::Control;
 use iscp::transport::{Compression, Negotiation};
 
 /// Checks a byte stream of messages.
@@ -65,6 +66,15 @@ pub fn message(encoding: Encoding, bytes: &[u8]) {
         let old = other.encode(&message, Schema::V2);
         let read = other.decode(old.clone()).expect("as good as the newest");
         assert_eq!(other.encode(&read, Schema::V2), old, "{other:?}");
+    }
+}
+
+/// Checks a message that may be one between transports: what is understood is written as it is read.
+pub fn control(bytes: &[u8]) {
+    match Control::parse(bytes) {
+        Ok(Some(control)) => assert_eq!(Control::parse(&control.encode()), Ok(Some(control))),
+        Ok(None) => assert!(bytes.first() != Some(&0xFF) || bytes.len() >= 6),
+        Err(why) => assert!(bytes.first() == Some(&0xFF) && !why.is_empty()),
     }
 }
 

@@ -317,9 +317,10 @@ typedef int32_t iscp_qos_t;
 /**
  * Told what the server said about a chunk.
  *
- * Called on the connection's dispatcher thread for every chunk. `result_code` is 0 when the server
- * took it, otherwise a result code of the protocol; `result_string` is valid until the callback
- * returns.
+ * Called on the connection's dispatcher thread for every chunk, except those of UNRELIABLE and PARTIAL
+ * streams that are lost. `result_code` is 0 when the server took it, otherwise a result code of the protocol,
+ * among them 70, `ACK_TIMEOUT`, when the acknowledgement did not come within `ack_timeout_ms`;
+ * `result_string` is valid until the callback returns.
  */
 typedef void (*iscp_ack_cb)(uint32_t sequence_number,
                             int32_t result_code,
@@ -787,6 +788,11 @@ typedef int32_t iscp_downstream_stat_t;
  * Points of earlier processes that were delivered.
  */
 #define ISCP_CONN_STAT_SPOOL_RECOVERED 17
+
+/**
+ * Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
+ */
+#define ISCP_CONN_STAT_PATHS 18
 
 /**
  * Points may be lost; datagrams where the transport has them.

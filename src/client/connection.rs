@@ -121,6 +121,8 @@ pub struct ConnectionCounters {
     pub losses: AtomicU64,
     /// Times it was.
     pub reconnects: AtomicU64,
+    /// Transports of which it consists at present, those that go silent aside.
+    pub paths: AtomicU64,
     /// Time the last ping took, in nanoseconds; 0 before the first.
     pub round_trip_ns: AtomicU64,
 }

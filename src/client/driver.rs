@@ -412,6 +412,8 @@ impl<'a> Driver<'a> {
     }
 
     fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let paths = self.transport.as_ref().map_or(0, |transport| transport.paths());
+        self.shared.counters.paths.store(paths as u64, Relaxed);
         let Some(mut transport) = self.transport.take() else {
             return false;
         };

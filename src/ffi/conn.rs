@@ -82,6 +82,8 @@ pub const ISCP_CONN_STAT_SPOOL_BYTES: iscp_conn_stat_t = 15;
 pub const ISCP_CONN_STAT_SPOOL_DROPPED: iscp_conn_stat_t = 16;
 /// Points of earlier processes that were delivered.
 pub const ISCP_CONN_STAT_SPOOL_RECOVERED: iscp_conn_stat_t = 17;
+/// Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
+pub const ISCP_CONN_STAT_PATHS: iscp_conn_stat_t = 18;
 
 /// Told how an attempt to connect ended.
 ///
@@ -401,6 +403,7 @@ pub unsafe extern "C" fn iscp_conn_stat(
             ISCP_CONN_STAT_SPOOL_RECOVERED => {
                 connection.spool().map_or(0, |(counters, _)| counters.recovered_points.load(Relaxed))
             }
+            ISCP_CONN_STAT_PATHS => counters.paths.load(Relaxed),
             ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
             ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
             ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,

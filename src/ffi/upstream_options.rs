@@ -39,9 +39,10 @@ handle!(iscp_upstream_options_t, b"iscp.uop", "upstream options object", Collect
 
 /// Told what the server said about a chunk.
 ///
-/// Called on the connection's dispatcher thread for every chunk. `result_code` is 0 when the server
-/// took it, otherwise a result code of the protocol; `result_string` is valid until the callback
-/// returns.
+/// Called on the connection's dispatcher thread for every chunk, except those of UNRELIABLE and PARTIAL
+/// streams that are lost. `result_code` is 0 when the server took it, otherwise a result code of the protocol,
+/// among them 70, `ACK_TIMEOUT`, when the acknowledgement did not come within `ack_timeout_ms`;
+/// `result_string` is valid until the callback returns.
 #[allow(non_camel_case_types)]
 pub type iscp_ack_cb = Option<
     unsafe extern "C" fn(

@@ -106,6 +106,11 @@ pub trait Transport: Send {
     /// more, an increase shows that the peer is reading.
     fn bytes_written(&self) -> u64;
 
+    /// Transports of which the connection consists at present.
+    fn paths(&self) -> usize {
+        1
+    }
+
     /// Whether there is nobody to send to at present, though there may be again: of several transports that are
     /// one connection, all are lost.
     fn is_deserted(&self) -> bool {
@@ -150,6 +155,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn bytes_written(&self) -> u64 {
         (**self).bytes_written()
+    }
+
+    fn paths(&self) -> usize {
+        (**self).paths()
     }
 
     fn is_deserted(&self) -> bool {

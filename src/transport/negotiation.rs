@@ -12,6 +12,9 @@ pub(super) const MAX_NEGOTIATION: usize = 8 * 1024;
 /// Keys of a negotiation that are read at most. Eight are known.
 const MAX_PAIRS: usize = 64;
 
+/// Bytes of an id of [`Group`] at most; a UUID has 36.
+const MAX_ID: usize = 256;
+
 /// The key of [`Group::numbered`].
 const NUMBERED: &str = "iscp-numbered";
 
@@ -171,6 +174,11 @@ impl Negotiation {
                 "comp" => mode = value.to_owned(),
                 "clevel" => level = Some(number(key, value)?),
                 "cwinbits" => window_bits = Some(number(key, value)?),
+                "tgid" | "tid" if value.len() > MAX_ID => {
+                    return Err(NegotiationError(format!(
+                        "negotiation key {key:?} has more than {MAX_ID} bytes"
+                    )));
+                }
                 "tgid" => value.clone_into(&mut group.connection),
                 "tid" => value.clone_into(&mut group.member),
                 NUMBERED => group.numbered = value == "1",
@@ -344,6 +352,11 @@ mod tests {
         assert_eq!(read(&own.to_query()), own);
         assert_eq!(Negotiation::from_bytes(&own.to_bytes()).unwrap(), own);
         assert!(!format!("{own:?}").contains("a b"));
+        for key in ["tgid", "tid"] {
+            let with = |length| Negotiation::from_query(&format!("{key}={}", "x".repeat(length)));
+            assert!(with(256).is_ok());
+            assert!(with(257).unwrap_err().to_string().contains(key));
+        }
     }
 
     #[test]

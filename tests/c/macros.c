@@ -80,6 +80,7 @@ long long macros_sum(void) {
         ISCP_CONN_STAT_REPLIES_WAITING,
         ISCP_CONN_STAT_LOSSES,
         ISCP_CONN_STAT_RECONNECTS,
+        ISCP_CONN_STAT_PATHS,
         ISCP_QOS_UNRELIABLE,
         ISCP_QOS_RELIABLE,
         ISCP_QOS_PARTIAL,

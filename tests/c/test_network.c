@@ -308,6 +308,8 @@ TEST(several_paths_are_one_connection) {
             }
         }
         OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
+        uint64_t paths = 0;
+        EVENTUALLY(iscp_conn_stat(sender, ISCP_CONN_STAT_PATHS, &paths) == ISCP_OK && paths == 2);
     }
     while (count < points) {
         count += client_read_points(down, 1);

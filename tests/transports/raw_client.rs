@@ -93,7 +93,7 @@ fn clients_of_every_style_are_served() {
     let mut negotiations: Vec<Vec<u8>> =
         orders.iter().map(|order| order.map(|at| off[at].clone()).concat()).collect();
     assert_eq!(negotiations[0].len(), 60);
-    negotiations.extend([Vec::new(), ENC_PROTO.to_vec(), [&pair("tid", "x")[..], ENC_PROTO].concat()]);
+    negotiations.extend([Vec::new(), ENC_PROTO.to_vec(), [&pair("unknown", "x")[..], ENC_PROTO].concat()]);
     let world = World::new();
     run(async {
         for negotiation in negotiations {

@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use iscp::client::{ConnectOptions, Connection, ConnectionState};
 use iscp::core::FlushLevel;
+use iscp::encoding::{Encoding, Schema};
 use iscp::error::Status;
 use iscp::message::{
-    ConnectResponse, Message, Qos, Reply, ResultCode, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult,
-    UpstreamOpenResponse,
+    ConnectResponse, Disconnect, Message, Qos, Reply, ResultCode, UpstreamChunk, UpstreamChunkAck,
+    UpstreamChunkResult, UpstreamOpenResponse,
 };
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{ConnectionError, Endpoint, ServerConfig, TransportConfig};
@@ -166,7 +167,7 @@ async fn read_datagrams(peer: &Peer, sequence: u32) -> Message {
         message.extend_from_slice(part);
         assert!(!part.is_empty());
         if max == index {
-            return iscp::encoding::Encoding::Protobuf.decode(message.into()).unwrap();
+            return Encoding::Protobuf.decode(message.into()).unwrap();
         }
     }
 }
@@ -540,5 +541,43 @@ fn a_message_beyond_the_limit_ends_the_connection() {
     let _connection = Connection::connect_wait(options, Some(LIMIT)).unwrap();
     let error = ends.recv_timeout(LIMIT).unwrap().unwrap();
     assert_eq!(error.status(), Status::MalformedMessage, "{error}");
+    server.join();
+}
+
+/// What comes by datagram can be anybody's: nothing in it ends the connection (docs/protocol/transport.md §5.5,
+/// §5.6).
+#[test]
+fn datagrams_that_are_no_chunks_are_dropped_alone() {
+    let server = Server::start(
+        b"iscp",
+        |_| {},
+        async |connection| {
+            let mut peer = accept(connection).await;
+            let goodbye = Encoding::Protobuf.encode(&Message::Disconnect(Disconnect::default()), Schema::V3);
+            for datagram in [
+                b"".to_vec(),
+                b"short".to_vec(),
+                // An index above the last, and a part of what never comes.
+                b"\0\0\0\0\0\0\0\x01x".to_vec(),
+                b"\0\0\0\x01\0\x02\0\0x".to_vec(),
+                // Whole, and no message or not a chunk.
+                b"\0\0\0\x02\0\0\0\0\xff\xff".to_vec(),
+                [&b"\0\0\0\x03\0\0\0\0"[..], &goodbye].concat(),
+            ] {
+                peer.connection.send_datagram(datagram.into()).unwrap();
+            }
+            accept_upstream(&mut peer).await;
+            expect_close_0(&serve_to_the_end(peer).await);
+        },
+    );
+    let connection = server.connect();
+    let deadline = Instant::now() + LIMIT;
+    while connection.counters().messages_received.load(Relaxed) < 3 {
+        assert!(Instant::now() < deadline, "the datagrams did not come");
+        thread::yield_now();
+    }
+    upstream(&connection, Qos::Reliable);
+    assert_eq!(connection.state(), ConnectionState::Connected);
+    wait(|done| connection.close(done)).unwrap();
     server.join();
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use iscp::message::{Aliases, DataId};
 
 use super::filter;
+use super::snapshot::{Reader, SnapshotError, Writer, form};
 
 /// Data ids of one upstream. The alias of an id is its place in the table plus one and never changes
 /// (docs/protocol/behaviour.md §11 item 29).
@@ -73,6 +74,29 @@ impl UpstreamIds {
     }
 }
 
+impl UpstreamIds {
+    pub(super) fn save(&self, writer: &mut Writer) -> Vec<form::UpstreamId> {
+        let entries = self.entries.iter();
+        entries
+            .map(|entry| form::UpstreamId {
+                data_id: writer.data_id(&entry.id),
+                announced: entry.announced,
+                pending: entry.pending,
+            })
+            .collect()
+    }
+
+    pub(super) fn load(saved: Vec<form::UpstreamId>, reader: &Reader) -> Result<Self, SnapshotError> {
+        let mut ids = Self::default();
+        for (saved, place) in saved.into_iter().zip(0..) {
+            let id = reader.data_id(saved.data_id)?;
+            ids.places.insert(Rc::clone(&id), place);
+            ids.entries.push(Entry { id, announced: saved.announced, pending: saved.pending });
+        }
+        Ok(ids)
+    }
+}
+
 /// Data id aliases that the client of a downstream gave out.
 #[derive(Debug, Default)]
 pub(super) struct DownstreamIds {
@@ -112,6 +136,33 @@ impl DownstreamIds {
 
     pub(super) fn get(&self, id: &DataId) -> Option<u32> {
         self.by_id.get(id).copied()
+    }
+
+    /// As they are written into a snapshot: for each id first the alias in use.
+    pub(super) fn save(&self) -> Vec<form::DownstreamId> {
+        let mut saved: Vec<_> = self
+            .by_alias
+            .iter()
+            .map(|(alias, id)| form::DownstreamId {
+                alias: *alias,
+                name: id.name.clone(),
+                kind: id.kind.clone(),
+            })
+            .collect();
+        let is_spare = |saved: &form::DownstreamId| {
+            self.get(&DataId::new(saved.name.as_str(), saved.kind.as_str())) != Some(saved.alias)
+        };
+        saved.sort_by_cached_key(|saved| (is_spare(saved), saved.alias));
+        saved
+    }
+
+    pub(super) fn load(saved: Vec<form::DownstreamId>) -> Self {
+        let mut ids = Self::default();
+        for saved in saved {
+            // They were within the limit when they came.
+            let _ = ids.learn([(saved.alias, DataId::new(saved.name, saved.kind))].into(), usize::MAX);
+        }
+        ids
     }
 
     /// Rises whenever an alias was added: what was not found before may be found now.

@@ -59,6 +59,21 @@ impl<T> Arena<T> {
         Some(value)
     }
 
+    /// A key that finds nothing, now or later.
+    pub(super) fn spent(&mut self) -> Key {
+        let index = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 1, value: None });
+        self.free.push(index);
+        Key { index, generation: 0 }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let key = Key { index: index as u32, generation: slot.generation };
+            Some((key, slot.value.as_ref()?))
+        })
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
@@ -76,5 +91,9 @@ mod tests {
         let second = arena.insert(2);
         assert_eq!((arena.get(first), arena.get(second)), (None, Some(&2)));
         assert_eq!((arena.remove(first), arena.len()), (None, 1));
+        let spent = arena.spent();
+        let third = arena.insert(3);
+        assert_eq!((arena.get(spent), arena.get(third)), (None, Some(&3)));
+        assert_eq!(arena.iter().collect::<Vec<_>>(), [(second, &2), (third, &3)]);
     }
 }

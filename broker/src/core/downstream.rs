@@ -2,6 +2,7 @@
 
 mod lifecycle;
 mod queue;
+mod saved;
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;

@@ -14,12 +14,28 @@ impl Broker {
     /// delivers what waits in RELIABLE downstreams to the clients that go on reading. A connection is to be
     /// closed as soon as its own is delivered, and all at `until`, as by [`Broker::shutdown`].
     pub fn drain(&mut self, now: Instant, until: Instant) {
+        self.begin_end(now, until);
+    }
+
+    /// As [`Broker::drain`], for a broker of which [`Broker::snapshot`] is taken afterwards: chunks of RELIABLE
+    /// upstreams go on waiting for those before them, and no stream is closed of which something is missing.
+    pub fn suspend(&mut self, now: Instant, until: Instant) {
+        self.suspends = true;
+        self.begin_end(now, until);
+    }
+
+    fn begin_end(&mut self, now: Instant, until: Instant) {
         self.shutting_down = true;
-        // What was acknowledged is forwarded, whatever is still missing before it.
         let mut upstreams: Vec<_> = self.upstream_ids.values().copied().collect();
         upstreams.sort_unstable();
         for key in upstreams {
-            while self.skip_gap(key) {}
+            if self.suspends {
+                self.forget_close(key);
+            }
+            if !self.waits_for_restart(key) {
+                // What was acknowledged is forwarded, whatever is still missing before it.
+                while self.skip_gap(key) {}
+            }
             self.send_acks(key, now);
             // Not answered: what is missing would be taken for lost on the way.
             self.timers.clear(Timer::UpstreamClose(key));

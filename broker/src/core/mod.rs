@@ -28,6 +28,7 @@ mod outbox;
 mod resume;
 mod routing;
 mod sequence;
+mod snapshot;
 mod subscription;
 mod throttle;
 mod timers;
@@ -49,6 +50,7 @@ pub use config::{Config, Limits, Timing, TokenCheck};
 #[cfg(feature = "full")]
 pub(crate) use connection::same_secret;
 pub use environment::{Environment, SeededEnvironment, SystemEnvironment};
+pub use snapshot::SnapshotError;
 
 use arena::{Arena, Key};
 use connection::{Connection, Phase};
@@ -127,6 +129,8 @@ pub struct Broker {
     /// Downstreams to be closed because what waits in them has no more room, and why.
     overrun: Vec<(Key, String)>,
     shutting_down: bool,
+    /// The broker ends to be restored from its snapshot: streams are left as they are.
+    suspends: bool,
     chunks_received: u64,
     chunks_forwarded: u64,
     chunks_dropped: u64,
@@ -154,6 +158,7 @@ impl Broker {
             ready: Vec::new(),
             doomed: Vec::new(),
             shutting_down: false,
+            suspends: false,
             chunks_received: 0,
             chunks_forwarded: 0,
             chunks_dropped: 0,

@@ -37,6 +37,11 @@ impl Node {
         self.base_times.iter().filter(move |base_time| base_time.session_id == session_id)
     }
 
+    /// The newest base times of all sessions, oldest first.
+    pub(super) fn all_base_times(&self) -> impl Iterator<Item = &BaseTime> {
+        self.base_times.iter()
+    }
+
     pub(super) fn remove_upstream(&mut self, key: Key) {
         self.upstreams.retain(|other| *other != key);
     }
@@ -79,6 +84,10 @@ impl Nodes {
 
     pub(super) fn get(&self, key: Key) -> Option<&Node> {
         self.nodes.get(key)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().map(|(_, node)| node)
     }
 
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Node> {

@@ -11,6 +11,7 @@ use tracing::debug;
 use super::arena::Key;
 use super::connection::{Phase, same_secret};
 use super::outbox::Answer;
+use super::snapshot::form;
 use super::timers::Timer;
 use super::version::Version;
 use super::{Broker, ConnId};
@@ -36,6 +37,34 @@ impl Tie {
     pub(super) fn heard(&mut self, now: Instant) {
         self.last_heard = now;
         self.tokens.previous = None;
+    }
+}
+
+impl Tie {
+    /// As it is written into a snapshot, `left` before the stream is given up, and `place` among the detached
+    /// ones of its owner.
+    pub(super) fn save(&self, left: Duration, place: u32) -> form::Tie {
+        form::Tie {
+            owner: self.owner.to_string(),
+            anonymous: self.anonymous,
+            token: self.tokens.newest.clone(),
+            previous_token: self.tokens.previous.clone(),
+            expiry_ns: form::nanos(self.expiry),
+            left_ns: form::nanos(left),
+            place,
+        }
+    }
+
+    /// The tie of a stream without a connection.
+    pub(super) fn load(saved: form::Tie, now: Instant) -> Self {
+        Self {
+            connection: None,
+            owner: saved.owner.into(),
+            anonymous: saved.anonymous,
+            tokens: Tokens { newest: saved.token, previous: saved.previous_token },
+            expiry: Duration::from_nanos(saved.expiry_ns),
+            last_heard: now,
+        }
     }
 }
 
@@ -75,10 +104,20 @@ impl Tokens {
 }
 
 /// A stream, whichever its direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stream {
     Upstream(Key),
     Downstream(Key),
+}
+
+impl Stream {
+    /// Timer that ends the stream while it is detached.
+    pub(super) fn expiry(self) -> Timer {
+        match self {
+            Self::Upstream(key) => Timer::UpstreamExpiry(key),
+            Self::Downstream(key) => Timer::DownstreamExpiry(key),
+        }
+    }
 }
 
 /// Streams that wait for their clients.
@@ -112,6 +151,11 @@ impl Detached {
 
     pub(super) fn len(&self) -> usize {
         self.streams
+    }
+
+    /// The streams of every owner, each with its place among them.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Stream, u32)> {
+        self.by_owner.values().flat_map(|streams| streams.iter().copied().zip(0..))
     }
 
     fn oldest(&self, owner: &str) -> Option<Stream> {
@@ -222,20 +266,26 @@ impl Broker {
 
     /// Decides what becomes of a stream that has lost its connection.
     pub(super) fn await_resume(&mut self, stream: Stream, now: Instant) {
+        let Some(tie) = self.tie_mut(stream) else { return };
+        let expiry = tie.expiry;
+        if expiry.is_zero() {
+            return self.give_up(stream, now);
+        }
+        self.keep_detached(stream, expiry, now);
+    }
+
+    /// Keeps a stream without a connection for `left`, or the shortest time there is, if there is room.
+    pub(super) fn keep_detached(&mut self, stream: Stream, left: Duration, now: Instant) {
         let limits = &self.config.limits;
         let (max, max_of_node) = (limits.detached_streams, limits.detached_streams_per_node.max(1));
         let is_full = self.detached.streams >= max || self.detached.bytes > limits.detached_bytes;
         let min_expiry = self.config.timing.min_expiry;
-        let Some(tie) = self.tie_mut(stream) else { return };
-        let (owner, expiry) = (Rc::clone(&tie.owner), tie.expiry);
-        if expiry.is_zero() || is_full {
+        if is_full {
             return self.give_up(stream, now);
         }
-        let timer = match stream {
-            Stream::Upstream(key) => Timer::UpstreamExpiry(key),
-            Stream::Downstream(key) => Timer::DownstreamExpiry(key),
-        };
-        self.timers.set(timer, now + expiry.max(min_expiry));
+        let Some(tie) = self.tie_mut(stream) else { return };
+        let owner = Rc::clone(&tie.owner);
+        self.timers.set(stream.expiry(), now + left.max(min_expiry));
         if self.detached.add(&owner, stream) > max_of_node
             && let Some(oldest) = self.detached.oldest(&owner)
         {

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::snapshot::{SnapshotError, form};
+
 /// Ranges of missing numbers kept apart. A client that leaves out more than this can have an old
 /// chunk delivered twice, never lost.
 const MAX_GAPS: usize = 4096;
@@ -75,6 +77,27 @@ impl Received {
         Receipt { position, duplicate: !missing, late: true }
     }
 
+    pub(super) fn save(&self) -> form::Received {
+        form::Received {
+            highest: self.highest,
+            gaps: self.gaps.iter().map(|(first, last)| form::Gap { first: *first, last: *last }).collect(),
+            floor: self.floor,
+        }
+    }
+
+    pub(super) fn load(saved: form::Received) -> Result<Self, SnapshotError> {
+        let gaps: BTreeMap<_, _> = saved.gaps.iter().map(|gap| (gap.first, gap.last)).collect();
+        // The positions lie far from the ends: what is computed with them does not overflow.
+        let is_sound = (ORIGIN..ORIGIN << 20).contains(&saved.highest)
+            && saved.floor <= saved.highest
+            && gaps.len() <= MAX_GAPS
+            && gaps.iter().all(|(first, last)| first <= last && *last < saved.highest);
+        if !is_sound {
+            return Err(SnapshotError::new("sequence numbers of an upstream"));
+        }
+        Ok(Self { highest: saved.highest, gaps, floor: saved.floor })
+    }
+
     fn forget_oldest(&mut self) {
         if self.gaps.len() > MAX_GAPS
             && let Some((_, last)) = self.gaps.pop_first()
@@ -124,6 +147,19 @@ impl<T> Reorder<T> {
             self.next += 1;
         }
         Some(chunk)
+    }
+
+    /// Number whose chunk is next, and the chunks that wait for it.
+    pub(super) fn waiting(&self) -> (u64, impl Iterator<Item = (u64, &T)>) {
+        (self.next, self.waiting.iter().map(|(position, waiting)| (*position, &waiting.chunk)))
+    }
+
+    /// One in which the chunk at `next` is the next one.
+    pub(super) fn starting_at(next: u64) -> Result<Self, SnapshotError> {
+        if !(ORIGIN..ORIGIN << 20).contains(&next) {
+            return Err(SnapshotError::new("order of an upstream"));
+        }
+        Ok(Self { next, ..Self::default() })
     }
 
     /// Takes the next chunk if it has come.

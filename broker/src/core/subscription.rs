@@ -25,6 +25,11 @@ struct KnownId {
 }
 
 impl Source {
+    /// One of which nothing but the alias is known.
+    pub(super) fn with_alias(alias: Option<u32>) -> Self {
+        Self { alias, ids: Vec::new() }
+    }
+
     fn known(&mut self, place: u32) -> &mut KnownId {
         let place = place as usize;
         if place >= self.ids.len() {

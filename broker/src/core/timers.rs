@@ -51,6 +51,11 @@ impl Timers {
         self.deadlines.contains_key(&timer)
     }
 
+    /// When a timer is due, if it is set.
+    pub(super) fn deadline(&self, timer: Timer) -> Option<Instant> {
+        self.deadlines.get(&timer).copied()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.queue.len()

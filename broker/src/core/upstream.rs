@@ -1,6 +1,7 @@
 //! Upstreams: opening, chunks, acks (docs/protocol/behaviour.md §11.2).
 
 mod lifecycle;
+mod saved;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -464,6 +465,11 @@ impl Broker {
         skipped
     }
 
+    /// Whether the chunks of an upstream that wait for others go on doing so until the broker is restored.
+    pub(super) fn waits_for_restart(&self, key: Key) -> bool {
+        self.suspends && self.upstreams.get(key).is_some_and(|upstream| upstream.qos == Qos::Reliable)
+    }
+
     fn schedule_reorder(&mut self, key: Key) {
         let (timer, wait) = (Timer::UpstreamReorder(key), self.config.timing.reorder_wait);
         if !self.timers.is_set(timer)
@@ -475,6 +481,9 @@ impl Broker {
 
     /// Forwards the chunks that have waited long enough, and those before them.
     pub(super) fn release_waiting(&mut self, key: Key, now: Instant) {
+        if self.waits_for_restart(key) {
+            return;
+        }
         let wait = self.config.timing.reorder_wait;
         while self
             .upstreams

@@ -63,7 +63,7 @@ pub(super) async fn run(
     };
     let (encoding, peer) = (accepted.negotiation.encoding, accepted.peer.clone());
     let limit = shared.config.core.limits.message_bytes;
-    let (transport, _founded): (Box<dyn Transport>, _) = match accepted.negotiation.group.clone() {
+    let (mut transport, founded): (Box<dyn Transport>, _) = match accepted.negotiation.group.clone() {
         None => (compressed(accepted.transport, &accepted.negotiation, limit), None),
         // Boxed as the handshake is.
         Some(group) => match Box::pin(shared.groups.enter(&shared.config, &group, accepted)).await {
@@ -71,34 +71,45 @@ pub(super) async fn run(
             Place::Member => return,
         },
     };
-    let conn = shared.next_conn();
-    debug!(conn = conn.0, %address, "transport open");
-    shared.core.borrow_mut().connected(conn, peer, Instant::now());
-    // Also when the task is cancelled or panics, the core hears of the end.
-    let registered = Registered { shared: &shared, conn };
-    shared.wake_others(Some(conn));
-    let mut link = Link {
-        shared: &shared,
-        conn,
-        encoding,
-        schema: Schema::default(),
-        transport,
-        pong: None,
-        admitted: false,
-        unflushed: false,
-        stall: None,
-    };
-    let end = poll_fn(|cx| link.poll(cx)).await;
-    debug!(conn = conn.0, ?end, "connection ends");
-    let Link { mut transport, .. } = link;
-    drop(registered);
-    match end {
-        End::Finished => finish(&mut *transport).await,
-        // The library has the answer to the peer's close ready.
-        End::Closed => {
-            let _ = tokio::time::timeout(CLOSE_LIMIT, poll_fn(|cx| transport.poll_flush(cx))).await;
+    let mut first = None;
+    loop {
+        let conn = shared.next_conn();
+        debug!(conn = conn.0, %address, "transport open");
+        shared.core.borrow_mut().connected(conn, peer.clone(), Instant::now());
+        // Also when the task is cancelled or panics, the core hears of the end.
+        let registered = Registered { shared: &shared, conn };
+        if let Some(request) = first.take() {
+            shared.core.borrow_mut().handle_message(conn, request, Instant::now());
         }
-        End::Lost(_) | End::Stalled => {}
+        shared.wake_others(Some(conn));
+        let mut link = Link {
+            shared: &shared,
+            conn,
+            encoding,
+            schema: Schema::default(),
+            transport,
+            grouped: founded.is_some(),
+            pong: None,
+            admitted: shared.core.borrow().is_admitted(conn),
+            again: None,
+            unflushed: false,
+            stall: None,
+        };
+        let end = poll_fn(|cx| link.poll(cx)).await;
+        debug!(conn = conn.0, ?end, "connection ends");
+        first = link.again;
+        transport = link.transport;
+        drop(registered);
+        match end {
+            End::Again => continue,
+            End::Finished => finish(&mut *transport).await,
+            // The library has the answer to the peer's close ready.
+            End::Closed => {
+                let _ = tokio::time::timeout(CLOSE_LIMIT, poll_fn(|cx| transport.poll_flush(cx))).await;
+            }
+            End::Lost(_) | End::Stalled => {}
+        }
+        return;
     }
 }
 
@@ -149,6 +160,8 @@ enum End {
     Lost(#[allow(dead_code, reason = "for the log")] TransportError),
     /// The socket took nothing for too long.
     Stalled,
+    /// The client of a group begins anew.
+    Again,
 }
 
 struct Link<'a> {
@@ -156,6 +169,10 @@ struct Link<'a> {
     conn: ConnId,
     encoding: Encoding,
     transport: Box<dyn Transport>,
+    /// It is that of a group, which a client that was restarted can come back to.
+    grouped: bool,
+    /// The request by which the client begins anew.
+    again: Option<Message>,
     /// The answer to the last ping of the client's transport.
     pong: Option<u32>,
     /// What the client can read, known once it is answered.
@@ -222,6 +239,10 @@ impl Link<'_> {
                 }
             }
             fed = true;
+            if self.again.is_some() {
+                end = Poll::Ready(End::Again);
+                break;
+            }
         }
         if fed {
             self.shared.wake_others(Some(self.conn));
@@ -245,6 +266,10 @@ impl Link<'_> {
             }
         }
         let message = self.encoding.decode(received.bytes);
+        if self.grouped && self.admitted && matches!(message, Ok(Message::ConnectRequest(_))) {
+            self.again = message.ok();
+            return;
+        }
         let mut core = self.shared.core.borrow_mut();
         // Only chunks come by datagram; whatever else does, or cannot be read, is dropped alone
         // (docs/protocol/transport.md §5.5, §5.6).

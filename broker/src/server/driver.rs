@@ -25,7 +25,7 @@ use super::connection::{self, Accepted};
 use super::group::Groups;
 #[cfg(feature = "full")]
 use super::oauth2::TokenEndpoint;
-use super::{Endpoint, Listener, ServerConfig, StartError, Started, websocket};
+use super::{Endpoint, Listener, ServerConfig, StartError, Started, state, websocket};
 #[cfg(feature = "full")]
 use super::{quic, webtransport};
 use crate::core::{Broker, ConnId, SystemEnvironment, TokenCheck};
@@ -62,22 +62,27 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    fn new(config: ServerConfig, issued: Option<Arc<dyn TokenCheck>>) -> Self {
+    fn new(config: ServerConfig, issued: Option<Arc<dyn TokenCheck>>) -> Result<Self, StartError> {
         let mut core = config.core.clone();
         core.tokens.extend_from_slice(&config.tokens);
         core.token_check = match (core.token_check.take(), issued) {
             (Some(own), Some(issued)) => Some(Arc::new(Either(own, issued))),
             (own, issued) => own.or(issued),
         };
-        Self {
-            core: RefCell::new(Broker::new(core, Box::new(SystemEnvironment))),
+        let restored = match &config.state {
+            Some(path) => state::load(path, &core, Instant::now())?,
+            None => None,
+        };
+        let broker = restored.unwrap_or_else(|| Broker::new(core, Box::new(SystemEnvironment)));
+        Ok(Self {
+            core: RefCell::new(broker),
             config,
             groups: Groups::default(),
             wakers: RefCell::default(),
             timer: RefCell::default(),
             ready: RefCell::default(),
             last_conn: Cell::new(0),
-        }
+        })
     }
 
     /// Whether there is no room for another client.
@@ -194,9 +199,20 @@ pub(super) fn run(
             // Ends with the tasks of the server.
             tokio::task::spawn_local(endpoint.run());
         }
+        // Not before the addresses are had: the file may be that of a server which still runs.
+        let shared = match Shared::new(config, issued.take()) {
+            Ok(shared) => Rc::new(shared),
+            Err(error) => {
+                let _ = report.send(Err(error));
+                return;
+            }
+        };
         let _ = report.send(Ok(Started { endpoints, token_url: token_url.take() }));
-        let shared = Rc::new(Shared::new(config, issued.take()));
-        serve(shared, acceptors, commands).await;
+        serve(Rc::clone(&shared), acceptors, commands).await;
+        if let Some(path) = &shared.config.state {
+            let snapshot = shared.core.borrow_mut().snapshot(Instant::now());
+            state::save(path, &snapshot);
+        }
         info!("stopped");
     });
 }
@@ -425,7 +441,11 @@ async fn serve(
     let now = Instant::now();
     let mut deadline = commands.borrow_and_update().unwrap_or(now);
     let drain = shared.config.core.timing.drain.min(deadline.saturating_duration_since(now) / 2);
-    shared.core.borrow_mut().drain(now, now + drain);
+    if shared.config.state.is_some() {
+        shared.core.borrow_mut().suspend(now, now + drain);
+    } else {
+        shared.core.borrow_mut().drain(now, now + drain);
+    }
     shared.wake_others(None);
     while !connections.is_empty() {
         tokio::select! {

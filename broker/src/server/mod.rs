@@ -8,6 +8,7 @@ mod oauth2;
 mod origin;
 #[cfg(feature = "full")]
 mod quic;
+mod state;
 #[cfg(feature = "full")]
 mod tls;
 mod websocket;
@@ -17,6 +18,7 @@ mod webtransport;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +55,11 @@ pub struct ServerConfig {
     /// may not, except by WebSocket those of the host and port that they connect to. Where a token or a client
     /// certificate is demanded all may.
     pub allowed_origins: Vec<String>,
+    /// File in which the streams survive from the end of a server to the start of the next. It is read at the
+    /// start, and removed then; at the end it is written, for its owner only, since it holds resume tokens. A file
+    /// that cannot be used is kept under its name with `.rejected` behind it, and an error is logged. `None`: all
+    /// streams end with the server.
+    pub state: Option<PathBuf>,
     /// Settings of the broker itself.
     pub core: core::Config,
 }
@@ -69,6 +76,7 @@ impl fmt::Debug for ServerConfig {
             .field("handshake_timeout", &self.handshake_timeout)
             .field("group_grace", &self.group_grace)
             .field("allowed_origins", &self.allowed_origins)
+            .field("state", &self.state)
             .field("core", &self.core)
             .finish()
     }
@@ -86,6 +94,7 @@ impl Default for ServerConfig {
             handshake_timeout: Duration::from_secs(10),
             group_grace: Duration::from_secs(30),
             allowed_origins: Vec::new(),
+            state: None,
             core: core::Config::default(),
         }
     }
@@ -136,6 +145,14 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file for the streams cannot be read, written or removed.
+    #[error("cannot keep streams in {}: {}", path.display(), describe(source))]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The thread of the server could not be set up.
     #[error("cannot start the broker's thread: {}", describe(.0))]
     Thread(#[source] io::Error),
@@ -168,6 +185,7 @@ impl Server {
         if tokens.any(String::is_empty) {
             return Err(StartError::EmptyToken);
         }
+        let keeps_state = config.state.is_some();
         let (command, commands) = watch::channel(None);
         let (report, started) = mpsc::channel();
         let stopped = Arc::new(Stopped::default());
@@ -182,7 +200,7 @@ impl Server {
         let started = started.recv().unwrap_or_else(|_| {
             Err(StartError::Thread(io::Error::other("the broker's thread ended early")))
         })?;
-        Ok(ServerHandle { started, command, stopped })
+        Ok(ServerHandle { started, keeps_state, command, stopped })
     }
 }
 
@@ -212,6 +230,7 @@ struct Started {
 #[derive(Debug)]
 pub struct ServerHandle {
     started: Started,
+    keeps_state: bool,
     command: watch::Sender<Option<Instant>>,
     stopped: Arc<Stopped>,
 }
@@ -219,6 +238,10 @@ pub struct ServerHandle {
 impl ServerHandle {
     /// Time a dropped handle grants the connections to close.
     const DROP_LIMIT: Duration = Duration::from_secs(1);
+    /// Time beyond its own limit that the driver needs to drop what is left.
+    const END_LIMIT: Duration = Duration::from_millis(500);
+    /// Time it takes at most to write down the streams.
+    const STATE_LIMIT: Duration = Duration::from_secs(30);
 
     /// Where the server listens, in the order of [`ServerConfig::listeners`].
     pub fn endpoints(&self) -> &[Endpoint] {
@@ -251,6 +274,9 @@ impl ServerHandle {
     /// and returns when the server has ended, at the latest after `limit`. Clients see their WebSocket close
     /// and may connect again; they get no iSCP Disconnect, from which some would not come back
     /// (docs/protocol/behaviour.md §3.2).
+    ///
+    /// With [`ServerConfig::state`] it returns once the file is written, which may take up to 30 s more on a slow
+    /// disk.
     pub fn shutdown(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         // An earlier, shorter limit stays in force.
@@ -261,8 +287,8 @@ impl ServerHandle {
             }
             sooner
         });
-        // The driver needs a moment beyond its own limit to drop what is left.
-        self.stopped.wait(Some(deadline + Duration::from_millis(500)));
+        let more = if self.keeps_state { Self::STATE_LIMIT } else { Self::END_LIMIT };
+        self.stopped.wait(Some(deadline + more));
     }
 
     /// Waits until the server has ended, which only [`ServerHandle::shutdown`] from another thread

@@ -6,6 +6,7 @@ mod chaos;
 mod codec;
 mod errors;
 mod network;
+mod restarts;
 mod signals;
 mod spool;
 mod streams;

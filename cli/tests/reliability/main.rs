@@ -6,5 +6,6 @@
 
 mod attempts;
 mod outages;
+mod restarts;
 mod spool;
 mod support;

@@ -55,7 +55,8 @@ pub(crate) fn connect(mut options: ConnectOptions, node: &str) -> Connection {
     Connection::connect_wait(options, Some(LIMIT)).unwrap()
 }
 
-fn upstream_options(flush_policy: FlushPolicy) -> UpstreamOptions {
+/// Options of a RELIABLE upstream.
+pub(crate) fn upstream_options(flush_policy: FlushPolicy) -> UpstreamOptions {
     let mut options = UpstreamOptions { full: FullPolicy::Block(LIMIT), ..UpstreamOptions::default() };
     options.config.qos = Qos::Reliable;
     options.config.session_id = "session".to_owned();
@@ -120,57 +121,81 @@ impl Writer {
     }
 }
 
+/// Options of a RELIABLE downstream for everything of the node `source`.
+pub(crate) fn downstream_options(source: &str) -> DownstreamOptions {
+    let mut options = DownstreamOptions::default();
+    options.config.qos = Qos::Reliable;
+    options.config.ack_interval = Duration::from_millis(10);
+    options.config.filters = vec![DownstreamFilter {
+        source_node_id: source.to_owned(),
+        data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
+    }];
+    options
+}
+
 /// A thread that reads numbered points and checks that each comes once and in order.
 pub(crate) struct Reader {
     stop: Arc<AtomicBool>,
     read: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
     thread: JoinHandle<HashMap<String, u64>>,
 }
 
 impl Reader {
     /// Opens a downstream for everything of the node `source` and reads from it.
     pub(crate) fn start(connection: &Connection, source: &str) -> Self {
-        let mut options = DownstreamOptions::default();
-        options.config.qos = Qos::Reliable;
-        options.config.ack_interval = Duration::from_millis(10);
-        options.config.filters = vec![DownstreamFilter {
-            source_node_id: source.to_owned(),
-            data_filters: vec![DataFilter { name: "#".to_owned(), kind: "#".to_owned() }],
-        }];
-        let ended: Arc<Mutex<Option<Error>>> = Arc::default();
-        let told = ended.clone();
+        let mut options = downstream_options(source);
+        let why: Arc<Mutex<Option<Error>>> = Arc::default();
+        let told = why.clone();
         options.on_closed = Some(Box::new(move |error| *told.lock().unwrap() = error));
         let downstream: Downstream = wait(|done| connection.open_downstream(options, done)).unwrap();
         let (stop, read) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (stopped, count) = (stop.clone(), read.clone());
+        let ended = Arc::new(AtomicBool::new(false));
+        let (stopped, count, end) = (stop.clone(), read.clone(), ended.clone());
         let thread = thread::spawn(move || {
             let mut next: HashMap<String, u64> = HashMap::new();
             while !stopped.load(Relaxed) {
                 let chunk = match downstream.next_chunk(Some(Duration::from_millis(100))) {
                     Ok(chunk) => chunk,
                     Err(error) if error.status() == Status::Timeout => continue,
-                    Err(error) => panic!("{error}: {:?}", ended.lock().unwrap()),
+                    Err(error) => panic!("{error}: {:?}", why.lock().unwrap()),
                 };
                 for group in &chunk.groups {
+                    // Where points were given up there may be gaps, and nothing else.
+                    let gaps = group.data_id.name == "gaps";
                     let next = next.entry(group.data_id.name.clone()).or_default();
                     for point in group.points.iter() {
                         let number = u64::from_le_bytes(point.payload[..].try_into().unwrap());
                         let place = (&group.data_id.name, chunk.sequence_number);
-                        assert_eq!(number, *next, "in stream and chunk {place:?}");
+                        assert!(
+                            number == *next || (gaps && number > *next),
+                            "{number}, not {next}: {place:?}"
+                        );
                         assert_eq!(point.elapsed_time, number as i64);
-                        *next += 1;
+                        *next = number + 1;
                         count.fetch_add(1, Relaxed);
                     }
+                    end.fetch_or(group.data_id.name == "end", Relaxed);
                 }
             }
             next
         });
-        Self { stop, read, thread }
+        Self { stop, read, ended, thread }
     }
 
     /// Points read so far.
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Relaxed)
+    }
+
+    /// Waits for the point 0 of the stream `end`. Returns how many points came before it.
+    pub(crate) fn read_up_to_end(&self) -> u64 {
+        let deadline = Instant::now() + LIMIT;
+        while !self.ended.load(Relaxed) {
+            assert!(Instant::now() < deadline, "no end arrived");
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.read() - 1
     }
 
     /// Waits until `expected` points of all streams together are read. Returns how many of each.

@@ -47,7 +47,7 @@ impl Connection {
                     && let Some(upstream) = self.upstreams.get_mut(&key)
                     && let Err(error) = upstream.handle_ack(ack, now, &mut self.events)
                 {
-                    self.upstream_gone(key, error, now);
+                    self.upstream_vanished(key, error, now);
                 }
             }
             Message::DownstreamChunk(chunk) => {

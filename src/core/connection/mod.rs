@@ -91,6 +91,11 @@ struct Pending {
 /// ([`handle_timeout`](Self::handle_timeout)) and the application's commands; then take what it wants
 /// to send ([`poll_transmit`](Self::poll_transmit)), when it wants to be called again
 /// ([`next_timeout`](Self::next_timeout)) and what happened ([`take_events`](Self::take_events)).
+///
+/// Once the server has accepted, the connection outlives its transports: it says when it wants another
+/// ([`Event::Dial`]) and is told of it ([`transport_established`](Self::transport_established),
+/// [`dial_failed`](Self::dial_failed)). One that reports a loss ([`Event::Disconnected`],
+/// [`Event::Reconnecting`]) has no use for the former any more.
 #[derive(Debug)]
 pub struct Connection {
     config: ConnectionConfig,
@@ -448,6 +453,9 @@ impl Connection {
 
     /// Ends everything that is left, for a reason or in order.
     fn end(&mut self, error: Option<&Error>) {
+        if self.is_closed() {
+            return;
+        }
         self.state = State::Closed;
         let closing = self.closing.take().and_then(|closing| closing.op);
         let gone = Error::new(Status::Closed, "the connection is closed");

@@ -34,9 +34,7 @@ impl Connection {
 
     /// Ends the connection whatever its state, without an attempt to make it anew.
     pub fn abort(&mut self, error: &Error) {
-        if !self.is_closed() {
-            self.end(Some(error));
-        }
+        self.end(Some(error));
     }
 
     /// The connection is of no use any more, or an attempt to make it anew failed. `goodbye` is for a
@@ -145,6 +143,9 @@ impl Connection {
 
     /// Time passed.
     pub(super) fn handle_outage(&mut self, now: Instant) {
+        if self.is_closed() {
+            return;
+        }
         if self.backoff.gives_up_at().is_some_and(|at| at <= now) {
             let last = self.lost.take().unwrap_or_else(|| Error::new(Status::ConnectionLost, "connection"));
             let error = self.backoff.out_of_time(&last);

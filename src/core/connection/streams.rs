@@ -237,16 +237,27 @@ impl Connection {
         }
     }
 
+    /// The server does not have an upstream any more that is attached to this connection. Another is not
+    /// asked for at once: it may be forgotten just as quickly.
+    pub(super) fn upstream_vanished(&mut self, key: StreamKey, error: Error, now: Instant) {
+        let Some(upstream) = self.upstreams.get_mut(&key) else { return };
+        self.upstream_aliases.remove(&upstream.alias);
+        if !upstream.is_finished() && upstream.forgotten(&mut self.events) {
+            let backoff = &mut self.backoff;
+            upstream.attachment.retry(now, |level| backoff.delay(level));
+        } else {
+            let error = (!upstream.is_finished()).then_some(error);
+            self.end_upstream(key, error);
+        }
+    }
+
     /// The server does not have an upstream any more.
     pub(super) fn upstream_gone(&mut self, key: StreamKey, error: Error, now: Instant) {
         let Some(upstream) = self.upstreams.get_mut(&key) else { return };
         if upstream.is_finished() {
             return self.end_upstream(key, None);
         }
-        if upstream.attachment.is_attached() {
-            self.upstream_aliases.remove(&upstream.alias);
-        }
-        if upstream.forgotten() {
+        if upstream.forgotten(&mut self.events) {
             self.ask_for_streams(now);
         } else {
             self.end_upstream(key, Some(error));

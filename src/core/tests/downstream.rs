@@ -280,3 +280,61 @@ fn a_stream_opened_too_late_is_closed_again() {
     }));
     assert!(matches!(rig.sends(), Message::DownstreamCloseRequest(request) if request.stream_id == STREAM));
 }
+
+#[test]
+fn what_comes_right_behind_the_answer_is_received() {
+    let mut rig = Rig::open();
+    let op = rig.op();
+    rig.core.open_downstream(op, DownstreamConfig::default(), rig.now);
+    let Message::DownstreamOpenRequest(request) = rig.sends() else { panic!("no open request") };
+    let messages = [
+        Message::DownstreamOpenResponse(DownstreamOpenResponse {
+            request_id: request.request_id,
+            stream_id: STREAM,
+            ..DownstreamOpenResponse::default()
+        }),
+        Message::DownstreamMetadata(DownstreamMetadata {
+            request_id: 1,
+            stream_id_alias: 1,
+            source_node_id: "node".to_owned(),
+            metadata: Metadata::DownstreamNormalClose { stream_id: STREAM },
+        }),
+        chunk(1, OrAlias::Full(info(1)), 1, vec![]),
+    ];
+    for message in messages {
+        rig.core.handle_message(message, rig.now);
+    }
+    rig.collect();
+    assert!(
+        matches!(rig.events[..], [Event::Done(..), Event::Metadata(..), Event::Chunk(..)]),
+        "{:?}",
+        rig.events
+    );
+}
+
+#[test]
+fn metadata_about_an_unknown_node_holds_nothing_up() {
+    let mut rig = Rig::open();
+    let filters = vec![DownstreamFilter { source_node_id: "node".to_owned(), data_filters: vec![] }];
+    let downstream = rig.open_downstream(DownstreamConfig { filters, ..DownstreamConfig::default() });
+    for stream_id_alias in [1, 0, 9] {
+        rig.receive(Message::DownstreamMetadata(DownstreamMetadata {
+            request_id: 11,
+            stream_id_alias,
+            source_node_id: "stranger".to_owned(),
+            metadata: Metadata::DownstreamNormalClose { stream_id: STREAM },
+        }));
+    }
+    rig.open_downstream(DownstreamConfig::default());
+    for alias in [1, 2] {
+        rig.receive(chunk(alias, OrAlias::Full(info(1)), 1, vec![]));
+    }
+    assert_eq!(rig.chunks().len(), 2);
+    let close = rig.op();
+    rig.core.close_downstream(Some(close), downstream.key, rig.now);
+    let Message::DownstreamChunkAck(ack) = rig.sent().remove(0) else { panic!("no acknowledgement") };
+    rig.receive(complete(ack.ack_id));
+    let Message::DownstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    rig.receive(Message::DownstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert!(rig.outcome(close).is_ok());
+}

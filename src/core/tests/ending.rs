@@ -1,6 +1,9 @@
 use super::*;
 use crate::error::Error;
-use crate::message::{BaseTime, Disconnect};
+use crate::message::{
+    BaseTime, Disconnect, DownstreamChunkAck, DownstreamChunkAckComplete, UpstreamCall, UpstreamCallAck,
+    UpstreamChunkAck, UpstreamOpenRequest,
+};
 
 fn base_time(rig: &mut Rig) -> OpId {
     let op = rig.op();
@@ -138,8 +141,15 @@ fn operations_after_the_end_fail_at_once() {
     rig.core.close(Some(close), rig.now, ms(1_000));
     let flush = rig.op();
     rig.core.flush_upstream(flush, upstream.key, FlushLevel::Sent, rig.now, ms(1_000));
+    let others: Vec<_> = (0..6).map(|_| rig.op()).collect();
+    rig.core.open_upstream(others[0], UpstreamConfig::default(), rig.now);
+    rig.core.open_downstream(others[1], DownstreamConfig::default(), rig.now);
+    rig.core.close_upstream(Some(others[2]), upstream.key, false, rig.now);
+    rig.core.close_downstream(Some(others[3]), StreamKey(9), rig.now);
+    rig.core.send_call(others[4], UpstreamCall::default(), rig.now);
+    rig.core.call(others[5], UpstreamCall::default(), ms(1_000), rig.now);
     rig.receive(Message::Ping(1));
-    for op in [base_time, close, flush] {
+    for op in others.into_iter().chain([base_time, close, flush]) {
         assert_eq!(rig.status(op), Status::Closed);
     }
     assert_eq!(rig.sent(), []);
@@ -177,4 +187,80 @@ fn base_times_end_with_the_answer_of_the_server() {
     assert!(rig.outcome(ops[0]).is_ok());
     assert_eq!(rig.status(ops[1]), Status::Refused);
     assert_eq!(rig.status(ops[2]), Status::Timeout);
+}
+
+#[test]
+fn closing_again_fails_at_once_and_disturbs_nothing() {
+    let mut rig = Rig::open();
+    rig.open_upstream(UpstreamConfig::default(), Aliases::new());
+    let close = |rig: &mut Rig| {
+        let op = rig.op();
+        rig.core.close(Some(op), rig.now, ms(5_000));
+        rig.collect();
+        op
+    };
+    let first = close(&mut rig);
+    let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    for _ in 0..3 {
+        let again = close(&mut rig);
+        assert_eq!(rig.status(again), Status::Closed);
+    }
+    assert!(!rig.is_done(first));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert!(matches!(rig.sends(), Message::Disconnect(_)));
+    assert!(rig.outcome(first).is_ok());
+    for _ in 0..3 {
+        let again = close(&mut rig);
+        assert_eq!(rig.status(again), Status::Closed);
+    }
+}
+
+#[test]
+fn requests_without_an_answer_leave_nothing_behind() {
+    let config = ConnectionConfig { ping_interval: ms(100_000_000), ..ConnectionConfig::default() };
+    let mut rig = Rig::resilient_with(config);
+    let mut size = 0;
+    for round in 1..=500_u32 {
+        let ops: Vec<_> = (0..5).map(|_| rig.op()).collect();
+        let call = |id: &str| UpstreamCall { call_id: format!("{id}{round}"), ..UpstreamCall::default() };
+        rig.core.send_base_time(ops[0], BaseTime::default(), false, rig.now);
+        rig.core.open_upstream(ops[1], UpstreamConfig::default(), rig.now);
+        rig.core.open_downstream(ops[2], DownstreamConfig::default(), rig.now);
+        rig.core.send_call(ops[3], call("sent"), rig.now);
+        rig.core.call(ops[4], call("asked"), ms(1_000), rig.now);
+        rig.sent();
+        rig.pass(ms(10_000));
+        for op in ops {
+            assert_eq!(rig.status(op), Status::Timeout);
+        }
+        rig.events.clear();
+        // Everything that the connection keeps; numbers get longer.
+        let now = format!("{:?}", rig.core).len();
+        if round == 10 {
+            size = now;
+        }
+        assert!(round < 10 || now < size + 100, "{now} bytes after {round} rounds, {size} after 10");
+    }
+    assert!(!rig.core.is_closed());
+}
+
+#[test]
+fn messages_that_a_client_has_no_use_for_are_ignored() {
+    let mut rig = Rig::open();
+    for message in [
+        Message::UpstreamOpenRequest(UpstreamOpenRequest::default()),
+        Message::DownstreamChunkAck(DownstreamChunkAck::default()),
+        Message::UpstreamChunkAck(UpstreamChunkAck { stream_id_alias: 9, ..UpstreamChunkAck::default() }),
+        Message::DownstreamChunkAckComplete(DownstreamChunkAckComplete::default()),
+        Message::UpstreamCallAck(UpstreamCallAck::default()),
+        Message::UpstreamCloseResponse(reply(98, ResultCode(9999))),
+        Message::DownstreamCloseResponse(reply(98, ResultCode(9999))),
+        Message::UpstreamMetadataAck(reply(98, ResultCode(9999))),
+        Message::Pong(98),
+    ] {
+        rig.receive(message);
+    }
+    assert_eq!(rig.sent(), []);
+    assert!(rig.events.is_empty() && !rig.core.is_closed(), "{:?}", rig.events);
+    rig.open_upstream(UpstreamConfig::default(), Aliases::new());
 }

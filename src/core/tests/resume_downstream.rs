@@ -195,6 +195,7 @@ fn a_conflict_is_asked_again() {
     assert_eq!(rig.sent(), []);
     rig.pass(ms(200));
     let request = one_resume(&rig.sent());
+    assert_eq!(request.resume_token, "first", "a refusal replaces no token");
     rig.answer_downstream(request.request_id, ResultCode::SUCCEEDED);
     rig.receive(chunk(1));
     assert_eq!(rig.seen(), [1]);
@@ -254,4 +255,37 @@ fn closing_needs_no_connection() {
     assert!(rig.outcome(op).is_ok());
     rig.answer_downstream(request.request_id, ResultCode::SUCCEEDED);
     assert!(matches!(rig.sends(), Message::DownstreamCloseRequest(request) if request.stream_id == STREAM));
+}
+
+#[test]
+fn chunks_may_come_before_the_answer() {
+    let mut rig = Rig::resilient();
+    rig.open_downstream(config(Qos::Reliable));
+    rig.lose();
+    let request = one_resume(&rig.reconnect());
+    rig.receive(chunk(1));
+    rig.answer_downstream(request.request_id, ResultCode::SUCCEEDED);
+    rig.receive(chunk(2));
+    assert_eq!(rig.seen(), [1, 2]);
+}
+
+#[test]
+fn a_second_loss_while_it_is_resumed_does_no_harm() {
+    let mut rig = Rig::resilient();
+    let opened = rig.open_downstream(config(Qos::Reliable));
+    rig.receive(chunk(1));
+    rig.lose();
+    let former = one_resume(&rig.reconnect());
+    rig.lose();
+    rig.answer_downstream(former.request_id, ResultCode::STREAM_NOT_FOUND);
+    let request = one_resume(&rig.reconnect());
+    assert_eq!(request.resume_token, "first");
+    // Too late: it is about the connection before.
+    rig.answer_downstream(former.request_id, ResultCode::STREAM_NOT_FOUND);
+    rig.answer_downstream(request.request_id, ResultCode::SUCCEEDED);
+    rig.receive(chunk(1));
+    rig.receive(chunk(2));
+    assert_eq!((rig.downstream_ends(), rig.seen()), (vec![], vec![1, 2]));
+    rig.take_chunks(opened.key, &[1, 2]);
+    assert_eq!(numbers(&rig.one_ack()), [1, 2]);
 }

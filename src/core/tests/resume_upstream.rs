@@ -1,7 +1,7 @@
 use super::*;
 use crate::message::{
-    OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult, UpstreamOpenRequest,
-    UpstreamResumeRequest, UpstreamResumeResponse,
+    DownstreamResumeResponse, OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult,
+    UpstreamOpenRequest, UpstreamResumeRequest, UpstreamResumeResponse,
 };
 
 const OTHER: Uuid = Uuid::from_u128(0x5678);
@@ -379,6 +379,20 @@ fn closing_the_connection_does_not_wait_for_ever_for_points_that_are_owed() {
 }
 
 #[test]
+fn the_end_of_an_outage_and_of_closing_at_one_time_is_one_end() {
+    let mut config = ConnectionConfig::default();
+    config.reconnect.total = Some(ms(3_000));
+    let mut rig = Rig::resilient_with(config);
+    rig.in_flight(reliable(), 1);
+    rig.lose();
+    let close = rig.op();
+    rig.core.close(Some(close), rig.now, ms(3_000));
+    rig.pass(ms(3_000));
+    assert!(rig.outcome(close).is_err());
+    assert!(rig.end().is_some());
+}
+
+#[test]
 fn a_forgotten_stream_is_opened_anew_if_asked_for() {
     let mut rig = Rig::resilient();
     let upstream = rig.in_flight(reopening(), 4);
@@ -447,9 +461,43 @@ fn a_server_that_forgets_a_stream_on_a_living_connection_is_found_out() {
     let mut rig = Rig::resilient();
     rig.in_flight(reopening(), 2);
     rig.receive(ack(7, &[1], ResultCode::STREAM_NOT_FOUND));
+    assert_eq!(rig.sent(), [], "not at once: it may go the same way");
+    rig.pass(ms(200));
     let request = one_open(&rig.sent());
     rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
     assert_eq!(numbers(&rig.sent()), [(8, 1), (8, 2)]);
+}
+
+#[test]
+fn a_stream_without_a_guarantee_that_is_forgotten_counts_what_was_under_way() {
+    let mut rig = Rig::resilient();
+    let config = UpstreamConfig { ack_timeout: Some(ms(1_000)), qos: Qos::Partial, ..reopening() };
+    let upstream = rig.in_flight(config, 2);
+    rig.receive(ack(7, &[1], ResultCode::STREAM_NOT_FOUND));
+    rig.write(&upstream, "a", b"new");
+    rig.pass(ms(200));
+    let request = one_open(&rig.sent());
+    rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
+    assert_eq!(numbers(&rig.sent()), [(8, 1)]);
+    rig.receive(ack(8, &[1], ResultCode::SUCCEEDED));
+    rig.close_it(&upstream);
+    let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    assert_eq!((request.total_data_points, request.final_sequence_number), (1, 1));
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert_eq!(rig.upstream_ends()[0].undelivered_points, 2);
+}
+
+#[test]
+fn the_time_for_acknowledgements_stands_still_without_a_stream() {
+    let mut rig = Rig::resilient();
+    rig.in_flight(UpstreamConfig { ack_timeout: Some(ms(1_000)), ..reopening() }, 1);
+    rig.receive(ack(7, &[1], ResultCode::STREAM_NOT_FOUND));
+    rig.pass(ms(200));
+    let request = one_open(&rig.sent());
+    rig.pass(ms(5_000));
+    rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
+    assert_eq!(numbers(&rig.sent()), [(8, 1)]);
+    assert_eq!(rig.events.iter().filter(|event| matches!(event, Event::ChunkAcked(..))).count(), 0);
 }
 
 #[test]
@@ -548,4 +596,87 @@ fn every_stream_is_asked_for_upstreams_first() {
         matches!(sent[..], [Message::UpstreamResumeRequest(_), Message::DownstreamResumeRequest(_)]),
         "{sent:?}"
     );
+}
+
+#[test]
+fn each_stream_sends_its_own_chunks_again() {
+    let mut rig = Rig::resilient();
+    let first = rig.in_flight(reliable(), 1);
+    let op = rig.op();
+    rig.core.open_upstream(op, reliable(), rig.now);
+    let request = one_open(&rig.sent());
+    rig.answer_open(request.request_id, ResultCode::SUCCEEDED);
+    let Ok(Output::Upstream(second)) = rig.outcome(op) else { panic!("not opened") };
+    rig.write(&second, "b", b"second");
+    rig.sends();
+    rig.lose();
+    let sent = rig.reconnect();
+    let [Message::UpstreamResumeRequest(one), Message::UpstreamResumeRequest(two)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    assert_eq!((one.stream_id, two.stream_id), (STREAM, OTHER));
+    rig.answer_resume(one.request_id, 7, ResultCode::SUCCEEDED);
+    assert_eq!(numbers(&rig.sent()), [(7, 1)]);
+    rig.receive(ack(7, &[1], ResultCode::SUCCEEDED));
+    rig.core.close_upstream(None, first.key, false, rig.now);
+    assert!(matches!(rig.sends(), Message::UpstreamCloseRequest(_)));
+    rig.answer_resume(two.request_id, 8, ResultCode::SUCCEEDED);
+    let sent = rig.sent();
+    assert_eq!(numbers(&sent), [(8, 1)]);
+    assert_eq!(chunks(&sent)[0].chunk.groups[0].points.iter().next().unwrap().payload, "second");
+}
+
+#[test]
+fn no_flush_succeeds_for_what_was_lost_or_waits() {
+    for qos in [Qos::Unreliable, Qos::Partial] {
+        let mut rig = Rig::resilient();
+        let upstream = rig.in_flight(UpstreamConfig { qos, ..reliable() }, 1);
+        let flush = |rig: &mut Rig, level| {
+            let op = rig.op();
+            rig.core.flush_upstream(op, upstream.key, level, rig.now, ms(60_000));
+            rig.collect();
+            op
+        };
+        let under_way = flush(&mut rig, FlushLevel::Acknowledged);
+        rig.lose();
+        let lost = rig.outcome(under_way).unwrap_err();
+        assert!(lost.message().contains("chunk 1") && lost.message().contains("lost"), "{lost}");
+        rig.write(&upstream, "a", b"new");
+        let waits = flush(&mut rig, FlushLevel::Sent);
+        let request = one_resume(&rig.reconnect());
+        assert!(!rig.is_done(waits), "{qos:?}");
+        rig.answer_resume(request.request_id, 7, ResultCode::SUCCEEDED);
+        assert_eq!(numbers(&rig.sent()), [(7, 2)]);
+        assert!(rig.outcome(waits).is_ok());
+    }
+}
+
+#[test]
+fn streams_that_are_being_resumed_are_closed_with_the_connection() {
+    let mut rig = Rig::resilient();
+    rig.open_downstream(DownstreamConfig::default());
+    rig.in_flight(reliable(), 0);
+    rig.lose();
+    let sent = rig.reconnect();
+    let [Message::UpstreamResumeRequest(up), Message::DownstreamResumeRequest(down)] = &sent[..] else {
+        panic!("{sent:?}");
+    };
+    let close = rig.op();
+    rig.core.close(Some(close), rig.now, ms(5_000));
+    assert_eq!(rig.sent(), []);
+    rig.answer_resume(up.request_id, 7, ResultCode::SUCCEEDED);
+    let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert_eq!(rig.sent(), [], "the server may have resumed the downstream");
+    rig.receive(Message::DownstreamResumeResponse(DownstreamResumeResponse {
+        request_id: down.request_id,
+        ..DownstreamResumeResponse::default()
+    }));
+    let sent = rig.sent();
+    assert!(
+        matches!(&sent[..], [Message::DownstreamCloseRequest(request), Message::Disconnect(_)]
+            if request.stream_id == down.stream_id),
+        "{sent:?}"
+    );
+    assert!(rig.outcome(close).is_ok());
 }

@@ -1,5 +1,7 @@
 use super::*;
-use crate::message::{OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult};
+use crate::message::{
+    OrAlias, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult, UpstreamResumeResponse,
+};
 
 fn config(flush_policy: FlushPolicy) -> UpstreamConfig {
     UpstreamConfig { flush_policy, ..UpstreamConfig::default() }
@@ -546,4 +548,148 @@ fn an_answer_of_another_kind_is_no_answer() {
     assert!(!rig.is_done(op));
     rig.pass(ms(10_000));
     assert_eq!(rig.status(op), Status::Timeout);
+}
+
+#[test]
+fn points_written_right_behind_the_open_are_sent() {
+    for qos in [Qos::Reliable, Qos::Partial, Qos::Unreliable] {
+        for closes in [false, true] {
+            let mut rig = Rig::open();
+            let config = UpstreamConfig { qos, ..UpstreamConfig::default() };
+            let upstream = rig.open_upstream(config, Aliases::new());
+            rig.write(&upstream, "a", b"1");
+            rig.write(&upstream, "a", b"2");
+            if !closes {
+                rig.pass(ms(1_000));
+            }
+            rig.close_upstream(&upstream);
+            let chunk = rig.chunk().chunk;
+            assert_eq!((chunk.sequence_number, chunk.groups[0].points.len()), (1, 2), "{qos:?}");
+            rig.receive(ack(&[1]));
+            let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+            assert_eq!((request.total_data_points, request.final_sequence_number), (2, 1), "{qos:?}");
+        }
+    }
+}
+
+#[test]
+fn acknowledgements_do_not_stretch_the_interval() {
+    let mut rig = Rig::open();
+    let upstream = rig.open_upstream(config(FlushPolicy::Interval(ms(50))), Aliases::new());
+    rig.write(&upstream, "a", b"1");
+    rig.pass(ms(50));
+    rig.chunk();
+    rig.write(&upstream, "a", b"2");
+    for number in [0, 1, 1, 2] {
+        rig.pass(ms(10));
+        rig.receive(ack_with(&[number], ResultCode::SUCCEEDED, [(number + 1, id("a"))].into()));
+        assert_eq!(rig.sent(), []);
+    }
+    rig.pass(ms(10));
+    assert_eq!(rig.chunk().chunk.sequence_number, 2);
+}
+
+#[test]
+fn sequence_numbers_do_not_wrap() {
+    let mut rig = Rig::open();
+    let stream = RestoredStream {
+        stream_id: STREAM,
+        resume_token: String::new(),
+        last_sequence_number: u32::MAX - 1,
+        total_points: 0,
+        chunks: Vec::new(),
+    };
+    let restored = RestoredUpstream { data_ids: vec![id("a")], stream: Some(stream), next_point: 0 };
+    let op = rig.op();
+    let config = UpstreamConfig { close_timeout: ms(400), ..config(FlushPolicy::Immediate) };
+    rig.core.restore_upstream(op, config, restored, rig.now);
+    rig.collect();
+    let Ok(Output::Upstream(upstream)) = rig.outcome(op) else { panic!("not opened") };
+    let Message::UpstreamResumeRequest(request) = rig.sends() else { panic!("no resume request") };
+    rig.receive(Message::UpstreamResumeResponse(UpstreamResumeResponse {
+        request_id: request.request_id,
+        stream_id_alias: 7,
+        ..UpstreamResumeResponse::default()
+    }));
+    rig.write(&upstream, "a", b"last");
+    assert_eq!(rig.chunk().chunk.sequence_number, u32::MAX);
+    rig.receive(ack(&[u32::MAX]));
+    rig.write(&upstream, "a", b"one more");
+    let flush = rig.flush(&upstream, FlushLevel::Sent);
+    assert_eq!(rig.sent(), []);
+    assert_eq!(rig.status(flush), Status::SequenceExhausted);
+    assert_eq!(upstream.buffer.lock().push(0, 1, b""), Err(Status::SequenceExhausted));
+    let close = rig.close_upstream(&upstream);
+    rig.pass(ms(400));
+    let Message::UpstreamCloseRequest(request) = rig.sends() else { panic!("no close request") };
+    assert_eq!(request.final_sequence_number, u32::MAX);
+    rig.receive(Message::UpstreamCloseResponse(reply(request.request_id, ResultCode::SUCCEEDED)));
+    assert!(rig.outcome(close).is_err());
+    assert_eq!(rig.upstream_ends()[0].undelivered_points, 1);
+}
+
+#[test]
+fn the_open_request_has_the_units_of_the_protocol() {
+    let mut rig = Rig::open();
+    let op = rig.op();
+    let config =
+        UpstreamConfig { ack_interval: ms(250), expiry_interval: ms(7_000), ..UpstreamConfig::default() };
+    rig.core.open_upstream(op, config, rig.now);
+    let Message::UpstreamOpenRequest(request) = rig.sends() else { panic!("no open request") };
+    assert_eq!((request.ack_interval_ms, request.expiry_interval_s), (250, 7));
+}
+
+#[test]
+fn opens_that_fail_harm_nobody() {
+    let mut rig = Rig::open();
+    let upstream = rig.sending(UpstreamConfig::default(), 1);
+    for _ in 0..20 {
+        let op = rig.op();
+        rig.core.open_upstream(op, UpstreamConfig::default(), rig.now);
+        let Message::UpstreamOpenRequest(request) = rig.sends() else { panic!("no open request") };
+        rig.receive(Message::UpstreamOpenResponse(UpstreamOpenResponse {
+            request_id: request.request_id,
+            result_code: ResultCode::TOO_MANY_STREAMS,
+            ..UpstreamOpenResponse::default()
+        }));
+        assert_eq!(rig.status(op), Status::Refused);
+    }
+    assert!(!rig.core.is_closed() && rig.upstream_ends().is_empty());
+    rig.write(&upstream, "a", b"x");
+    assert_eq!(rig.chunk().chunk.sequence_number, 2);
+}
+
+#[test]
+fn only_chunks_of_unreliable_streams_go_by_datagram() {
+    for qos in [Qos::Reliable, Qos::Partial, Qos::Unreliable] {
+        let mut rig = Rig::open();
+        rig.core.use_datagrams();
+        let upstream = rig.sending(UpstreamConfig { qos, ..UpstreamConfig::default() }, 0);
+        rig.write(&upstream, "a", b"x");
+        assert_eq!(rig.core.poll_datagram(1_000, rig.now).is_some(), qos == Qos::Unreliable, "{qos:?}");
+        rig.write(&upstream, "a", b"x");
+        let sent = rig.sent();
+        let lossy = sent.iter().map(|message| rig.core.is_unreliable(message));
+        assert!(lossy.into_iter().all(|lossy| lossy == (qos == Qos::Unreliable)), "{qos:?}");
+    }
+}
+
+#[test]
+fn data_ids_may_have_colons_anywhere() {
+    let mut rig = Rig::open();
+    let upstream = rig.open_upstream(config(FlushPolicy::None), Aliases::new());
+    let ids = [DataId::new("a:b", "c"), DataId::new("b", "c:a"), DataId::new("b:c", "a")];
+    let send = |rig: &mut Rig| {
+        for id in &ids {
+            let mut buffer = upstream.buffer.lock();
+            let index = buffer.data_id(id.clone()).unwrap();
+            buffer.push(index, 1, b"x").unwrap();
+        }
+        rig.flush(&upstream, FlushLevel::Sent);
+        rig.chunk().chunk.groups.into_iter().map(|group| group.data_id).collect::<Vec<_>>()
+    };
+    assert_eq!(send(&mut rig), ids.clone().map(OrAlias::Full));
+    let aliases = (1..).zip(ids.iter().cloned()).collect();
+    rig.receive(ack_with(&[1], ResultCode::SUCCEEDED, aliases));
+    assert_eq!(send(&mut rig), [1, 2, 3].map(OrAlias::Alias));
 }

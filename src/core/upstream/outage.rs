@@ -59,6 +59,12 @@ impl Upstream {
 
     /// The connection was lost. False when the stream ends with it.
     pub(in crate::core) fn detach(&mut self, now: Instant, events: &mut Vec<Event>) -> bool {
+        self.set_aside(events);
+        self.attachment.lost(self.config.expiry_interval, self.config.reopen, now)
+    }
+
+    /// What was sent and not acknowledged is to be sent again, or lost.
+    fn set_aside(&mut self, events: &mut Vec<Event>) {
         if self.config.qos == Qos::Reliable {
             self.sent.rewind();
         } else {
@@ -68,7 +74,6 @@ impl Upstream {
         }
         self.publish();
         self.settle_waiters(events);
-        self.attachment.lost(self.config.expiry_interval, self.config.reopen, now)
     }
 
     /// The close request was not answered before the connection was lost: it has until then.
@@ -85,7 +90,8 @@ impl Upstream {
     }
 
     /// The server does not have the stream any more. False when the stream ends with that.
-    pub(in crate::core) fn forgotten(&mut self) -> bool {
+    pub(in crate::core) fn forgotten(&mut self, events: &mut Vec<Event>) -> bool {
+        self.set_aside(events);
         self.attachment.forgotten(self.config.reopen)
     }
 

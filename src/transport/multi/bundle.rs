@@ -729,6 +729,10 @@ impl Transport for Bundle {
         self.written + members.sum::<u64>()
     }
 
+    fn paths(&self) -> usize {
+        self.members.iter().filter(|member| !member.suspect).count()
+    }
+
     fn is_deserted(&self) -> bool {
         self.members.is_empty()
     }

@@ -6,6 +6,7 @@ mod downstream;
 mod metadata;
 mod outages;
 mod queues;
+mod restarts;
 mod resume;
 mod upstream;
 

@@ -87,6 +87,8 @@ struct Outages {
     reader_alias: u32,
     received: Vec<u32>,
     losses: u32,
+    /// The broker is replaced by its snapshot now and then.
+    restarts: bool,
 }
 
 impl Outages {
@@ -112,6 +114,7 @@ impl Outages {
             reader_alias: 1,
             received: Vec::new(),
             losses: 0,
+            restarts: false,
         }
     }
 
@@ -195,6 +198,23 @@ impl Outages {
         }));
     }
 
+    /// The broker ends after some delivery, and the next one takes over. All connections are lost.
+    fn restart(&mut self) {
+        if self.random.one_in(2) {
+            let until = self.world.now + Duration::from_secs(2);
+            self.world.broker.suspend(self.world.now, until);
+            self.send(false);
+            self.read(false);
+            let ms = self.random.below(2_500);
+            self.world.advance(ms);
+        }
+        self.world.replace();
+        // Nobody knows them any more.
+        self.zombies.clear();
+        self.lose_sender();
+        self.lose_reader();
+    }
+
     fn step(&mut self) {
         match self.random.below(10) {
             0..=3 => {
@@ -213,7 +233,9 @@ impl Outages {
                 self.world.advance(ms);
             }
             _ => {
-                if self.random.one_in(3) {
+                if self.restarts && self.random.one_in(4) {
+                    self.restart();
+                } else if self.random.one_in(3) {
                     self.lose_sender();
                 } else if self.random.one_in(2) {
                     self.lose_reader();
@@ -252,11 +274,12 @@ impl Outages {
     }
 }
 
-#[test]
-fn every_reliable_chunk_arrives_in_order_whatever_breaks_when() {
+/// RELIABLE streams on a network that breaks, and perhaps with a broker that is restarted.
+fn reliable_streams_survive(restarts: bool, seeds: u32) {
     let mut losses = 0;
-    for seed in 0..300 {
-        let mut run = Outages::new(Qos::Reliable, seed);
+    for seed in 0..seeds {
+        let mut run = Outages::new(Qos::Reliable, seed.into());
+        run.restarts = restarts;
         for _ in 0..500 {
             run.step();
         }
@@ -271,15 +294,27 @@ fn every_reliable_chunk_arrives_in_order_whatever_breaks_when() {
         losses += run.losses;
         run.end();
     }
-    assert!(losses > 5_000, "{losses}");
+    assert!(losses > 16 * seeds, "{losses}");
+}
+
+#[test]
+fn every_reliable_chunk_arrives_in_order_whatever_breaks_when() {
+    reliable_streams_survive(false, 300);
+}
+
+#[test]
+fn every_reliable_chunk_arrives_in_order_whenever_the_broker_is_restarted() {
+    reliable_streams_survive(true, 100);
 }
 
 #[test]
 fn chunks_of_other_streams_arrive_at_most_once_and_in_order_whatever_breaks_when() {
+    let mut received = 0;
     for (qos, seed) in
         [Qos::Unreliable, Qos::Partial].into_iter().flat_map(|qos| (0..100).map(move |n| (qos, n)))
     {
         let mut run = Outages::new(qos, seed);
+        run.restarts = seed % 2 == 1;
         for _ in 0..500 {
             run.step();
         }
@@ -289,7 +324,9 @@ fn chunks_of_other_streams_arrive_at_most_once_and_in_order_whatever_breaks_when
             "{qos:?}, seed {seed}: {:?}",
             run.received
         );
-        assert!(run.received.len() > 10, "{qos:?}, seed {seed}: {}", run.received.len());
+        received += run.received.len();
+        assert!(run.restarts || run.received.len() > 10, "{qos:?}, seed {seed}: {}", run.received.len());
         run.end();
     }
+    assert!(received > 4_000, "{received}");
 }

@@ -8,11 +8,16 @@ use iscp::message::{
 use super::*;
 
 impl World {
-    fn lose(&mut self, conn: ConnId) {
+    pub(super) fn lose(&mut self, conn: ConnId) {
         self.broker.connection_lost(conn, self.now);
     }
 
-    fn resume_upstream(&mut self, conn: ConnId, stream_id: Uuid, token: &str) -> UpstreamResumeResponse {
+    pub(super) fn resume_upstream(
+        &mut self,
+        conn: ConnId,
+        stream_id: Uuid,
+        token: &str,
+    ) -> UpstreamResumeResponse {
         let request = UpstreamResumeRequest { request_id: 6, stream_id, resume_token: token.to_owned() };
         match self.ask(conn, Message::UpstreamResumeRequest(request)) {
             Message::UpstreamResumeResponse(response) => response,
@@ -20,7 +25,7 @@ impl World {
         }
     }
 
-    fn ask_downstream_resume(
+    pub(super) fn ask_downstream_resume(
         &mut self,
         conn: ConnId,
         stream_id: Uuid,
@@ -40,33 +45,39 @@ impl World {
     }
 
     /// Resumes a downstream and lets the pause after it pass.
-    fn resume_downstream(&mut self, conn: ConnId, stream_id: Uuid, alias: u32, token: &str) -> String {
+    pub(super) fn resume_downstream(
+        &mut self,
+        conn: ConnId,
+        stream_id: Uuid,
+        alias: u32,
+        token: &str,
+    ) -> String {
         let response = self.ask_downstream_resume(conn, stream_id, alias, token);
         assert_eq!(response.result_code, ResultCode::SUCCEEDED, "{}", response.result_string);
         self.advance(10);
         response.resume_token
     }
 
-    fn ack(&mut self, conn: ConnId, alias: u32, results: &[(Uuid, u32)]) {
+    pub(super) fn ack(&mut self, conn: ConnId, alias: u32, results: &[(Uuid, u32)]) {
         self.send(conn, Message::DownstreamChunkAck(ack_of(alias, 1, results)));
     }
 }
 
 /// A sender with a RELIABLE upstream and a reader with a downstream of it.
-struct Pair {
-    world: World,
-    sender: ConnId,
-    reader: ConnId,
-    up: UpstreamOpenResponse,
-    down: DownstreamOpenResponse,
+pub(super) struct Pair {
+    pub(super) world: World,
+    pub(super) sender: ConnId,
+    pub(super) reader: ConnId,
+    pub(super) up: UpstreamOpenResponse,
+    pub(super) down: DownstreamOpenResponse,
 }
 
 impl Pair {
-    fn new(qos: Qos) -> Self {
+    pub(super) fn new(qos: Qos) -> Self {
         Self::with(qos, |_| {})
     }
 
-    fn with(qos: Qos, adjust: impl FnOnce(&mut Config)) -> Self {
+    pub(super) fn with(qos: Qos, adjust: impl FnOnce(&mut Config)) -> Self {
         let mut world = World::with(adjust);
         let reader = world.connect("r");
         let sender = world.connect("s");
@@ -76,35 +87,35 @@ impl Pair {
         Self { world, sender, reader, up, down }
     }
 
-    fn chunks(&mut self, numbers: std::ops::RangeInclusive<u32>) {
+    pub(super) fn chunks(&mut self, numbers: std::ops::RangeInclusive<u32>) {
         for number in numbers {
             self.world.chunk(self.sender, self.up.stream_id_alias, number, vec![full("a")]);
         }
     }
 
-    fn lose_sender(&mut self) {
+    pub(super) fn lose_sender(&mut self) {
         self.world.lose(self.sender);
         self.sender = self.world.connect("s");
     }
 
-    fn resume_sender(&mut self) {
+    pub(super) fn resume_sender(&mut self) {
         let response = self.world.resume_upstream(self.sender, self.up.stream_id, &self.up.resume_token);
         assert_eq!(response.result_code, ResultCode::SUCCEEDED, "{}", response.result_string);
         assert_eq!(response.stream_id_alias, self.up.stream_id_alias);
         self.up.resume_token = response.resume_token;
     }
 
-    fn lose_reader(&mut self) {
+    pub(super) fn lose_reader(&mut self) {
         self.world.lose(self.reader);
         self.reader = self.world.connect("r");
     }
 
-    fn resume_reader(&mut self, alias: u32) {
+    pub(super) fn resume_reader(&mut self, alias: u32) {
         let (id, token) = (self.down.stream_id, self.down.resume_token.clone());
         self.down.resume_token = self.world.resume_downstream(self.reader, id, alias, &token);
     }
 
-    fn read(&mut self) -> Vec<Message> {
+    pub(super) fn read(&mut self) -> Vec<Message> {
         self.world.receive(self.reader)
     }
 }

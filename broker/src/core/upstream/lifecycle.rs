@@ -101,6 +101,14 @@ impl Broker {
         self.remove_upstream(key, metadata);
     }
 
+    /// Takes a close request that waits for missing chunks for not received: its client sends them, and it, again
+    /// to the restored broker.
+    pub(in crate::core) fn forget_close(&mut self, key: Key) {
+        if let Some(upstream) = self.upstreams.get_mut(key) {
+            upstream.closing = None;
+        }
+    }
+
     /// The connection of an upstream is gone.
     pub(in crate::core) fn detach_upstream(&mut self, key: Key, now: Instant) {
         let Some(upstream) = self.upstreams.get_mut(key) else {

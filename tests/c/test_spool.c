@@ -1,0 +1,133 @@
+/* Points that are kept on disk: what one connection could not deliver is delivered by the next. */
+#include "client.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct broker broker;
+static struct chaos chaos;
+static char dir[64];
+
+static void begin(void) {
+    broker_start(&broker, NULL);
+    chaos_start(&chaos, &broker);
+    snprintf(dir, sizeof dir, "/tmp/libiscp-spool-XXXXXX");
+    CHECK(mkdtemp(dir) != NULL);
+}
+
+/* What is left once nothing waits there. */
+static void remove_spool(void) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/lock", dir);
+    CHECK_EQ(unlink(path), 0);
+    CHECK_EQ(rmdir(dir), 0);
+}
+
+static void end(void) {
+    client_shutdown();
+    chaos_stop(&chaos);
+    broker_stop(&broker);
+    remove_spool();
+}
+
+static uint64_t stat_of(const iscp_conn_t *conn, iscp_conn_stat_t stat_number) {
+    uint64_t value = UINT64_MAX;
+    CHECK_STATUS(iscp_conn_stat(conn, stat_number, &value), ISCP_OK);
+    return value;
+}
+
+struct told {
+    struct event outcome, released;
+    char session[32];
+    iscp_uuid_t former, stream;
+    uint64_t points, missing;
+    iscp_status_t error;
+};
+
+static void on_spool(const char *session_id, const iscp_uuid_t *former, const iscp_uuid_t *stream,
+                     uint64_t points, uint64_t missing_points, const iscp_error_t *failure, void *user_data) {
+    struct told *told = user_data;
+    snprintf(told->session, sizeof told->session, "%s", session_id);
+    told->former = *former;
+    told->stream = *stream;
+    told->points = points;
+    told->missing = missing_points;
+    told->error = iscp_error_code(failure);
+    event_signal(&told->outcome);
+}
+
+static void on_release(void *user_data) {
+    event_signal(&((struct told *)user_data)->released);
+}
+
+TEST(what_one_connection_leaves_the_next_delivers) {
+    begin();
+    iscp_conn_t *reader = client_connect(broker.url, "reader");
+    iscp_downstream_t *from_sender = client_downstream(reader, "sender");
+    iscp_conn_options_t *options =
+        conn_options(chaos.url, "sender", "spool_dir", dir, "spool_sync", "disk", "spool_limit_bytes",
+                     "1000000", "close_timeout_ms", "100", NULL);
+    iscp_conn_t *sender = NULL;
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_conn_t *second = NULL;
+    FAILS(iscp_connect_wait(options, -1, &second, &error), ISCP_ERR_SPOOL, dir);
+
+    iscp_upstream_t *up = client_upstream(sender, NULL);
+    iscp_data_id_t id = client_data_id(up, "n");
+    client_write(up, id, 1, "delivered");
+    OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
+    iscp_uuid_t stream = iscp_upstream_id(up);
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
+    client_write(up, id, 2, "left");
+    client_write(up, id, 3, "behind");
+    CHECK(stat_of(sender, ISCP_CONN_STAT_SPOOL_BYTES) > 0);
+    CHECK(iscp_conn_close_wait(sender, -1, NULL) != ISCP_OK);
+    iscp_upstream_free(up);
+    iscp_conn_free(sender);
+
+    chaos_do(&chaos, "accept");
+    struct told told = {.outcome = EVENT_INIT, .released = EVENT_INIT};
+    OK(iscp_conn_options_set_spool_callback(options, on_spool, &told, on_release, &error));
+    /* The connection gives the directory back once it is gone, which nobody waits for. */
+    EVENTUALLY(iscp_connect_wait(options, -1, &sender, NULL) == ISCP_OK);
+    event_wait(&told.outcome, 1, "the outcome");
+    CHECK_TEXT(told.session, "session");
+    CHECK_EQ(told.points, 2);
+    CHECK_EQ(told.missing, 0);
+    CHECK_EQ(told.error, ISCP_OK);
+    CHECK(memcmp(&told.former, &stream, sizeof stream) == 0 &&
+          memcmp(&told.stream, &stream, sizeof stream) == 0);
+    CHECK_EQ(stat_of(sender, ISCP_CONN_STAT_SPOOL_RECOVERED), 2);
+    CHECK_EQ(stat_of(sender, ISCP_CONN_STAT_SPOOL_DROPPED), 0);
+    CHECK_EQ(stat_of(sender, ISCP_CONN_STAT_SPOOL_BYTES), 0);
+    CHECK_EQ(client_read_points(from_sender, 3), 3);
+    OK(iscp_conn_close_wait(sender, -1, &error));
+    iscp_conn_free(sender);
+    iscp_conn_options_free(options);
+    event_wait(&told.released, 1, "the release");
+    CHECK_EQ(event_count(&told.outcome), 1);
+    iscp_downstream_free(from_sender);
+    iscp_conn_free(reader);
+    end();
+}
+
+TEST(options_of_a_spool_are_checked) {
+    iscp_conn_options_t *options = iscp_conn_options_new();
+    OK(iscp_conn_options_set_spool_dir(options, "/proc/no-such-place", &error));
+    OK(iscp_conn_options_set_spool_limit_bytes(options, 65536, &error));
+    FAILS(iscp_conn_options_set_spool_limit_bytes(options, 65535, &error), ISCP_ERR_INVALID_OPTION,
+          "spool_limit_bytes");
+    OK(iscp_conn_options_set_spool_sync(options, "disk", &error));
+    FAILS(iscp_conn_options_set_spool_sync(options, "never", &error), ISCP_ERR_INVALID_OPTION, "spool_sync");
+    OK(iscp_conn_options_set_spool_full(options, "drop_oldest", &error));
+    FAILS(iscp_conn_options_set_spool_full(options, "panic", &error), ISCP_ERR_INVALID_OPTION, "spool_full");
+    struct told told = {.outcome = EVENT_INIT, .released = EVENT_INIT};
+    FAILS(iscp_conn_options_set_spool_callback(options, NULL, &told, on_release, &error),
+          ISCP_ERR_NULL_ARGUMENT, "callback");
+    CHECK_EQ(event_count(&told.released), 1);
+    OK(iscp_conn_options_set_url(options, "ws://127.0.0.1:1", &error));
+    iscp_conn_t *conn = NULL;
+    FAILS(iscp_connect_wait(options, -1, &conn, &error), ISCP_ERR_SPOOL, "/proc/no-such-place");
+    iscp_conn_options_free(options);
+}
