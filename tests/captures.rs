@@ -49,7 +49,11 @@ fn captures() -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert_eq!(paths.len(), 5, "Go 1.0.0 and 1.2.0 in both encodings, Rust 1.1.2 in its only one");
+    assert_eq!(
+        paths.len(),
+        8,
+        "Go 1.0.0 and 1.2.0, Rust, Python and TypeScript, each in every encoding it has"
+    );
     paths
 }
 

@@ -7,5 +7,6 @@
 mod attempts;
 mod outages;
 mod restarts;
+mod slow_reader;
 mod spool;
 mod support;

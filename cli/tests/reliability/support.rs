@@ -212,8 +212,17 @@ impl Reader {
 
 /// Resident memory of the process in bytes.
 pub(crate) fn resident() -> u64 {
+    status("VmRSS:")
+}
+
+/// The most it was so far.
+pub(crate) fn most_resident() -> u64 {
+    status("VmHWM:")
+}
+
+fn status(field: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 

@@ -44,7 +44,7 @@ struct Defect {
     text: &'static str,
 }
 
-const DEFECTS: [Defect; 11] = [
+const DEFECTS: [Defect; 12] = [
     Defect {
         language: "go",
         version: "1.0.",
@@ -118,6 +118,14 @@ const DEFECTS: [Defect; 11] = [
         case: "RELIABLE upstream, nothing is lost",
         symptom: "no chunk within",
         text: "after a loss it does not send again what was not acknowledged",
+    },
+    Defect {
+        language: "rust",
+        version: "1.1.2",
+        case: "RELIABLE downstream, nothing is missed",
+        symptom: "Rust 1.1.2: no chunk",
+        text: "it drops what arrives behind the answer to a resumption before its own task has seen that answer; \
+               seldom, and on busy machines",
     },
 ];
 
