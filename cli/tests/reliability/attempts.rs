@@ -56,9 +56,12 @@ fn attempts_that_fail_leave_nothing_behind() {
     println!(
         "{attempts} failed attempts: {memory} then {memory_late} bytes; threads, descriptors {early:?}, {late:?}"
     );
-    assert!(memory_late < memory + (16 << 20), "memory grew from {memory} to {memory_late} bytes");
-    // A socket of an attempt may be open at either moment.
-    assert!(late.0 <= early.0 && late.1 <= early.1 + 1, "{early:?}, then {late:?}");
+    if full() {
+        // Otherwise other tests use memory, threads and descriptors of the process meanwhile.
+        assert!(memory_late < memory + (16 << 20), "memory grew from {memory} to {memory_late} bytes");
+        // A socket of an attempt may be open at either moment.
+        assert!(late.0 <= early.0 && late.1 <= early.1 + 1, "{early:?}, then {late:?}");
+    }
 
     proxy.refuse(false);
     let written = writer.finish();

@@ -5,6 +5,7 @@
 //! figures; `ISCP_RELIABILITY_SEED=N` chooses other outages.
 
 mod attempts;
+mod idle;
 mod outages;
 mod restarts;
 mod slow_reader;

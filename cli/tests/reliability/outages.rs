@@ -133,7 +133,8 @@ fn outages(scheme: Scheme, count: u64) {
         early >> 20,
         late >> 20,
     );
-    assert!(late < early + (48 << 20), "memory grew from {early} to {late} bytes");
+    // Otherwise other tests use the memory of the process meanwhile.
+    assert!(!full() || late < early + (48 << 20), "memory grew from {early} to {late} bytes");
     drop((source, reader));
     world.broker.shutdown(Duration::from_secs(5));
 }

@@ -18,18 +18,19 @@ use nix::unistd::Pid;
 use uuid::Uuid;
 
 use crate::support::{
-    LIMIT, Random, Reader, Writer, connect, downstream_options, full, seed, upstream_options, wait,
+    LIMIT, Random, Reader, Writer, connect, downstream_options, full, resident_of, seed, upstream_options,
+    wait,
 };
 
 /// The program `iscp broker`, on the same port each time.
-struct Broker {
+pub(crate) struct Broker {
     port: u16,
     state: Option<PathBuf>,
     child: Child,
 }
 
 impl Broker {
-    fn start(state: Option<PathBuf>) -> Self {
+    pub(crate) fn start(state: Option<PathBuf>) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Self::spawn(port, state.as_ref());
         Self { port, state, child }
@@ -59,8 +60,13 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn options(&self) -> ConnectOptions {
+    pub(crate) fn options(&self) -> ConnectOptions {
         ConnectOptions { url: format!("ws://{}", self.address()), ..ConnectOptions::default() }
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        resident_of(&self.child.id().to_string())
     }
 
     /// Ends it in order, and starts it again.

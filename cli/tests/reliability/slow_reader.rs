@@ -70,7 +70,8 @@ fn a_sleeping_reader_loses_nothing_and_costs_no_memory() {
         grown >> 20,
         losses
     );
-    // Buffers and windows of both connections and of the broker, see docs/flow.md, and what other tests use.
-    assert!(grown < 320 << 20, "{grown} bytes");
+    // Buffers and windows of both connections and of the broker, see docs/flow.md. Without `full` other tests use
+    // the memory of the process meanwhile.
+    assert!(!full() || grown < 224 << 20, "{grown} bytes");
     assert_eq!(losses, 0, "keep-alive works meanwhile");
 }

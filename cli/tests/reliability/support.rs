@@ -212,16 +212,21 @@ impl Reader {
 
 /// Resident memory of the process in bytes.
 pub(crate) fn resident() -> u64 {
-    status("VmRSS:")
+    resident_of("self")
+}
+
+/// Resident memory of another process.
+pub(crate) fn resident_of(process: &str) -> u64 {
+    status(process, "VmRSS:")
 }
 
 /// The most it was so far.
 pub(crate) fn most_resident() -> u64 {
-    status("VmHWM:")
+    status("self", "VmHWM:")
 }
 
-fn status(field: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+fn status(process: &str, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
