@@ -889,8 +889,11 @@ impl<'a> Driver<'a> {
 
     /// Nothing arrives any more: runs the handlers a last time and gives them up.
     fn end_inboxes(&self, ended: Option<&Error>) {
+        // Both, before a handler of either tells the application by its release that the connection is gone.
         for inbox in [calls, replies] {
             inbox(self.shared).end(ended.cloned());
+        }
+        for inbox in [calls, replies] {
             if inbox(self.shared).has_handler() {
                 let shared = self.shared.clone();
                 self.dispatcher.post(move || {

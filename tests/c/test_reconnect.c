@@ -6,37 +6,17 @@
 #include <unistd.h>
 
 static struct broker broker;
-static struct process proxy;
-static char url[64];
+static struct chaos chaos;
 
 static void begin(void) {
     broker_start(&broker, NULL);
-    const char *arguments[] = {ISCP_PROGRAM, "chaos", "--to", strstr(broker.url, "//") + 2,
-                               "--commands", NULL};
-    process_start(&proxy, arguments);
-    process_expect(&proxy, "\n");
-    char address[32];
-    CHECK(sscanf(proxy.text, "listening %31s", address) == 1);
-    snprintf(url, sizeof url, "ws://%s", address);
+    chaos_start(&chaos, &broker);
 }
 
 static void end(void) {
     client_shutdown();
-    process_signal(&proxy, SIGTERM);
-    process_finish(&proxy);
-    process_free(&proxy);
+    chaos_stop(&chaos);
     broker_stop(&broker);
-}
-
-/* Makes the proxy do something, and waits until it is done. */
-static void command(const char *line) {
-    char done[32];
-    snprintf(done, sizeof done, "ok %s\n", line);
-    size_t before = proxy.length;
-    CHECK(dprintf(proxy.in, "%s\n", line) > 0);
-    do {
-        process_expect(&proxy, done);
-    } while (strstr(proxy.text + before, done) == NULL);
 }
 
 /* What was told. */
@@ -150,21 +130,21 @@ static uint64_t conn_stat(const iscp_conn_t *conn, iscp_conn_stat_t stat) {
 TEST(streams_go_on_and_every_event_is_told) {
     begin();
     struct told told = TOLD_INIT;
-    iscp_conn_t *conn = connect_to(url, &told);
+    iscp_conn_t *conn = connect_to(chaos.url, &told);
     iscp_upstream_t *up = open_up(conn, "false", &told);
     iscp_downstream_t *down = open_down(conn, false, &told);
     iscp_uuid_t id = iscp_upstream_id(up);
     iscp_data_id_t data_id = client_data_id(up, "a");
     client_write(up, data_id, 0, "before");
     CHECK_EQ(client_read_points(down, 1), 1);
-    command("refuse");
-    command("cut");
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
     event_wait(&told.reconnecting, 3, "three attempts");
     CHECK_EQ(iscp_conn_state(conn), ISCP_CONN_STATE_RECONNECTING);
     CHECK(told.attempt >= 3);
     client_write(up, data_id, 1, "meanwhile");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, 20, &error), ISCP_ERR_TIMEOUT, "");
-    command("accept");
+    chaos_do(&chaos, "accept");
     event_wait(&told.up_resumed, 1, "the upstream");
     event_wait(&told.down_resumed, 1, "the downstream");
     CHECK_EQ(event_count(&told.reconnected), 1);
@@ -228,11 +208,11 @@ TEST(broker_that_starts_again) {
 TEST(free_everything_while_reconnecting) {
     begin();
     struct told told = TOLD_INIT;
-    iscp_conn_t *conn = connect_to(url, &told);
+    iscp_conn_t *conn = connect_to(chaos.url, &told);
     iscp_upstream_t *up = open_up(conn, "true", &told);
     iscp_downstream_t *down = open_down(conn, true, &told);
-    command("refuse");
-    command("cut");
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
     event_wait(&told.reconnecting, 2, "two attempts");
     iscp_conn_free(conn);
     iscp_upstream_free(up);
@@ -247,16 +227,16 @@ TEST(an_outage_that_is_given_up) {
     begin();
     struct told told = TOLD_INIT;
     iscp_conn_t *conn = NULL;
-    iscp_conn_options_t *options =
-        conn_options(url, "node", "reconnect_min_interval_ms", "10", "reconnect_max_interval_ms", "20", NULL);
+    iscp_conn_options_t *options = conn_options(chaos.url, "node", "reconnect_min_interval_ms", "10",
+                                                "reconnect_max_interval_ms", "20", NULL);
     OK(iscp_conn_options_set_reconnect_attempts(options, 2, &error));
     OK(iscp_conn_options_set_reconnect_total_ms(options, 60000, &error));
     OK(iscp_conn_options_set_event_callback(options, on_event, &told, on_release, &error));
     OK(iscp_connect_wait(options, -1, &conn, &error));
     iscp_conn_options_free(options);
     iscp_downstream_t *down = client_downstream(conn, "nobody");
-    command("refuse");
-    command("cut");
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
     iscp_chunk_t *chunk = NULL;
     FAILS(iscp_downstream_next_chunk_wait(down, -1, &chunk, &error), ISCP_ERR_CONNECT_FAILED, "2 attempts");
     event_wait(&told.closed, 1, "the end");

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::streams::alias_twice;
 use super::{Connection, Request, State};
 use crate::core::downstream::Downstream;
-use crate::core::event::{Event, OpenedDownstream, OpenedUpstream, Output, StreamKey};
+use crate::core::event::{Event, OpenedDownstream, Output, StreamKey};
 use crate::core::upstream::Upstream;
 use crate::core::version;
 use crate::error::{Error, Status, printable};
@@ -166,12 +166,7 @@ impl Connection {
         let key = self.new_key();
         let upstream = Upstream::new(key, *config, response, self.datagrams);
         self.upstream_aliases.insert(upstream.alias, key);
-        let opened = OpenedUpstream {
-            key,
-            stream_id: upstream.stream_id,
-            server_time_ns: upstream.server_time_ns,
-            buffer: upstream.buffer.clone(),
-        };
+        let opened = upstream.opened();
         self.upstreams.insert(key, upstream);
         self.done(op, Ok(Output::Upstream(opened)));
         if self.closing.is_some() {

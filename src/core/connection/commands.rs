@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Closing, Connection, MAX_ANSWERS, Request, State};
 use crate::core::config::{DownstreamConfig, UpstreamConfig};
 use crate::core::downstream::TakenAck;
-use crate::core::event::{OpId, OpenedUpstream, Output, ReceivedMetadata, StreamKey};
+use crate::core::event::{OpId, Output, ReceivedMetadata, StreamKey};
 use crate::core::keeper::RestoredUpstream;
 use crate::core::upstream::{FlushLevel, Upstream};
 use crate::error::{Error, Status};
@@ -32,12 +32,7 @@ impl Connection {
         }
         let key = self.new_key();
         let upstream = Upstream::restored(key, config, restored, now);
-        let opened = OpenedUpstream {
-            key,
-            stream_id: upstream.stream_id,
-            server_time_ns: upstream.server_time_ns,
-            buffer: upstream.buffer.clone(),
-        };
+        let opened = upstream.opened();
         self.upstreams.insert(key, upstream);
         self.done(op, Ok(Output::Upstream(opened)));
         self.ask_for_streams(now);

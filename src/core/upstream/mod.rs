@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::config::UpstreamConfig;
-use super::event::{ChunkOutcome, Event, OpId, Output, StreamKey, UpstreamEnd};
+use super::event::{ChunkOutcome, Event, OpId, OpenedUpstream, Output, StreamKey, UpstreamEnd};
 use super::keeper::Keeper;
 use super::resume::Attachment;
 use super::sent::{Sent, SentChunk};
@@ -160,6 +160,16 @@ impl Upstream {
             failed_chunks: Vec::new(),
             first_failure: None,
             unawaited_failure: None,
+        }
+    }
+
+    /// What the application gets of it.
+    pub(super) fn opened(&self) -> OpenedUpstream {
+        OpenedUpstream {
+            key: self.key,
+            stream_id: self.stream_id,
+            server_time_ns: self.server_time_ns,
+            buffer: self.buffer.clone(),
         }
     }
 
