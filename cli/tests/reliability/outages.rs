@@ -42,6 +42,8 @@ impl World {
         let options = [0, 1].map(|at| {
             let url = broker.url(scheme).replace(&address, &proxies[at].address().to_string());
             let mut options = ConnectOptions { url, ..ConnectOptions::default() };
+            // Outages that come faster than connections last would make the waits as long as they get.
+            options.config.reconnect.max_interval = Duration::from_millis(200);
             options.dial.tls.ca = Some(certificates(pem.as_bytes()).unwrap());
             options
         });
