@@ -58,8 +58,8 @@ class timeout {
         if (duration <= duration.zero()) {
             return 0;
         }
-        // Compared before it is converted, which could overflow.
-        if (duration >= longest) {
+        // Compared as floating point, because converting whole numbers could overflow.
+        if (std::chrono::duration<double>(duration) >= std::chrono::duration<double>(longest)) {
             return std::numeric_limits<std::int32_t>::max();
         }
         return static_cast<std::int32_t>(std::chrono::ceil<std::chrono::milliseconds>(duration).count());
