@@ -37,8 +37,8 @@ pub(crate) struct Header {
 
 impl Header {
     pub(crate) fn parse(text: &str) -> Self {
-        let mut header = Self::default();
-        header.constants = text.lines().filter_map(constant).map(str::to_owned).collect();
+        let constants = text.lines().filter_map(constant).map(str::to_owned).collect();
+        let mut header = Self { constants, ..Self::default() };
         for (documentation, declaration) in declarations(text) {
             header.add(&documentation, &declaration);
         }
