@@ -149,21 +149,20 @@ impl Upstream {
         }
         self.buffer.lock().check(id, payload.len())?;
         let spool = self.connection.shared().spool.as_ref().ok_or(Status::Internal)?;
-        let mut state = kept.append(state, id, &points, deadline, &spool.counters)?;
-        if state.backlog {
-            return Ok(());
-        }
-        let pushed = self.buffer.lock().push(id, elapsed_time, payload);
+        let (mut state, unsynced) = kept.append(state, id, &points, deadline, &spool.counters)?;
+        let pushed = if state.backlog {
+            Ok(Pushed::Quiet)
+        } else {
+            self.buffer.lock().push(id, elapsed_time, payload)
+        };
+        state.backlog |= pushed.is_err();
+        drop(state);
         match pushed {
             Ok(Pushed::Quiet) => {}
             Ok(Pushed::Wake) => self.wake(),
-            Err(_) => {
-                state.backlog = true;
-                drop(state);
-                self.pump(kept).start();
-            }
+            Err(_) => self.pump(kept).start(),
         }
-        Ok(())
+        kept.sync(unsynced)
     }
 
     fn pump(&self, kept: &Arc<Kept>) -> Pump {

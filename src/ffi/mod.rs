@@ -34,6 +34,7 @@ mod error;
 mod event;
 mod fork;
 mod handle;
+mod handler;
 mod library;
 mod log;
 mod metadata;
@@ -43,6 +44,7 @@ mod status;
 mod token;
 mod types;
 mod upstream;
+mod upstream_handlers;
 mod upstream_options;
 mod upstream_outage_options;
 
