@@ -28,6 +28,7 @@ const SOURCES: &[&str] = &[
     "upstream_outage_options",
     "upstream_handlers",
     "upstream",
+    "upstream_write",
     "chunk",
     "metadata",
     "downstream_options",

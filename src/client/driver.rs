@@ -13,6 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Sleep, sleep_until, timeout};
 use uuid::Uuid;
 
+use super::awaited::Awaited;
 use super::calls::Admission;
 use super::completion::Completion;
 use super::connection::{Command, Connection, ConnectionState, Shared};
@@ -28,8 +29,8 @@ use super::runtime::Registration;
 use super::spool::{self, Kept};
 use super::upstream::Upstream;
 use crate::core::{
-    self, ChunkOutcome, Event, MAX_UNREPORTED, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk,
-    SharedBuffer, StreamIdentity, StreamKey, UpstreamEnd,
+    self, ChunkOutcome, Event, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, SharedBuffer,
+    StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
@@ -77,6 +78,7 @@ struct OpeningUpstream {
 #[derive(Default)]
 struct UpstreamHandlers {
     on_ack: Option<Arc<Handler<ChunkOutcome>>>,
+    on_chunk: Option<Arc<Handler<ReceivedChunk>>>,
     on_event: Option<Arc<Handler<StreamEvent>>>,
     on_closed: Option<Handler<UpstreamEnd>>,
 }
@@ -90,11 +92,13 @@ struct UpstreamSide {
     stream_id: Uuid,
     handlers: UpstreamHandlers,
     buffer: Arc<SharedBuffer>,
+    awaited: Arc<Awaited>,
 }
 
 impl UpstreamSide {
     fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
-        Self { stream_id: opened.stream_id, handlers, buffer: opened.buffer.clone() }
+        let (buffer, awaited) = (opened.buffer.clone(), Arc::default());
+        Self { stream_id: opened.stream_id, handlers, buffer, awaited }
     }
 }
 
@@ -207,6 +211,8 @@ struct Driver<'a> {
     upstreams: HashMap<StreamKey, UpstreamSide>,
     downstreams: HashMap<StreamKey, DownstreamSide>,
     dispatcher: Dispatcher,
+    /// Whether any upstream has a handler for its chunks.
+    shows_chunks: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     events: VecDeque<Event>,
     /// Bytes written when the transport last refused to take more.
@@ -254,6 +260,7 @@ impl<'a> Driver<'a> {
             upstreams: HashMap::new(),
             downstreams: HashMap::new(),
             dispatcher,
+            shows_chunks: false,
             timer: None,
             events: VecDeque::new(),
             full_at: None,
@@ -467,6 +474,9 @@ impl<'a> Driver<'a> {
     }
 
     fn send(&mut self, transport: &mut dyn Transport, message: &Message) -> Result<(), TransportError> {
+        if self.shows_chunks {
+            self.show_chunk(message);
+        }
         let bytes = self.encoding.encode(message, self.schema);
         let counters = &self.shared.counters;
         counters.messages_sent.fetch_add(1, Relaxed);
@@ -504,8 +514,11 @@ impl<'a> Driver<'a> {
             Command::OpenUpstream(options, kept, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
+                config.report_chunks = options.on_chunk.is_some();
+                self.shows_chunks |= config.report_chunks;
                 let handlers = UpstreamHandlers {
                     on_ack: options.on_ack.map(Arc::new),
+                    on_chunk: options.on_chunk.map(Arc::new),
                     on_event: options.on_event.map(Arc::new),
                     on_closed: options.on_closed,
                 };
@@ -629,10 +642,17 @@ impl<'a> Driver<'a> {
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),
             Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
+            Event::PointsSettled(key, points, outcome) => {
+                if let Some(side) = self.upstreams.get(&key) {
+                    side.awaited.settle(&points, &outcome, &self.dispatcher);
+                }
+            }
             Event::UpstreamClosed(key, end) => {
                 let side = self.upstreams.remove(&key);
                 if let Some(side) = &side {
                     log_end("upstream", &side.stream_id, end.error.as_ref());
+                    let closed = || Error::new(Status::Closed, "the upstream is closed");
+                    side.awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
                 }
                 if let Some(side) = side
                     && side.handlers.any()
@@ -750,8 +770,11 @@ impl<'a> Driver<'a> {
             (Op::OpenUpstream(opening, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
                 let OpeningUpstream { manners, kept, connection, handlers } = *opening;
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, handlers));
-                done.complete(Ok(Upstream::new(connection, opened, manners, kept)), &dispatcher);
+                let side = UpstreamSide::new(&opened, handlers);
+                let awaited = side.awaited.clone();
+                self.upstreams.insert(opened.key, side);
+                let upstream = Upstream::new(connection, opened, manners, kept, awaited);
+                done.complete(Ok(upstream), &dispatcher);
             }
             (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
                 self.upstreams.insert(opened.key, UpstreamSide::new(&opened, UpstreamHandlers::default()));
@@ -794,17 +817,36 @@ impl<'a> Driver<'a> {
         let Some(side) = self.upstreams.get(&key) else {
             return;
         };
-        let Some(on_ack) = side.handlers.on_ack.clone() else {
-            return;
-        };
+        if let Some(on_ack) = side.handlers.on_ack.clone() {
+            self.tell_of_chunk(key, side, 0, move || on_ack(outcome));
+        }
+    }
+
+    /// Shows the chunk that a message carries before it is sent.
+    fn show_chunk(&mut self, message: &Message) {
+        let Some((key, chunk, bytes)) = self.core.take_to_show(message) else { return };
+        let Some(side) = self.upstreams.get(&key) else { return };
+        if let Some(on_chunk) = side.handlers.on_chunk.clone() {
+            self.tell_of_chunk(key, side, bytes, move || on_chunk(chunk));
+        }
+    }
+
+    /// Calls a handler that the stream waits for when it lags too far behind.
+    fn tell_of_chunk(
+        &self,
+        key: StreamKey,
+        side: &UpstreamSide,
+        bytes: usize,
+        tell: impl FnOnce() + Send + 'static,
+    ) {
         let buffer = side.buffer.clone();
         let shared = self.shared.clone();
         self.dispatcher.post(move || {
-            let ran = catch_unwind(AssertUnwindSafe(|| on_ack(outcome)));
+            let ran = catch_unwind(AssertUnwindSafe(tell));
             if ran.is_err() {
-                tracing::error!("an acknowledgement handler panicked");
+                tracing::error!("a handler of chunks panicked");
             }
-            if buffer.counters.unreported.fetch_sub(1, Relaxed) == MAX_UNREPORTED {
+            if buffer.told(bytes) {
                 // Chunks were held back until the application caught up.
                 let _ = shared.send(Command::Attend(key));
             }
@@ -878,6 +920,9 @@ impl<'a> Driver<'a> {
         for op in self.ops.keys().copied().collect::<Vec<_>>() {
             self.handle_done(op, Err(closed.clone()));
         }
+        for side in self.upstreams.values() {
+            side.awaited.end(&closed, &self.dispatcher);
+        }
         for (done, outcome) in self.closing.drain(..) {
             done.complete(outcome, &self.dispatcher);
         }
@@ -936,7 +981,10 @@ fn dispatch(dispatcher: Dispatcher, queue: Arc<ReadQueue>, shared: Arc<Shared>, 
 
 impl UpstreamHandlers {
     fn any(&self) -> bool {
-        self.on_ack.is_some() || self.on_event.is_some() || self.on_closed.is_some()
+        self.on_ack.is_some()
+            || self.on_chunk.is_some()
+            || self.on_event.is_some()
+            || self.on_closed.is_some()
     }
 }
 

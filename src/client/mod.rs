@@ -6,6 +6,7 @@
 //! path, through the buffers they share with it. Callbacks run on the connection's dispatcher
 //! thread, never on the runtime thread and never under a lock.
 
+mod awaited;
 mod calls;
 mod completion;
 mod connection;
@@ -24,7 +25,9 @@ mod runtime;
 mod spool;
 mod token;
 mod upstream;
+mod writing;
 
+pub use awaited::MAX_AWAITED;
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
@@ -42,3 +45,4 @@ pub use runtime::{on_library_thread, shutdown, spawn_detached};
 pub use spool::{SpoolCounters, SpoolFull, SpoolOptions, SpoolOutcome};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;
+pub use writing::NewPoint;
