@@ -196,14 +196,14 @@ pub(crate) struct BrokerArgs {
     pub(crate) allow_origin: Vec<String>,
     /// How many seconds a stream that asks for less is kept at least after its connection was lost, for clients that
     /// notice the loss later than the broker. Streams that ask for nothing are not kept.
-    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub(crate) min_expiry: Duration,
     /// How many seconds RELIABLE upstreams may have to wait for the slowest of their RELIABLE readers [0: they do not].
     ///
     /// When more than 16 MiB wait for a reader, the broker withholds acknowledgements from those who send to it, and
     /// gives them as the reader goes on. A reader that does not go on for this long is closed. Without this option that
     /// happens when 64 MiB wait, and no sender is slowed down.
-    #[arg(long, value_name = "SECONDS", default_value = "0", hide_default_value = true, value_parser = parse_hold)]
+    #[arg(long, value_name = "SECONDS", default_value = "0", hide_default_value = true, value_parser = parse_hold, allow_negative_numbers = true)]
     pub(crate) hold_for: Duration,
     /// Keep the streams in this file from the end of the broker to its next start, so that a restart loses nothing.
     ///
@@ -345,7 +345,7 @@ pub(crate) struct CallArgs {
     #[arg(long, value_name = "CMD", num_args = 0..=1, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) serve: Option<Option<String>>,
     /// How long the reply, or with --serve the command, may take, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }
 

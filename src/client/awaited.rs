@@ -52,6 +52,11 @@ impl Awaited {
         self.lock().insert(number, (done, place));
     }
 
+    /// Nobody waits for a point any more. False when the outcome was told.
+    pub(super) fn withdraw(&self, number: u64) -> bool {
+        self.lock().remove(&number).is_some()
+    }
+
     /// Tells the outcome of points.
     pub(super) fn settle(&self, numbers: &[u64], outcome: &Result<()>, dispatcher: &Dispatcher) {
         for number in numbers {

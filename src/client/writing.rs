@@ -238,24 +238,23 @@ impl Upstream {
         self.buffer.lock().check(points.clone(), together)?;
         let spool = self.connection.shared().spool.as_ref().ok_or(Status::Internal)?;
         let runs = runs(points.clone());
-        let mut state = kept.append(state, &runs, deadline, &spool.counters)?;
+        let (mut state, unsynced) = kept.append(state, &runs, deadline, &spool.counters)?;
+        let last = state.written().saturating_sub(1);
+        let awaited = waiter.is_some();
         let mut buffer = self.buffer.lock();
-        self.await_point(&mut buffer, state.written().saturating_sub(1), waiter);
-        if state.backlog {
-            return Ok(());
-        }
-        let pushed = buffer.push_all(points, together);
+        self.await_point(&mut buffer, last, waiter);
+        let pushed = if state.backlog { Ok(Pushed::Quiet) } else { buffer.push_all(points, together) };
         drop(buffer);
+        state.backlog |= pushed.is_err();
+        drop(state);
         match pushed {
             Ok(Pushed::Quiet) => {}
             Ok(Pushed::Wake) => self.wake(),
-            Err(_) => {
-                state.backlog = true;
-                drop(state);
-                self.pump(kept).start();
-            }
+            Err(_) => self.pump(kept).start(),
         }
-        Ok(())
+        // Who was told of the point already is not told again that it is not kept.
+        kept.sync(unsynced)
+            .or_else(|status| if awaited && !self.awaited.withdraw(last) { Ok(()) } else { Err(status) })
     }
 
     /// Tells the connection that the buffer is full, unless it knows.
