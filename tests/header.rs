@@ -32,6 +32,7 @@ const SOURCES: &[&str] = &[
     "upstream_outage_options",
     "upstream_handlers",
     "upstream",
+    "upstream_write",
     "chunk",
     "metadata",
     "downstream_options",

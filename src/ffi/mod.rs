@@ -47,5 +47,6 @@ mod upstream;
 mod upstream_handlers;
 mod upstream_options;
 mod upstream_outage_options;
+mod upstream_write;
 
 use completion::{iscp_closed_cb, iscp_done_cb};
