@@ -1186,7 +1186,8 @@ ISCP_API const char *iscp_result_code_name(int32_t result_code);
  * Status of the error, the same that the function returned.
  *
  * @param error an error, or NULL
- * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+ * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error,
+ *         `ISCP_ERR_FORKED` for an error of the process that forked this one
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
