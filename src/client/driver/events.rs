@@ -8,13 +8,14 @@ use std::task::{Context, Poll, Waker};
 use uuid::Uuid;
 
 use super::Driver;
-use super::ops::DownstreamHandlers;
+use super::ops::{DownstreamHandlers, UpstreamSide};
 use crate::client::connection::{Command, ConnectionState, Shared};
 use crate::client::dispatcher::Dispatcher;
+use crate::client::events::{ConnectionEvent, StreamEvent};
 use crate::client::inbox::Inbox;
-use crate::client::options::{ConnectionEvent, Handler, StreamEvent};
+use crate::client::options::Handler;
 use crate::client::read_queue::ReadQueue;
-use crate::core::{ChunkOutcome, Event, MAX_UNREPORTED, ReceivedChunk, StreamIdentity, StreamKey};
+use crate::core::{ChunkOutcome, Event, ReceivedChunk, StreamIdentity, StreamKey, UpstreamEnd};
 use crate::encoding::Schema;
 use crate::error::{Error, Status};
 use crate::message::Message;
@@ -74,21 +75,12 @@ impl Driver<'_> {
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),
             Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
-            Event::UpstreamClosed(key, end) => {
-                let side = self.upstreams.remove(&key);
-                if let Some(side) = &side {
-                    log_end("upstream", &side.stream_id, end.error.as_ref());
-                }
-                if let Some(side) = side
-                    && side.handlers.any()
-                {
-                    self.dispatcher.post(move || {
-                        if let Some(on_closed) = &side.handlers.on_closed {
-                            on_closed(end);
-                        }
-                    });
+            Event::PointsSettled(key, points, outcome) => {
+                if let Some(side) = self.upstreams.get(&key) {
+                    side.awaited.settle(&points, &outcome, &self.dispatcher);
                 }
             }
+            Event::UpstreamClosed(key, end) => self.end_upstream(key, end),
             Event::Chunk(key, chunk) => self.deliver(key, chunk),
             Event::Metadata(key, metadata) => {
                 if let Some(side) = self.downstreams.get(&key)
@@ -164,20 +156,27 @@ impl Driver<'_> {
     }
 
     fn tell(&self, event: ConnectionEvent) {
-        if let Some(on_event) = self.on_event.clone() {
-            self.dispatcher.post(move || on_event(event));
+        if self.shared.events.push(event) {
+            let shared = self.shared.clone();
+            self.dispatcher.post(move || shared.events.dispatch());
         }
     }
 
     fn tell_upstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
         if let Some(side) = self.upstreams.get(&key) {
-            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event(side.stream_id));
+            let event = event(side.stream_id);
+            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event);
+            if !side.recovering {
+                self.tell(ConnectionEvent::Upstream(event));
+            }
         }
     }
 
     fn tell_downstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
         if let Some(side) = self.downstreams.get(&key) {
-            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event(side.stream_id));
+            let event = event(side.stream_id);
+            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event);
+            self.tell(ConnectionEvent::Downstream(event));
         }
     }
 
@@ -185,17 +184,36 @@ impl Driver<'_> {
         let Some(side) = self.upstreams.get(&key) else {
             return;
         };
-        let Some(on_ack) = side.handlers.on_ack.clone() else {
-            return;
-        };
+        if let Some(on_ack) = side.handlers.on_ack.clone() {
+            self.tell_of_chunk(key, side, 0, move || on_ack(outcome));
+        }
+    }
+
+    /// Shows the chunk that a message carries before it is sent.
+    pub(super) fn show_chunk(&mut self, message: &Message) {
+        let Some((key, chunk, bytes)) = self.core.take_to_show(message) else { return };
+        let Some(side) = self.upstreams.get(&key) else { return };
+        if let Some(on_chunk) = side.handlers.on_chunk.clone() {
+            self.tell_of_chunk(key, side, bytes, move || on_chunk(chunk));
+        }
+    }
+
+    /// Calls a handler that the stream waits for when it lags too far behind.
+    fn tell_of_chunk(
+        &self,
+        key: StreamKey,
+        side: &UpstreamSide,
+        bytes: usize,
+        tell: impl FnOnce() + Send + 'static,
+    ) {
         let buffer = side.buffer.clone();
         let shared = self.shared.clone();
         self.dispatcher.post(move || {
-            let ran = catch_unwind(AssertUnwindSafe(|| on_ack(outcome)));
+            let ran = catch_unwind(AssertUnwindSafe(tell));
             if ran.is_err() {
-                tracing::error!("an acknowledgement handler panicked");
+                tracing::error!("a handler of chunks panicked");
             }
-            if buffer.counters.unreported.fetch_sub(1, Relaxed) == MAX_UNREPORTED {
+            if buffer.told(bytes) {
                 // Chunks were held back until the application caught up.
                 let _ = shared.send(Command::Attend(key));
             }
@@ -224,25 +242,43 @@ impl Driver<'_> {
         dispatch_inbox(self.dispatcher.clone(), self.shared.clone(), inbox);
     }
 
+    fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
+        let Some(side) = self.upstreams.remove(&key) else { return };
+        let UpstreamSide { stream_id, handlers, recovering, awaited, .. } = side;
+        log_end("upstream", &stream_id, end.error.as_ref());
+        let closed = || Error::new(Status::Closed, "the upstream is closed");
+        awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+        let told = (!recovering).then(|| ConnectionEvent::UpstreamClosed { stream_id, end: end.clone() });
+        if handlers.any() {
+            self.dispatcher.post(move || {
+                if let Some(on_closed) = &handlers.on_closed {
+                    on_closed(end);
+                }
+            });
+        }
+        told.into_iter().for_each(|event| self.tell(event));
+    }
+
     fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
         let Some(side) = self.downstreams.remove(&key) else {
             return;
         };
         log_end("downstream", &side.stream_id, error.as_ref());
         side.queue.end(error.clone());
+        let told = ConnectionEvent::DownstreamClosed { stream_id: side.stream_id, error: error.clone() };
         let DownstreamHandlers { on_event, on_closed } = side.handlers;
-        if on_event.is_none() && on_closed.is_none() && !side.queue.has_handlers() {
-            return;
-        }
         let queue = side.queue;
-        self.dispatcher.post(move || {
-            // Nothing more comes, so this ends.
-            while queue.dispatch(|_| {}) {}
-            if let Some(on_closed) = &on_closed {
-                on_closed(error);
-            }
-            drop((queue.take_handlers(), on_event));
-        });
+        if on_event.is_some() || on_closed.is_some() || queue.has_handlers() {
+            self.dispatcher.post(move || {
+                // Nothing more comes, so this ends.
+                while queue.dispatch(|_| {}) {}
+                if let Some(on_closed) = &on_closed {
+                    on_closed(error);
+                }
+                drop((queue.take_handlers(), on_event));
+            });
+        }
+        self.tell(told);
     }
 }
 

@@ -7,16 +7,19 @@ use uuid::Uuid;
 
 use super::events::{calls, replies};
 use super::{Driver, spool};
+use crate::client::awaited::Awaited;
 use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
 use crate::client::downstream::Downstream;
-use crate::client::options::{FullPolicy, Handler, StreamEvent};
+use crate::client::events::StreamEvent;
+use crate::client::options::{FullPolicy, Handler};
 use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
 use crate::core::{
-    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, SharedBuffer, StreamIdentity, UpstreamEnd,
+    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, SharedBuffer,
+    StreamIdentity, UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
 use crate::message::{DownstreamCall, Qos};
@@ -56,6 +59,7 @@ pub(super) struct OpeningUpstream {
 #[derive(Default)]
 pub(super) struct UpstreamHandlers {
     pub(super) on_ack: Option<Arc<Handler<ChunkOutcome>>>,
+    pub(super) on_chunk: Option<Arc<Handler<ReceivedChunk>>>,
     pub(super) on_event: Option<Arc<Handler<StreamEvent>>>,
     pub(super) on_closed: Option<Handler<UpstreamEnd>>,
 }
@@ -68,12 +72,20 @@ pub(super) struct DownstreamHandlers {
 pub(super) struct UpstreamSide {
     pub(super) stream_id: Uuid,
     pub(super) handlers: UpstreamHandlers,
+    /// Delivers what an earlier process left; not a stream that the application knows.
+    pub(super) recovering: bool,
     pub(super) buffer: Arc<SharedBuffer>,
+    pub(super) awaited: Arc<Awaited>,
 }
 
 impl UpstreamSide {
     fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
-        Self { stream_id: opened.stream_id, handlers, buffer: opened.buffer.clone() }
+        let (buffer, awaited) = (opened.buffer.clone(), Arc::default());
+        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer, awaited }
+    }
+
+    fn recovering(opened: &OpenedUpstream) -> Self {
+        Self { recovering: true, ..Self::new(opened, UpstreamHandlers::default()) }
     }
 }
 
@@ -85,7 +97,10 @@ pub(super) struct DownstreamSide {
 
 impl UpstreamHandlers {
     pub(super) fn any(&self) -> bool {
-        self.on_ack.is_some() || self.on_event.is_some() || self.on_closed.is_some()
+        self.on_ack.is_some()
+            || self.on_chunk.is_some()
+            || self.on_event.is_some()
+            || self.on_closed.is_some()
     }
 }
 
@@ -112,8 +127,11 @@ impl Driver<'_> {
             Command::OpenUpstream(options, kept, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
+                config.report_chunks = options.on_chunk.is_some();
+                self.shows_chunks |= config.report_chunks;
                 let handlers = UpstreamHandlers {
                     on_ack: options.on_ack.map(Arc::new),
+                    on_chunk: options.on_chunk.map(Arc::new),
                     on_event: options.on_event.map(Arc::new),
                     on_closed: options.on_closed,
                 };
@@ -195,11 +213,14 @@ impl Driver<'_> {
             (Op::OpenUpstream(opening, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
                 let OpeningUpstream { manners, kept, connection, handlers } = *opening;
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, handlers));
-                done.complete(Ok(Upstream::new(connection, opened, manners, kept)), &dispatcher);
+                let side = UpstreamSide::new(&opened, handlers);
+                let awaited = side.awaited.clone();
+                self.upstreams.insert(opened.key, side);
+                let upstream = Upstream::new(connection, opened, manners, kept, awaited);
+                done.complete(Ok(upstream), &dispatcher);
             }
             (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, UpstreamHandlers::default()));
+                self.upstreams.insert(opened.key, UpstreamSide::recovering(&opened));
                 done.complete(Ok(opened), &dispatcher);
             }
             (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
