@@ -30,7 +30,7 @@ sanitize() {
     local sanitizer=$1 cargo=$2 skipped=$3 wanted=${4:-.} build=build/sanitize-$1
     # With a target, Cargo does not instrument what runs while it builds.
     export RUSTFLAGS="-Zsanitizer=$sanitizer -Cforce-frame-pointers=yes"
-    cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Debug -DISCP_BUILD_TESTS=ON -DISCP_BUILD_EXAMPLES=ON \
+    cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Debug -DISCP_BUILD_TESTS=ON -DISCP_BUILD_EXAMPLES=ON -DISCP_TEST_TIMEOUT=400 \
         -DCMAKE_C_FLAGS="-fsanitize=$sanitizer -fno-omit-frame-pointer" \
         -DCMAKE_CXX_FLAGS="-fsanitize=$sanitizer -fno-omit-frame-pointer" \
         -DISCP_CARGO="$cargo" -DISCP_CARGO_TARGET="$target" -DISCP_CARGO_TARGET_DIR="$root/target/sanitize-$sanitizer"

@@ -33,8 +33,8 @@
  *   thread; those of different connections run on different threads. No library lock is held, and a
  *   slow callback delays the callbacks of its connection only, never the network.
  * - Inside a callback every function may be called, `free` included, except those that block:
- *   `iscp_shutdown`, `iscp_log_set`, and the twins `..._wait`. They answer `ISCP_ERR_IN_CALLBACK` at
- *   once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
+ *   `iscp_shutdown`, `iscp_log_set`, and what has `_wait` in its name. They answer
+ *   `ISCP_ERR_IN_CALLBACK` at once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
  *   that would block answers `ISCP_ERR_WOULD_BLOCK`.
  * - Arguments of a callback are valid until it returns, unless its documentation says that the
  *   application owns them.

@@ -125,6 +125,13 @@ long long macros_sum(void) {
         ISCP_DOWNSTREAM_STAT_DROPPED_POINTS,
         ISCP_DOWNSTREAM_STAT_DROPPED_METADATA,
         ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS,
+        ISCP_MAX_TOGETHER,
+        ISCP_UPSTREAM_STAT_DROPPED_POINTS,
+        ISCP_UPSTREAM_STAT_ALIASES,
+        ISCP_UPSTREAM_STATE_OPEN,
+        ISCP_UPSTREAM_STATE_RESUMING,
+        ISCP_UPSTREAM_STATE_CLOSING,
+        ISCP_UPSTREAM_STATE_CLOSED,
     };
     long long sum = iscp_check_version();
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

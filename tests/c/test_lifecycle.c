@@ -315,7 +315,8 @@ static void everything_is_refused(void) {
     for (int round = 0; round < 2; round++) {
         /* Freeing changes nothing in the child. */
         for_each_type(type) {
-            CHECK_STATUS(type->use(handle_of(type)), ISCP_ERR_FORKED);
+            CHECK_STATUS(type->use(handle_of(type)),
+                         type->of_forked != 0 ? type->of_forked : ISCP_ERR_FORKED);
             CHECK(type->ref == NULL || type->ref(handle_of(type)) == NULL);
             if (type->close != NULL) {
                 CHECK_STATUS(type->close(handle_of(type)), ISCP_ERR_FORKED);
@@ -373,20 +374,25 @@ static void exit_in_a_callback(void) {
     }
 }
 
-static void exit_while_a_thread_waits(void) {
+static void exit_while_threads_wait(void) {
     make_everything();
-    static struct user user;
-    user = (struct user){.handle = family.down, .call = handle_types[5].waits[0], .begins = EVENT_INIT};
-    pthread_t other;
-    CHECK(pthread_create(&other, NULL, call_until_it_fails, &user) == 0);
-    event_wait(&user.begins, 1, "the other thread");
+    static struct user users[MAX_TYPES];
+    for_each_type(type) {
+        if (type->waits[0] != NULL) {
+            struct user *user = &users[type - handle_types];
+            *user = (struct user){.handle = handle_of(type), .call = type->waits[0], .begins = EVENT_INIT};
+            pthread_t other;
+            CHECK(pthread_create(&other, NULL, call_until_it_fails, user) == 0);
+            event_wait(&user->begins, 1, "the other thread");
+        }
+    }
 }
 
 /* In children, before this process uses the library. Nothing is closed or freed, and nothing waits. */
 TEST(exit_while_connected) {
     family_start(&family);
     in_child(make_everything);
-    in_child(exit_while_a_thread_waits);
+    in_child(exit_while_threads_wait);
     in_child(exit_in_a_callback);
     broker_stop(&family.broker);
 }
