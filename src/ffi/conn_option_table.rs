@@ -155,6 +155,11 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
     },
     Spec {
+        key: "event_queue_limit",
+        range: "1 to 1048576",
+        set: |options, value| number(value, 1, 1 << 20).map(|value| options.event_queue_limit = value),
+    },
+    Spec {
         key: "reconnect",
         range: "true or false",
         set: |options, value| boolean(value).map(|value| options.config.reconnect.enabled = value),
