@@ -38,6 +38,7 @@ enum class conn_stat : iscp_conn_stat_t {
     spool_dropped = ISCP_CONN_STAT_SPOOL_DROPPED,
     spool_recovered = ISCP_CONN_STAT_SPOOL_RECOVERED,
     paths = ISCP_CONN_STAT_PATHS,
+    events_dropped = ISCP_CONN_STAT_EVENTS_DROPPED,
 };
 
 /** A base time to send: it ties the elapsed times of a session to a clock. */

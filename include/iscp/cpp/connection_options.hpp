@@ -59,12 +59,12 @@ class token_request {
 };
 
 /** What happened to a connection. Later versions may have more. */
-enum class conn_event_kind : iscp_conn_event_t {
-    connected = ISCP_CONN_EVENT_CONNECTED,
-    disconnected = ISCP_CONN_EVENT_DISCONNECTED,
-    reconnecting = ISCP_CONN_EVENT_RECONNECTING,
-    reconnected = ISCP_CONN_EVENT_RECONNECTED,
-    closed = ISCP_CONN_EVENT_CLOSED,
+enum class conn_event_kind : iscp_event_kind_t {
+    connected = ISCP_EVENT_CONNECTED,
+    disconnected = ISCP_EVENT_DISCONNECTED,
+    reconnecting = ISCP_EVENT_RECONNECTING,
+    reconnected = ISCP_EVENT_RECONNECTED,
+    closed = ISCP_EVENT_CLOSED,
 };
 
 /** What the event handler of a connection is told. */
@@ -326,6 +326,11 @@ class connection_options
         return *this;
     }
 
+    connection_options &event_queue_limit(std::size_t value) {
+        assign(iscp_conn_options_set_event_queue_limit, value);
+        return *this;
+    }
+
     connection_options &call_queue_limit(std::size_t value) {
         assign(iscp_conn_options_set_call_queue_limit, value);
         return *this;
@@ -384,11 +389,15 @@ class connection_options
 
     /** `handler(const conn_event &)`: told what happens to the connection. */
     template <class F> connection_options &on_event(F &&handler) {
-        auto callback = [](iscp_conn_event_t event, std::uint32_t attempt, std::uint32_t delay_ms,
-                           const iscp_error_t *why, void *user_data) noexcept {
-            (*static_cast<std::decay_t<F> *>(user_data))(
-                conn_event{static_cast<conn_event_kind>(event), attempt, std::chrono::milliseconds(delay_ms),
-                           detail::from_callback(why)});
+        auto callback = [](const iscp_event_t *event, void *user_data) noexcept {
+            const auto kind = static_cast<conn_event_kind>(iscp_event_kind(event));
+            // Those of streams go to the handlers of the streams.
+            if (kind > conn_event_kind::closed) {
+                return;
+            }
+            (*static_cast<std::decay_t<F> *>(user_data))(conn_event{
+                kind, iscp_event_attempt(event), std::chrono::milliseconds(iscp_event_delay_ms(event)),
+                detail::from_callback(iscp_event_error(event))});
         };
         keep(detail::set_handler(iscp_conn_options_set_event_callback, callback, std::forward<F>(handler),
                                  get()));
