@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
+#[cfg(feature = "oauth2")]
 use super::conn_credential_options as credentials;
 use super::conn_path_options::add_path_text;
 #[cfg(feature = "tls")]
