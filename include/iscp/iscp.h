@@ -537,6 +537,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_ERR_SEQUENCE_EXHAUSTED -106
 
 /**
+ * Chunks of an upstream are missing, or came in another order than was promised.
+ */
+#define ISCP_ERR_OUT_OF_ORDER -107
+
+/**
  * The host name was not found.
  */
 #define ISCP_ERR_RESOLVE -200

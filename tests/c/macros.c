@@ -33,6 +33,7 @@ long long macros_sum(void) {
         ISCP_ERR_OVERFLOW,
         ISCP_ERR_INVALID_STATE,
         ISCP_ERR_SEQUENCE_EXHAUSTED,
+        ISCP_ERR_OUT_OF_ORDER,
         ISCP_ERR_RESOLVE,
         ISCP_ERR_CONNECT_FAILED,
         ISCP_ERR_HANDSHAKE,

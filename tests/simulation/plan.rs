@@ -162,7 +162,7 @@ fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
             ]),
             omit_empty_chunk: rng.chance(50),
             close_timeout: *rng.pick(&[Duration::from_millis(1), Duration::from_secs(10)]),
-            reopen: false,
+            ..DownstreamConfig::default()
         },
         opens,
         pace: rng.chance(40).then(|| millis(rng, 1, 500)),
