@@ -15,6 +15,8 @@ const SOURCES: &[&str] = &[
     "event",
     "token",
     "conn_options",
+    "conn_timing_options",
+    "conn_limit_options",
     "conn_credential_options",
     "conn_tls_options",
     "conn_network_options",

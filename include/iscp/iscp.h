@@ -1304,6 +1304,48 @@ iscp_status_t iscp_conn_options_set_compression(struct iscp_conn_options_t *opti
                                                 struct iscp_error_t **out_error);
 
 /**
+ * Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
+ * token.
+ *
+ * @param options   the options
+ * @param callback  asked for a token on the connection's dispatcher thread
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_token_callback(struct iscp_conn_options_t *options,
+                                                   iscp_token_cb callback,
+                                                   void *user_data,
+                                                   iscp_release_cb release,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told when the connection ended.
+ *
+ * @param options   the options
+ * @param callback  told once per connection, after every other callback of it: the error is NULL when
+ *                  the application closed the connection
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *options,
+                                                    iscp_closed_cb callback,
+                                                    void *user_data,
+                                                    iscp_release_cb release,
+                                                    struct iscp_error_t **out_error);
+
+/**
  * Sets how often both sides ask whether the other is still there. Default: 10000.
  *
  * @param options          the options
@@ -1388,64 +1430,6 @@ iscp_status_t iscp_conn_options_set_close_timeout_ms(struct iscp_conn_options_t 
                                                      struct iscp_error_t **out_error);
 
 /**
- * Sets the largest message accepted from the server. Default: 67108864.
- *
- * @param options          the options
- * @param max_message_size bytes, 1024 to 1073741824
- * @param out_error        receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_conn_options_set_max_message_size(struct iscp_conn_options_t *options,
-                                                     size_t max_message_size,
-                                                     struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
- * token.
- *
- * @param options   the options
- * @param callback  asked for a token on the connection's dispatcher thread
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_conn_options_set_token_callback(struct iscp_conn_options_t *options,
-                                                   iscp_token_cb callback,
-                                                   void *user_data,
-                                                   iscp_release_cb release,
-                                                   struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that is told when the connection ended.
- *
- * @param options   the options
- * @param callback  told once per connection, after every other callback of it: the error is NULL when
- *                  the application closed the connection
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *options,
-                                                    iscp_closed_cb callback,
-                                                    void *user_data,
-                                                    iscp_release_cb release,
-                                                    struct iscp_error_t **out_error);
-
-/**
  * Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
  *
  * @param options          the options
@@ -1459,6 +1443,22 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
 ISCP_API
 iscp_status_t iscp_conn_options_set_reply_timeout_ms(struct iscp_conn_options_t *options,
                                                      uint32_t reply_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the largest message accepted from the server. Default: 67108864.
+ *
+ * @param options          the options
+ * @param max_message_size bytes, 1024 to 1073741824
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_max_message_size(struct iscp_conn_options_t *options,
+                                                     size_t max_message_size,
                                                      struct iscp_error_t **out_error);
 
 /**

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use super::conn_options;
+use super::conn_option_table;
 use super::downstream_options::{self, DownstreamSettings};
 use super::options::{Spec, set};
 use super::upstream_options::{self, UpstreamSettings};
@@ -56,6 +56,8 @@ fn kinds() -> [Kind; 3] {
             prefix: "iscp_conn_options_",
             source: concat!(
                 include_str!("conn_options.rs"),
+                include_str!("conn_timing_options.rs"),
+                include_str!("conn_limit_options.rs"),
                 include_str!("conn_credential_options.rs"),
                 include_str!("conn_tls_options.rs"),
                 include_str!("conn_network_options.rs"),
@@ -63,8 +65,8 @@ fn kinds() -> [Kind; 3] {
                 include_str!("conn_reconnect_options.rs"),
                 include_str!("conn_spool_options.rs"),
             ),
-            table: rows(conn_options::OPTIONS),
-            snapshot: |values| applied(conn_options::OPTIONS, values, show_connection),
+            table: rows(conn_option_table::OPTIONS),
+            snapshot: |values| applied(conn_option_table::OPTIONS, values, show_connection),
         },
         Kind {
             title: "Upstream",

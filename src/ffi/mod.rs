@@ -15,11 +15,14 @@ mod completion;
 mod conn;
 mod conn_calls;
 mod conn_credential_options;
+mod conn_limit_options;
 mod conn_network_options;
+mod conn_option_table;
 mod conn_options;
 mod conn_path_options;
 mod conn_reconnect_options;
 mod conn_spool_options;
+mod conn_timing_options;
 mod conn_tls_options;
 mod convert;
 #[cfg(test)]

@@ -313,7 +313,7 @@ fn check_pattern(pattern: &str) -> Result<(), Refusal> {
 mod tests {
     use super::*;
     use crate::client::ConnectOptions;
-    use crate::ffi::conn_options::OPTIONS;
+    use crate::ffi::conn_option_table::OPTIONS;
 
     #[test]
     fn texts_of_data_ids_and_filters_are_checked() {
