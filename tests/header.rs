@@ -28,6 +28,7 @@ const SOURCES: &[&str] = &[
     "conn_calls",
     "upstream_options",
     "upstream_outage_options",
+    "upstream_handlers",
     "upstream",
     "chunk",
     "metadata",

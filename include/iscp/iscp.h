@@ -3176,46 +3176,6 @@ iscp_status_t iscp_upstream_options_set_write_timeout_ms(struct iscp_upstream_op
                                                          struct iscp_error_t **out_error);
 
 /**
- * Sets a callback that is told what the server said about every chunk.
- *
- * @param options   the options
- * @param callback  told once per chunk
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_options_t *options,
-                                                     iscp_ack_cb callback,
-                                                     void *user_data,
-                                                     iscp_release_cb release,
-                                                     struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that is told how the stream ended, and what could not be delivered.
- *
- * @param options   the options
- * @param callback  told once per stream
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_options_t *options,
-                                                        iscp_upstream_closed_cb callback,
-                                                        void *user_data,
-                                                        iscp_release_cb release,
-                                                        struct iscp_error_t **out_error);
-
-/**
  * Sets how long the acknowledgement of a chunk may take before its points count as undelivered. Default: 0, as
  * long as the connection lives.
  *
@@ -3256,6 +3216,46 @@ ISCP_API
 iscp_status_t iscp_upstream_options_set_reopen(struct iscp_upstream_options_t *options,
                                                bool reopen,
                                                struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told what the server said about every chunk.
+ *
+ * @param options   the options
+ * @param callback  told once per chunk
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_options_t *options,
+                                                     iscp_ack_cb callback,
+                                                     void *user_data,
+                                                     iscp_release_cb release,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told how the stream ended, and what could not be delivered.
+ *
+ * @param options   the options
+ * @param callback  told once per stream
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_options_t *options,
+                                                        iscp_upstream_closed_cb callback,
+                                                        void *user_data,
+                                                        iscp_release_cb release,
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told when the stream came back after the connection was lost.

@@ -71,7 +71,11 @@ fn kinds() -> [Kind; 3] {
         Kind {
             title: "Upstream",
             prefix: "iscp_upstream_options_",
-            source: concat!(include_str!("upstream_options.rs"), include_str!("upstream_outage_options.rs")),
+            source: concat!(
+                include_str!("upstream_options.rs"),
+                include_str!("upstream_outage_options.rs"),
+                include_str!("upstream_handlers.rs"),
+            ),
             table: rows(upstream_options::OPTIONS),
             snapshot: |values| applied(upstream_options::OPTIONS, values, show_upstream),
         },

@@ -33,6 +33,7 @@ mod error;
 mod event;
 mod fork;
 mod handle;
+mod handler;
 mod library;
 mod log;
 mod metadata;
@@ -41,6 +42,7 @@ mod status;
 mod token;
 mod types;
 mod upstream;
+mod upstream_handlers;
 mod upstream_options;
 mod upstream_outage_options;
 
