@@ -11,6 +11,7 @@ const SOURCES: &[&str] = &[
     "log",
     "convert",
     "types",
+    "data_id",
     "completion",
     "event",
     "token",
@@ -33,7 +34,10 @@ const SOURCES: &[&str] = &[
     "chunk",
     "metadata",
     "downstream_options",
+    "downstream_flow_options",
+    "downstream_handlers",
     "downstream",
+    "downstream_read",
 ];
 
 fn root() -> PathBuf {

@@ -29,13 +29,13 @@ pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub(crate) use credentials::check_header_token_name;
-pub use downstream::Downstream;
+pub use downstream::{Downstream, DownstreamState};
 pub use inbox::InboxCounters;
 #[cfg(feature = "oauth2")]
 pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{
-    CallOptions, ConnectOptions, ConnectionEvent, ConnectionHandler, DownstreamOptions, FullPolicy, Handler,
-    SpoolHandler, StreamEvent, UpstreamOptions,
+    BufferPolicy, CallOptions, ConnectOptions, ConnectionEvent, ConnectionHandler, DownstreamOptions,
+    FullPolicy, Handler, SpoolHandler, StreamEvent, UpstreamOptions,
 };
 pub use read_queue::DownstreamCounters;
 pub use runtime::{on_library_thread, shutdown, spawn_detached};

@@ -11,7 +11,7 @@ use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
 use crate::client::downstream::Downstream;
-use crate::client::options::{FullPolicy, Handler, StreamEvent};
+use crate::client::options::{BufferPolicy, FullPolicy, Handler, StreamEvent};
 use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
@@ -19,7 +19,7 @@ use crate::core::{
     ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, SharedBuffer, StreamIdentity, UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
-use crate::message::{DownstreamCall, Qos};
+use crate::message::DownstreamCall;
 
 /// An operation of the application, until it ends.
 pub(super) enum Op {
@@ -28,8 +28,7 @@ pub(super) enum Op {
     RestoreUpstream(Completion<OpenedUpstream>),
     OpenDownstream {
         connection: Connection,
-        limit: usize,
-        reliable: bool,
+        buffer: (usize, BufferPolicy),
         handlers: DownstreamHandlers,
         done: Completion<Downstream>,
     },
@@ -125,8 +124,7 @@ impl Driver<'_> {
             Command::OpenDownstream(options, connection, done) => {
                 let op = self.new_op(Op::OpenDownstream {
                     connection,
-                    limit: options.buffer_limit,
-                    reliable: options.config.qos == Qos::Reliable,
+                    buffer: (options.buffer_limit, options.policy()),
                     handlers: DownstreamHandlers {
                         on_event: options.on_event.map(Arc::new),
                         on_closed: options.on_closed,
@@ -204,11 +202,11 @@ impl Driver<'_> {
             }
             (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (
-                Op::OpenDownstream { connection, limit, reliable, handlers, done },
+                Op::OpenDownstream { connection, buffer: (limit, policy), handlers, done },
                 Ok(Output::Downstream(opened)),
             ) => {
                 tracing::info!("downstream {} opened", opened.stream_id);
-                let queue = Arc::new(ReadQueue::new(limit, reliable));
+                let queue = Arc::new(ReadQueue::new(limit, policy, opened.counters.clone()));
                 let OpenedDownstream { stream_id, server_time_ns, .. } = opened;
                 queue.identify(StreamIdentity { stream_id, server_time_ns });
                 self.downstreams.insert(
