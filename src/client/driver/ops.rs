@@ -16,7 +16,8 @@ use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
 use crate::core::{
-    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, SharedBuffer, StreamIdentity, UpstreamEnd,
+    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, SharedBuffer, StreamIdentity, StreamKey,
+    UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
 use crate::message::DownstreamCall;
@@ -32,6 +33,7 @@ pub(super) enum Op {
         handlers: DownstreamHandlers,
         done: Completion<Downstream>,
     },
+    CloseDownstream(StreamKey, Completion<()>),
     SendCall {
         done: Completion<()>,
         _under_way: Admission,
@@ -169,7 +171,7 @@ impl Driver<'_> {
                 self.core.want_ack(key, urgent, now);
             }
             Command::CloseDownstream(key, done) => {
-                let op = self.new_op(Op::Simple(done));
+                let op = self.new_op(Op::CloseDownstream(key, done));
                 self.core.close_downstream(Some(op), key, now);
             }
             Command::Close(timeout, done) => {
@@ -222,6 +224,13 @@ impl Driver<'_> {
             (Op::OpenDownstream { handlers, done, .. }, outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(handlers));
+            }
+            (Op::CloseDownstream(key, done), outcome) => {
+                // Whoever waited for this sees that the stream has ended.
+                if let (Ok(_), Some(side)) = (&outcome, self.downstreams.get(&key)) {
+                    side.queue.end(None);
+                }
+                done.complete(outcome.map(drop), &dispatcher);
             }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
