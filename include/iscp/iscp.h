@@ -137,12 +137,25 @@ typedef struct iscp_downstream_t iscp_downstream_t;
 typedef struct iscp_error_t iscp_error_t;
 
 /**
+ * Something that happened to a connection or to a stream of it.
+ *
+ * Which accessors mean something depends on the kind; the others answer 0, NULL or an all-zero id. An event
+ * never changes and may be read from any thread. Everything read from it is valid until it is freed.
+ */
+typedef struct iscp_event_t iscp_event_t;
+
+/**
  * Received metadata: what happened to a node, a session or a stream beside its data.
  *
  * Which accessors mean something depends on the kind; the others answer 0, "" or an all-zero id.
  * Metadata never changes and may be read from any thread.
  */
 typedef struct iscp_metadata_t iscp_metadata_t;
+
+/**
+ * Settings of the library's threads, collected before `iscp_runtime_configure`, which copies them.
+ */
+typedef struct iscp_runtime_options_t iscp_runtime_options_t;
 
 /**
  * A question for an access token.
@@ -199,6 +212,35 @@ typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const ch
 typedef void (*iscp_release_cb)(void *user_data);
 
 /**
+ * What a thread of the library does: one of the `ISCP_THREAD_…` constants. Later versions may have more.
+ */
+typedef int32_t iscp_thread_kind_t;
+
+/**
+ * Called on a thread of the library when it starts, or ends.
+ *
+ * `kind` is one of the `ISCP_THREAD_…` constants. What it does to the calling thread, such as setting its
+ * priority or attaching a virtual machine, holds for everything that runs on it. Several threads may call it
+ * at once.
+ */
+typedef void (*iscp_thread_cb)(iscp_thread_kind_t kind, void *user_data);
+
+/**
+ * What an event says: one of the `ISCP_EVENT_…` constants. Later versions may have more.
+ */
+typedef int32_t iscp_event_kind_t;
+
+/**
+ * A UUID, in the order of its text form.
+ */
+typedef struct iscp_uuid_t {
+    /**
+     * The 16 bytes.
+     */
+    uint8_t bytes[16];
+} iscp_uuid_t;
+
+/**
  * Asked for an access token before every attempt to connect.
  *
  * Called on the connection's dispatcher thread. `request` is the application's from now on and must
@@ -217,33 +259,12 @@ typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_d
 typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
 
 /**
- * What happened to a connection: one of the `ISCP_CONN_EVENT_…` constants.
- */
-typedef int32_t iscp_conn_event_t;
-
-/**
- * Told what happened to a connection.
+ * Told what happens to a connection and its streams.
  *
- * Called on the connection's dispatcher thread. `event` is one of the `ISCP_CONN_EVENT_…` constants; later
- * versions may have more. With `ISCP_CONN_EVENT_RECONNECTING`, `attempt` is the number of the attempt in this
- * outage, from 1, and `delay_ms` how long the connection waits before it; otherwise both are 0. `error`
- * is NULL unless the constant says otherwise, and valid until the callback returns.
+ * Called on the connection's dispatcher thread. `event` is valid until the callback returns;
+ * `iscp_event_ref` keeps it longer.
  */
-typedef void (*iscp_conn_event_cb)(iscp_conn_event_t event,
-                                   uint32_t attempt,
-                                   uint32_t delay_ms,
-                                   const struct iscp_error_t *error,
-                                   void *user_data);
-
-/**
- * A UUID, in the order of its text form.
- */
-typedef struct iscp_uuid_t {
-    /**
-     * The 16 bytes.
-     */
-    uint8_t bytes[16];
-} iscp_uuid_t;
+typedef void (*iscp_event_cb)(const struct iscp_event_t *event, void *user_data);
 
 /**
  * Told what became of points that an earlier process left in the spool.
@@ -662,32 +683,95 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
 #define ISCP_LOG_TRACE 5
 
 /**
+ * Drives every connection; there is one. Its name ends with `-runtime`.
+ */
+#define ISCP_THREAD_RUNTIME 1
+
+/**
+ * Runs the callbacks of a connection, from the first to the last. Its name ends with `-dispatch`.
+ */
+#define ISCP_THREAD_DISPATCHER 2
+
+/**
+ * Asks the system for the addresses of a host name, and ends some seconds later. Its name ends with
+ * `-resolve`.
+ */
+#define ISCP_THREAD_RESOLVER 3
+
+/**
+ * Reads points back from a spool. Its name ends with `-spool`.
+ */
+#define ISCP_THREAD_SPOOL 4
+
+/**
+ * Runs the log callback. Its name ends with `-log`.
+ */
+#define ISCP_THREAD_LOG 5
+
+/**
  * The server accepted the connection for the first time.
  */
-#define ISCP_CONN_EVENT_CONNECTED 1
+#define ISCP_EVENT_CONNECTED 1
 
 /**
  * The connection was lost; the error says why. There will be attempts to make it anew.
  */
-#define ISCP_CONN_EVENT_DISCONNECTED 2
+#define ISCP_EVENT_DISCONNECTED 2
 
 /**
- * There will be an attempt to make the connection anew; the error says why it was lost, or why the attempt
- * before failed.
+ * There will be an attempt to make the connection anew: see `iscp_event_attempt` and
+ * `iscp_event_delay_ms`. The error says why it was lost, or why the attempt before failed.
  */
-#define ISCP_CONN_EVENT_RECONNECTING 3
+#define ISCP_EVENT_RECONNECTING 3
 
 /**
  * The server accepted the connection again. Its streams come back afterwards, each with an event of its
  * own.
  */
-#define ISCP_CONN_EVENT_RECONNECTED 4
+#define ISCP_EVENT_RECONNECTED 4
 
 /**
  * The connection ended: the error says why, and is NULL when the application closed it. Nothing follows but
  * the callback of `iscp_conn_options_set_closed_callback`.
  */
-#define ISCP_CONN_EVENT_CLOSED 5
+#define ISCP_EVENT_CLOSED 5
+
+/**
+ * An upstream goes on after the connection was lost.
+ */
+#define ISCP_EVENT_UPSTREAM_RESUMED 6
+
+/**
+ * The server had forgotten an upstream, and another was opened in its place.
+ */
+#define ISCP_EVENT_UPSTREAM_REOPENED 7
+
+/**
+ * An upstream ended: the error says why, and is NULL as that of `iscp_upstream_closed_cb` is. What was not
+ * delivered is counted.
+ */
+#define ISCP_EVENT_UPSTREAM_CLOSED 8
+
+/**
+ * A downstream goes on after the connection was lost.
+ */
+#define ISCP_EVENT_DOWNSTREAM_RESUMED 9
+
+/**
+ * The server had forgotten a downstream, and another was opened in its place.
+ */
+#define ISCP_EVENT_DOWNSTREAM_REOPENED 10
+
+/**
+ * A downstream ended: the error says why, and is NULL when the application closed it.
+ */
+#define ISCP_EVENT_DOWNSTREAM_CLOSED 11
+
+/**
+ * Events before the next one were dropped, because more than `event_queue_limit` waited for the application:
+ * see `iscp_event_dropped`.
+ */
+#define ISCP_EVENT_DROPPED 12
 
 /**
  * The stream goes on after the connection was lost.
@@ -803,6 +887,11 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
  * Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
  */
 #define ISCP_CONN_STAT_PATHS 18
+
+/**
+ * Events dropped because too many waited for the application (`event_queue_limit`).
+ */
+#define ISCP_CONN_STAT_EVENTS_DROPPED 19
 
 /**
  * Points may be lost; datagrams where the transport has them.
@@ -1229,6 +1318,268 @@ iscp_status_t iscp_data_id_parse(const char *text,
                                  struct iscp_error_t **out_error);
 
 /**
+ * Makes runtime options with every option at its default.
+ *
+ * There is no option for the number of threads: one drives every connection, however many there are, and
+ * callbacks run on one thread for each connection that has any.
+ *
+ * @return new options, to be freed with `iscp_runtime_options_free`; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+ */
+ISCP_API struct iscp_runtime_options_t *iscp_runtime_options_new(void);
+
+/**
+ * Frees options. What was configured with them is not affected. Nothing happens for NULL.
+ *
+ * @param options the options, or NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_runtime_options_free(struct iscp_runtime_options_t *options);
+
+/**
+ * Sets an option by its name, as the typed setters do: for configuration files and bindings.
+ *
+ * The name is that of the typed setter after `set_`; numbers are decimal.
+ *
+ * @param options   the options
+ * @param key       name of the option, such as "thread_name"
+ * @param value     its value as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+ *         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set(struct iscp_runtime_options_t *options,
+                                       const char *key,
+                                       const char *value,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets what the names of the library's threads begin with, as debuggers and `top` show them. Default: iscp.
+ *
+ * What follows is `-runtime`, `-dispatch`, `-resolve`, `-spool` or `-log`.
+ *
+ * @param options     the options
+ * @param thread_name 1 to 6 letters, digits, '-', '_' or '.'
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_thread_name(struct iscp_runtime_options_t *options,
+                                                   const char *thread_name,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets how large the stacks of the library's threads are, those of callbacks included. Default: 0, which
+ * means two mebibytes.
+ *
+ * @param options    the options
+ * @param stack_size bytes, 65536 to 1073741824, or 0
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_stack_size(struct iscp_runtime_options_t *options,
+                                                  size_t stack_size,
+                                                  struct iscp_error_t **out_error);
+
+/**
+ * Sets callbacks that every thread of the library calls when it starts and when it ends.
+ *
+ * There they can be given a priority or processors, or be attached to a virtual machine and detached from it.
+ * Blocking functions answer `ISCP_ERR_IN_CALLBACK` there.
+ *
+ * @param options   the options
+ * @param on_start  called first on each thread, or NULL
+ * @param on_stop   called last on each thread, or NULL
+ * @param user_data handed to the callbacks
+ * @param release   called with `user_data` when neither the options nor the library need it, or NULL: the
+ *                  library does until other options are configured and its threads have ended
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT` also when both callbacks are NULL; `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_thread_callbacks(struct iscp_runtime_options_t *options,
+                                                        iscp_thread_cb on_start,
+                                                        iscp_thread_cb on_stop,
+                                                        void *user_data,
+                                                        iscp_release_cb release,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how the library starts its threads. It is possible while none of them runs: before the first
+ * connection and the first log callback, and after `iscp_shutdown`.
+ *
+ * @param options   the settings, or NULL for the defaults
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when a thread of the library runs; `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_FORKED`
+ *
+ * Thread: any. Blocking: no. Lifetime: `options` may be freed at once. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_configure(const struct iscp_runtime_options_t *options,
+                                     struct iscp_error_t **out_error);
+
+/**
+ * What an event says.
+ *
+ * @param event the event
+ * @return one of the `ISCP_EVENT_…` constants; 0 for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_event_kind_t iscp_event_kind(const struct iscp_event_t *event);
+
+/**
+ * When an event happened, by the clock of this machine.
+ *
+ * @param event the event
+ * @return nanoseconds since the Unix epoch; 0 for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_event_time_ns(const struct iscp_event_t *event);
+
+/**
+ * Why it happened.
+ *
+ * @param event the event
+ * @return an error of the event, which is not to be freed; NULL when there is none, as the kind says, and for
+ *         something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the event. Since: 0.1.0.
+ */
+ISCP_API const struct iscp_error_t *iscp_event_error(const struct iscp_event_t *event);
+
+/**
+ * Which attempt to connect will follow, with `ISCP_EVENT_RECONNECTING`.
+ *
+ * @param event the event
+ * @return its number in this outage, from 1; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_event_attempt(const struct iscp_event_t *event);
+
+/**
+ * How long the connection waits before the attempt, with `ISCP_EVENT_RECONNECTING`.
+ *
+ * @param event the event
+ * @return milliseconds; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_event_delay_ms(const struct iscp_event_t *event);
+
+/**
+ * Stream that an event of a stream is about.
+ *
+ * @param event the event
+ * @return the id it has, or had when it ended; all zero for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_event_stream_id(const struct iscp_event_t *event);
+
+/**
+ * Id that the stream had before.
+ *
+ * @param event the event
+ * @return the former id of a stream that was opened anew, otherwise the same as `iscp_event_stream_id`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_event_former_stream_id(const struct iscp_event_t *event);
+
+/**
+ * How many points were not delivered, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return points whose delivery the server did not confirm; 0 for other kinds and for something that is no
+ *         event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_event_undelivered_points(const struct iscp_event_t *event);
+
+/**
+ * How many chunks were sent and not confirmed, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return their number; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_event_undelivered_chunk_count(const struct iscp_event_t *event);
+
+/**
+ * Sequence numbers of the chunks that were sent and not confirmed, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return `iscp_event_undelivered_chunk_count` numbers, in order; NULL when there are none
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the event. Since: 0.1.0.
+ */
+ISCP_API const uint32_t *iscp_event_undelivered_chunks(const struct iscp_event_t *event);
+
+/**
+ * How many events were dropped, with `ISCP_EVENT_DROPPED`.
+ *
+ * @param event the event
+ * @return their number; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_event_dropped(const struct iscp_event_t *event);
+
+/**
+ * Name of a kind of events, for messages.
+ *
+ * @param kind one of the `ISCP_EVENT_…` constants
+ * @return its name, such as "upstream resumed"; "unknown event" for another number; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_event_kind_name(iscp_event_kind_t kind);
+
+/**
+ * Adds an owner to an event, also to one that a callback was given: it then takes one more
+ * `iscp_event_free`.
+ *
+ * @param event the event
+ * @return the same event; NULL for NULL and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_event_t *iscp_event_ref(const struct iscp_event_t *event);
+
+/**
+ * Frees an event. Nothing happens for NULL.
+ *
+ * @param event the event, or NULL; not one that a callback was given, unless it was kept with
+ *              `iscp_event_ref`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the event and what was read from it end here.
+ * Since: 0.1.0.
+ */
+ISCP_API void iscp_event_free(struct iscp_event_t *event);
+
+/**
  * Answers with a token.
  *
  * @param request   the question; freed by this call
@@ -1621,6 +1972,23 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_call_send_limit(struct iscp_conn_options_t *options,
                                                     size_t call_send_limit,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many events may wait for the application, or for its event callback to return. When more come
+ * the oldest are dropped, and an event says so. Default: 256.
+ *
+ * @param options           the options
+ * @param event_queue_limit events, 1 to 1048576
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_event_queue_limit(struct iscp_conn_options_t *options,
+                                                      size_t event_queue_limit,
+                                                      struct iscp_error_t **out_error);
 
 /**
  * Sets how long a source of tokens may take: a callback, or an OAuth2 server. Default: 10000.
@@ -2266,8 +2634,8 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
                                                        struct iscp_error_t **out_error);
 
 /**
- * Sets a callback that is told what happens to the connection: that it is made, lost, made anew, and that
- * it ended.
+ * Sets a callback that is told what happens to the connection and its streams: that it is made, lost, made
+ * anew, and that it ended. Without it the events can be pulled, with `iscp_conn_next_event_wait`.
  *
  * @param options   the options
  * @param callback  told of every event
@@ -2281,7 +2649,7 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
  */
 ISCP_API
 iscp_status_t iscp_conn_options_set_event_callback(struct iscp_conn_options_t *options,
-                                                   iscp_conn_event_cb callback,
+                                                   iscp_event_cb callback,
                                                    void *user_data,
                                                    iscp_release_cb release,
                                                    struct iscp_error_t **out_error);
@@ -2678,6 +3046,74 @@ ISCP_API struct iscp_call_t *iscp_call_ref(const struct iscp_call_t *call);
  * last owner. Since: 0.1.0.
  */
 ISCP_API void iscp_call_free(struct iscp_call_t *call);
+
+/**
+ * Takes the next event of a connection and its streams.
+ *
+ * Events wait for the application, `event_queue_limit` of them; when more come the oldest are dropped, and an
+ * event of the kind `ISCP_EVENT_DROPPED` says how many. The last event is `ISCP_EVENT_CLOSED`.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_event  receives the event, to be freed with `iscp_event_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once every event was taken, `ISCP_ERR_CLOSED` or why the connection ended;
+ *         `ISCP_ERR_INVALID_STATE` when the options have an event callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the event is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_event_wait(struct iscp_conn_t *conn,
+                                        int32_t timeout_ms,
+                                        struct iscp_event_t **out_event,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is an event to take
+ * with `iscp_conn_next_event_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_event_pollable(struct iscp_conn_t *conn,
+                                       int32_t *out_fd,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Waits until a connection has ended: its transport is closed and nothing is under way any more. Its last
+ * callbacks may still run.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until it has ended; 0 to try
+ * @param out_error  receives why the connection ended, or the detail of another failure, or NULL
+ * @return `ISCP_OK` when the application closed it; why it ended otherwise; `ISCP_ERR_WOULD_BLOCK` when it
+ *         has not ended and `timeout_ms` is 0; `ISCP_ERR_TIMEOUT` when it has not, or because closing it took
+ *         too long, which `iscp_conn_state` tells apart; `ISCP_ERR_CLOSED` when another thread freed the
+ *         connection; `ISCP_ERR_IN_CALLBACK` unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`,
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime: the
+ * connection must still be freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_wait_closed(struct iscp_conn_t *conn,
+                                    int32_t timeout_ms,
+                                    struct iscp_error_t **out_error);
 
 /**
  * Sends a call to another node and does not wait for a reply. A reply that comes is received as others

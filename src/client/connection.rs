@@ -1,5 +1,6 @@
 //! The application's handle of a connection.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,7 @@ use super::credentials;
 use super::dialer::transport_error;
 use super::downstream::Downstream;
 use super::driver;
+use super::events::{Dated, EventQueue};
 use super::inbox::Inbox;
 use super::options::{ConnectOptions, DownstreamOptions, UpstreamOptions};
 use super::read_queue::Notice;
@@ -136,6 +138,7 @@ pub(super) struct Shared {
     pub(super) url: String,
     close_timeout: Duration,
     pub(super) reply_timeout: Duration,
+    pub(super) events: EventQueue,
     pub(super) calls: Inbox,
     pub(super) replies: Inbox,
     pub(super) outgoing: Arc<Outgoing>,
@@ -195,7 +198,7 @@ impl Connection {
     /// # Errors
     /// At once when the options are unusable or the runtime thread cannot be started; `done` is then
     /// dropped. Everything later is the outcome of `done`.
-    pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
+    pub fn connect(mut options: ConnectOptions, done: Completion<Self>) -> Result<()> {
         let target = Target::parse(&options.url)?;
         check_options(&options, &target)?;
         let spool = open_spool(&options)?;
@@ -208,6 +211,7 @@ impl Connection {
             url: options.url.clone(),
             close_timeout: options.close_timeout,
             reply_timeout: options.calls.reply_timeout,
+            events: EventQueue::new(options.event_queue_limit, options.on_event.take()),
             calls: Inbox::new("calls", options.calls.queue_limit, options.calls.queue_bytes),
             replies: Inbox::new("replies", options.calls.queue_limit, options.calls.queue_bytes),
             outgoing: Outgoing::new(options.calls.send_limit),
@@ -267,6 +271,46 @@ impl Connection {
     /// `Closed`; `done` is then dropped.
     pub fn close(&self, done: Completion<()>) -> Result<()> {
         self.shared().send(Command::Close(self.shared().close_timeout, done))
+    }
+
+    /// The next event of the connection and its streams, waiting at most `timeout`; `None` waits until there
+    /// is one or the connection ends.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `Timeout`; once every event was taken `Closed`, or why the connection ended;
+    /// `InvalidState` when events go to a handler; `InCallback`.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Dated> {
+        self.shared().events.next(timeout)
+    }
+
+    /// A descriptor that polls readable while there is an event to take or the connection has ended. It is
+    /// level-triggered, and is not to be read.
+    ///
+    /// # Errors
+    /// `Resource` when the system has none.
+    pub fn event_pollable(&self) -> Result<RawFd> {
+        self.shared().events.pollable()
+    }
+
+    /// Events dropped because the application did not take them.
+    pub fn dropped_events(&self) -> u64 {
+        self.shared().events.dropped()
+    }
+
+    /// Waits until the connection has ended.
+    ///
+    /// # Errors
+    /// Why it ended, unless the application closed it; `WouldBlock`, `Timeout` while it has not;
+    /// `InCallback`.
+    pub fn wait_closed(&self, timeout: Option<Duration>) -> Result<()> {
+        self.shared().events.wait_closed(timeout)
+    }
+
+    /// Nobody will take calls, replies or events any more: whoever waits for them, or for the end, is told.
+    pub fn abandon(&self) {
+        self.shared().calls.abandon();
+        self.shared().replies.abandon();
+        self.shared().events.abandon();
     }
 
     /// Where the connection stands.

@@ -14,6 +14,7 @@ mod dialer;
 mod dispatcher;
 mod downstream;
 mod driver;
+mod events;
 mod inbox;
 #[cfg(feature = "oauth2")]
 mod oauth2;
@@ -22,6 +23,7 @@ mod pull;
 mod read_queue;
 mod runtime;
 mod spool;
+mod threads;
 mod token;
 mod upstream;
 
@@ -30,15 +32,17 @@ pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub(crate) use credentials::check_header_token_name;
 pub use downstream::{Downstream, DownstreamState};
+pub use events::{ConnectionEvent, Dated, StreamEvent};
 pub use inbox::InboxCounters;
 #[cfg(feature = "oauth2")]
 pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{
-    BufferPolicy, CallOptions, ConnectOptions, ConnectionEvent, ConnectionHandler, DownstreamOptions,
-    FullPolicy, Handler, SpoolHandler, StreamEvent, UpstreamOptions,
+    BufferPolicy, CallOptions, ConnectOptions, ConnectionHandler, DownstreamOptions, FullPolicy, Handler,
+    SpoolHandler, UpstreamOptions,
 };
 pub use read_queue::DownstreamCounters;
-pub use runtime::{on_library_thread, shutdown, spawn_detached};
+pub use runtime::shutdown;
 pub use spool::{SpoolCounters, SpoolFull, SpoolOptions, SpoolOutcome};
+pub use threads::{RuntimeOptions, ThreadHooks, ThreadKind, configure, on_library_thread, spawn_detached};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;

@@ -4,10 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use http::header::AUTHORIZATION;
-use uuid::Uuid;
-
+use super::events::{Dated, StreamEvent};
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
 use super::spool::{SpoolOptions, SpoolOutcome};
@@ -16,55 +13,18 @@ use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConf
 use crate::error::Error;
 use crate::transport::dial::DialOptions;
 use crate::transport::redacted;
+use http::HeaderName;
+use http::header::AUTHORIZATION;
 
 /// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
 /// there after the last event.
 pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
 
-/// A callback for the events of connections.
-pub type ConnectionHandler = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
+/// A callback for the events of connections and their streams.
+pub type ConnectionHandler = Arc<dyn Fn(Dated) + Send + Sync>;
 
 /// A callback for what became of points in a spool.
 pub type SpoolHandler = Arc<dyn Fn(SpoolOutcome) + Send + Sync>;
-
-/// What happened to a connection.
-#[derive(Clone, Debug)]
-pub enum ConnectionEvent {
-    /// The server accepted it for the first time.
-    Connected,
-    /// It was lost, and why; there will be attempts to make it anew.
-    Disconnected(Error),
-    /// There will be an attempt to make it anew.
-    Reconnecting {
-        /// Number of the attempt in this outage, from 1.
-        attempt: u32,
-        /// How long to wait before it.
-        delay: Duration,
-        /// Why the connection was lost, or the attempt before failed.
-        error: Error,
-    },
-    /// The server accepted it again. Streams come back afterwards, each with its own event.
-    Reconnected,
-    /// It ended, and why unless the application closed it. Nothing follows.
-    Closed(Option<Error>),
-}
-
-/// What happened to a stream whose connection had been lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEvent {
-    /// It goes on.
-    Resumed {
-        /// Id it has.
-        stream_id: Uuid,
-    },
-    /// The server had forgotten it and opened another in its place.
-    Reopened {
-        /// Id it had.
-        former: Uuid,
-        /// Id it has.
-        stream_id: Uuid,
-    },
-}
 
 /// Settings of a connection.
 #[derive(Clone)]
@@ -97,7 +57,9 @@ pub struct ConnectOptions {
     pub spool: SpoolOptions,
     /// Told what became of points that an earlier process left there.
     pub on_spool: Option<SpoolHandler>,
-    /// Told what happens to the connection.
+    /// Events that may wait for the application. Beyond it the oldest are dropped and counted.
+    pub event_queue_limit: usize,
+    /// Told what happens to the connection and its streams.
     pub on_event: Option<ConnectionHandler>,
     /// Told when the connection ended, and why unless the application closed it.
     pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
@@ -145,6 +107,7 @@ impl Default for ConnectOptions {
             dial: DialOptions::default(),
             spool: SpoolOptions::default(),
             on_spool: None,
+            event_queue_limit: 256,
             on_event: None,
             on_closed: None,
         }

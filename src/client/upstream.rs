@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::completion::Completion;
 use super::connection::{Command, Connection};
 use super::options::FullPolicy;
-use super::runtime;
 use super::spool::{Deferred, Kept, Pump};
+use super::threads;
 use crate::core::{
     DataIdIndex, FlushLevel, OpenedUpstream, Pushed, SharedBuffer, StreamKey, UpstreamCounters, WriteBuffer,
 };
@@ -93,7 +93,7 @@ impl Upstream {
         let FullPolicy::Block(timeout) = self.full else {
             return Err(Status::WouldBlock);
         };
-        if runtime::on_library_thread() {
+        if threads::on_library_thread() {
             return Err(Status::WouldBlock);
         }
         let deadline = Instant::now() + timeout;
@@ -139,7 +139,7 @@ impl Upstream {
         payload: &[u8],
     ) -> Result<(), Status> {
         let deadline = match self.full {
-            FullPolicy::Block(timeout) if !runtime::on_library_thread() => Some(Instant::now() + timeout),
+            FullPolicy::Block(timeout) if !threads::on_library_thread() => Some(Instant::now() + timeout),
             _ => None,
         };
         let points = std::iter::once((elapsed_time, payload)).collect();

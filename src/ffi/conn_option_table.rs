@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
+#[cfg(feature = "oauth2")]
 use super::conn_credential_options as credentials;
 use super::conn_path_options::add_path_text;
 #[cfg(feature = "tls")]
@@ -153,6 +154,11 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         key: "call_send_limit",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.calls.send_limit = value),
+    },
+    Spec {
+        key: "event_queue_limit",
+        range: "1 to 1048576",
+        set: |options, value| number(value, 1, 1 << 20).map(|value| options.event_queue_limit = value),
     },
     Spec {
         key: "reconnect",

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::conn_option_table;
 use super::downstream_options::{self, DownstreamSettings};
 use super::options::{Spec, set};
+use super::runtime_options;
 use super::upstream_options::{self, UpstreamSettings};
 use crate::client::{ConnectOptions, FullPolicy, TokenSource};
 use crate::error::Status;
@@ -49,7 +50,7 @@ struct Kind {
     snapshot: Snapshot,
 }
 
-fn kinds() -> [Kind; 3] {
+fn kinds() -> [Kind; 4] {
     [
         Kind {
             title: "Connection",
@@ -90,6 +91,13 @@ fn kinds() -> [Kind; 3] {
             table: rows(downstream_options::OPTIONS),
             snapshot: |values| applied(downstream_options::OPTIONS, values, show_downstream),
         },
+        Kind {
+            title: "Runtime",
+            prefix: "iscp_runtime_options_",
+            source: include_str!("runtime_options.rs"),
+            table: rows(runtime_options::OPTIONS),
+            snapshot: |values| applied(runtime_options::OPTIONS, values, |options| format!("{options:?}")),
+        },
     ]
 }
 
@@ -124,6 +132,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
         calls,
         dial,
         spool,
+        event_queue_limit,
         on_spool: _,
         on_event: _,
         on_closed: _,
@@ -138,7 +147,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
     let oauth2 = "";
     format!(
         "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
-         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?} {spool:?}"
+         {connect_timeout:?} {close_timeout:?} {calls:?} {event_queue_limit} {dial:?} {spool:?}"
     )
 }
 

@@ -126,16 +126,24 @@ void test_pause(void) {
     nanosleep(&pause, NULL);
 }
 
-int main(int argc, char **argv) {
+void test_begin(void) {
     const char *deadline = getenv("TEST_DEADLINE");
     signal(SIGALRM, on_deadline);
     /* Writing to a process that has ended is an error to look at, not the end. */
     signal(SIGPIPE, SIG_IGN);
+    alarm(deadline != NULL ? (unsigned)atoi(deadline) : DEADLINE);
+}
+
+void test_end(void) {
+    end_processes();
+}
+
+int test_main(int argc, char **argv) {
     for (size_t i = 0; argc == 2 && i < case_count; i++) {
         if (strcmp(cases[i].name, argv[1]) == 0) {
-            alarm(deadline != NULL ? (unsigned)atoi(deadline) : DEADLINE);
+            test_begin();
             cases[i].run();
-            end_processes();
+            test_end();
             return 0;
         }
     }

@@ -21,6 +21,13 @@
 
 void test_register(const char *name, void (*run)(void));
 
+/* Runs the case that the command line names. */
+int test_main(int argc, char **argv);
+
+/* What a program with a main of its own does before and after a case. */
+void test_begin(void);
+void test_end(void);
+
 #define TEST(name)                                                                                           \
     static void name(void);                                                                                  \
     __attribute__((constructor)) static void register_##name(void) {                                         \

@@ -8,13 +8,16 @@ use std::task::{Context, Poll, Waker};
 use uuid::Uuid;
 
 use super::Driver;
-use super::ops::DownstreamHandlers;
+use super::ops::{DownstreamHandlers, UpstreamSide};
 use crate::client::connection::{Command, ConnectionState, Shared};
 use crate::client::dispatcher::Dispatcher;
+use crate::client::events::{ConnectionEvent, StreamEvent};
 use crate::client::inbox::Inbox;
-use crate::client::options::{ConnectionEvent, Handler, StreamEvent};
+use crate::client::options::Handler;
 use crate::client::read_queue::ReadQueue;
-use crate::core::{ChunkOutcome, Event, MAX_UNREPORTED, ReceivedChunk, StreamIdentity, StreamKey};
+use crate::core::{
+    ChunkOutcome, Event, MAX_UNREPORTED, ReceivedChunk, StreamIdentity, StreamKey, UpstreamEnd,
+};
 use crate::encoding::Schema;
 use crate::error::{Error, Status};
 use crate::message::Message;
@@ -78,21 +81,7 @@ impl Driver<'_> {
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),
             Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
-            Event::UpstreamClosed(key, end) => {
-                let side = self.upstreams.remove(&key);
-                if let Some(side) = &side {
-                    log_end("upstream", &side.stream_id, end.error.as_ref());
-                }
-                if let Some(side) = side
-                    && side.handlers.any()
-                {
-                    self.dispatcher.post(move || {
-                        if let Some(on_closed) = &side.handlers.on_closed {
-                            on_closed(end);
-                        }
-                    });
-                }
-            }
+            Event::UpstreamClosed(key, end) => self.end_upstream(key, end),
             Event::Chunk(key, chunk) => self.deliver(key, chunk),
             Event::Metadata(key, metadata) => {
                 if let Some(side) = self.downstreams.get(&key)
@@ -171,20 +160,27 @@ impl Driver<'_> {
     }
 
     fn tell(&self, event: ConnectionEvent) {
-        if let Some(on_event) = self.on_event.clone() {
-            self.dispatcher.post(move || on_event(event));
+        if self.shared.events.push(event) {
+            let shared = self.shared.clone();
+            self.dispatcher.post(move || shared.events.dispatch());
         }
     }
 
     fn tell_upstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
         if let Some(side) = self.upstreams.get(&key) {
-            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event(side.stream_id));
+            let event = event(side.stream_id);
+            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event);
+            if !side.recovering {
+                self.tell(ConnectionEvent::Upstream(event));
+            }
         }
     }
 
     fn tell_downstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
         if let Some(side) = self.downstreams.get(&key) {
-            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event(side.stream_id));
+            let event = event(side.stream_id);
+            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event);
+            self.tell(ConnectionEvent::Downstream(event));
         }
     }
 
@@ -231,25 +227,42 @@ impl Driver<'_> {
         dispatch_inbox(self.dispatcher.clone(), self.shared.clone(), inbox);
     }
 
+    fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
+        let Some(UpstreamSide { stream_id, handlers, recovering, .. }) = self.upstreams.remove(&key) else {
+            return;
+        };
+        log_end("upstream", &stream_id, end.error.as_ref());
+        let told = (!recovering).then(|| ConnectionEvent::UpstreamClosed { stream_id, end: end.clone() });
+        if handlers.any() {
+            self.dispatcher.post(move || {
+                if let Some(on_closed) = &handlers.on_closed {
+                    on_closed(end);
+                }
+            });
+        }
+        told.into_iter().for_each(|event| self.tell(event));
+    }
+
     fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
         let Some(side) = self.downstreams.remove(&key) else {
             return;
         };
         log_end("downstream", &side.stream_id, error.as_ref());
         side.queue.end(error.clone());
+        let told = ConnectionEvent::DownstreamClosed { stream_id: side.stream_id, error: error.clone() };
         let DownstreamHandlers { on_event, on_closed } = side.handlers;
-        if on_event.is_none() && on_closed.is_none() && !side.queue.has_handlers() {
-            return;
-        }
         let queue = side.queue;
-        self.dispatcher.post(move || {
-            // Nothing more comes, so this ends.
-            while queue.dispatch(|_| {}) {}
-            if let Some(on_closed) = &on_closed {
-                on_closed(error);
-            }
-            drop((queue.take_handlers(), on_event));
-        });
+        if on_event.is_some() || on_closed.is_some() || queue.has_handlers() {
+            self.dispatcher.post(move || {
+                // Nothing more comes, so this ends.
+                while queue.dispatch(|_| {}) {}
+                if let Some(on_closed) = &on_closed {
+                    on_closed(error);
+                }
+                drop((queue.take_handlers(), on_event));
+            });
+        }
+        self.tell(told);
     }
 }
 

@@ -11,7 +11,8 @@ use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
 use crate::client::downstream::Downstream;
-use crate::client::options::{BufferPolicy, FullPolicy, Handler, StreamEvent};
+use crate::client::events::StreamEvent;
+use crate::client::options::{BufferPolicy, FullPolicy, Handler};
 use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
@@ -69,12 +70,18 @@ pub(super) struct DownstreamHandlers {
 pub(super) struct UpstreamSide {
     pub(super) stream_id: Uuid,
     pub(super) handlers: UpstreamHandlers,
+    /// Delivers what an earlier process left; not a stream that the application knows.
+    pub(super) recovering: bool,
     pub(super) buffer: Arc<SharedBuffer>,
 }
 
 impl UpstreamSide {
     fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
-        Self { stream_id: opened.stream_id, handlers, buffer: opened.buffer.clone() }
+        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer: opened.buffer.clone() }
+    }
+
+    fn recovering(opened: &OpenedUpstream) -> Self {
+        Self { recovering: true, ..Self::new(opened, UpstreamHandlers::default()) }
     }
 }
 
@@ -199,7 +206,7 @@ impl Driver<'_> {
                 done.complete(Ok(Upstream::new(connection, opened, manners, kept)), &dispatcher);
             }
             (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, UpstreamHandlers::default()));
+                self.upstreams.insert(opened.key, UpstreamSide::recovering(&opened));
                 done.complete(Ok(opened), &dispatcher);
             }
             (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),

@@ -192,7 +192,7 @@ impl Downstream {
 
     /// Says of which stream an error is.
     fn name(&self, error: Error) -> Error {
-        error.context(&format!("downstream {}", self.stream_id))
+        error.context(format!("downstream {}", self.stream_id))
     }
 
     fn unknown_alias(&self, kind: &str, alias: u32, sequence_number: u32) -> Error {

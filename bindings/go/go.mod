@@ -1,0 +1,3 @@
+module github.com/aptpod/libiscp/bindings/go
+
+go 1.21

@@ -1,0 +1,188 @@
+package iscp
+
+// #include "bridge.h"
+import "C"
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+	"unsafe"
+)
+
+// UpstreamOptions say how points are sent.
+type UpstreamOptions struct {
+	SessionID string
+	QoS       QoS
+	DataIDs   []string // announced from the start, as "type:name"
+
+	// OnAck is told what the server said about every chunk, on a thread of the library, in order. It should return
+	// soon; what waits for the server fails inside it with ErrInCallback.
+	OnAck func(Ack)
+
+	// Extra are options by their name in docs/options.md, such as "flush_policy".
+	Extra map[string]string
+}
+
+// Ack is what the server said about a chunk.
+type Ack struct {
+	SequenceNumber uint32
+	ResultCode     int32 // 0 when the server took it
+	ResultString   string
+}
+
+// DataID is a data id of one upstream.
+type DataID uint32
+
+// DataPoint is a time and a payload.
+type DataPoint struct {
+	Elapsed time.Duration // since the time origin of the session
+	Payload []byte
+}
+
+// Upstream is a stream of points from this node.
+type Upstream struct {
+	// ID that the server gave the stream.
+	ID     [16]byte
+	handle *handle
+}
+
+// OpenUpstream opens a stream of points from this node.
+func (c *Conn) OpenUpstream(ctx context.Context, options UpstreamOptions) (*Upstream, error) {
+	o := C.iscp_upstream_options_new()
+	defer C.iscp_upstream_options_free(o)
+	set := func(key, value *C.char, detail **C.iscp_error_t) C.iscp_status_t {
+		return C.iscp_upstream_options_set(o, key, value, detail)
+	}
+	values := [][2]string{{"session_id", options.SessionID}, {"qos", qosName(options.QoS)}}
+	for _, id := range options.DataIDs {
+		values = append(values, [2]string{"data_id", id})
+	}
+	if err := setOptions(set, values, options.Extra); err != nil {
+		return nil, err
+	}
+	if options.OnAck != nil {
+		var detail *C.iscp_error_t
+		h := C.uintptr_t(newHandle(options.OnAck))
+		if err := check(C.goiscp_set_on_ack(o, h, &detail), detail); err != nil {
+			return nil, err
+		}
+	}
+	var up *Upstream
+	err := c.handle.with(func(p unsafe.Pointer) error {
+		pointer, err := await(ctx, freeUpstream, func(h C.uintptr_t, detail **C.iscp_error_t) C.iscp_status_t {
+			return C.goiscp_upstream_open((*C.iscp_conn_t)(p), o, h, detail)
+		})
+		if err == nil {
+			up = &Upstream{handle: wrap(pointer, freeUpstream)}
+			up.ID = uuid(C.iscp_upstream_id((*C.iscp_upstream_t)(pointer)))
+			freeWhenForgotten(up, up.handle)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("iscp: open upstream: %w", err)
+	}
+	return up, nil
+}
+
+func freeUpstream(pointer unsafe.Pointer) { C.iscp_upstream_free((*C.iscp_upstream_t)(pointer)) }
+
+// DataID makes a data id known to the stream, so that points can be written to it.
+func (u *Upstream) DataID(name, typ string) (DataID, error) {
+	var all texts
+	defer func() { all.free() }()
+	n, ty, err := all.pair(name, typ)
+	if err != nil {
+		return 0, err
+	}
+	var id C.iscp_data_id_t
+	err = u.handle.with(func(p unsafe.Pointer) error {
+		var detail *C.iscp_error_t
+		return check(C.iscp_upstream_data_id((*C.iscp_upstream_t)(p), n, ty, &id, &detail), detail)
+	})
+	return DataID(id), err
+}
+
+// Write writes a point. It is sent when the flush policy says so. When the buffer is full, it waits or fails as the
+// option "buffer_policy" says.
+func (u *Upstream) Write(id DataID, elapsed time.Duration, payload []byte) error {
+	pointer, err := u.handle.acquire()
+	if err != nil {
+		return err
+	}
+	defer u.handle.done()
+	data, length := bytesOf(payload)
+	return check(C.iscp_upstream_write(
+		(*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id), C.int64_t(elapsed), data, length), nil)
+}
+
+// WritePoints writes several points of one data id, in order, and returns how many it wrote. It stops at the first
+// that cannot be written.
+func (u *Upstream) WritePoints(id DataID, points []DataPoint) (written int, err error) {
+	pointer, err := u.handle.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer u.handle.done()
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	array := make([]C.iscp_data_point_t, len(points))
+	for i, point := range points {
+		data, length := bytesOf(point.Payload)
+		if length == 0 {
+			data = nil
+		} else {
+			pinner.Pin(data)
+		}
+		array[i] = C.iscp_data_point_t{elapsed_time_ns: C.int64_t(point.Elapsed), payload: data, payload_len: length}
+	}
+	var count C.size_t
+	err = check(C.iscp_upstream_write_points((*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id),
+		unsafe.SliceData(array), C.size_t(len(array)), &count), nil)
+	return int(count), err
+}
+
+// FlushLevel is what a flush waits for.
+type FlushLevel int32
+
+const (
+	// FlushSent waits until everything written before is on its way.
+	FlushSent FlushLevel = C.ISCP_FLUSH_SENT
+	// FlushAcknowledged waits until the server answered for it.
+	FlushAcknowledged FlushLevel = C.ISCP_FLUSH_ACKNOWLEDGED
+)
+
+// Flush sends everything written before, whatever the flush policy.
+func (u *Upstream) Flush(ctx context.Context, level FlushLevel) error {
+	return u.handle.with(func(p unsafe.Pointer) error {
+		_, err := await(ctx, nil, func(h C.uintptr_t, detail **C.iscp_error_t) C.iscp_status_t {
+			return C.goiscp_upstream_flush((*C.iscp_upstream_t)(p), C.iscp_flush_level_t(level), milliseconds(ctx), h, detail)
+		})
+		return err
+	})
+}
+
+// Close sends everything, waits until the server confirmed it, and closes the stream.
+func (u *Upstream) Close(ctx context.Context) error {
+	return u.close(ctx, false)
+}
+
+// CloseSession is Close, and the server closes the session too.
+func (u *Upstream) CloseSession(ctx context.Context) error {
+	return u.close(ctx, true)
+}
+
+func (u *Upstream) close(ctx context.Context, session bool) error {
+	return u.handle.close(ctx, "upstream", func(p unsafe.Pointer, h C.uintptr_t, detail **C.iscp_error_t) C.iscp_status_t {
+		return C.goiscp_upstream_close((*C.iscp_upstream_t)(p), C.bool(session), h, detail)
+	})
+}
+
+func uuid(id C.iscp_uuid_t) (out [16]byte) {
+	for i := range out {
+		out[i] = byte(id.bytes[i])
+	}
+	return out
+}
