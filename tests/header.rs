@@ -11,6 +11,7 @@ const SOURCES: &[&str] = &[
     "log",
     "convert",
     "types",
+    "data_id",
     "runtime_options",
     "completion",
     "event",
@@ -36,7 +37,10 @@ const SOURCES: &[&str] = &[
     "chunk",
     "metadata",
     "downstream_options",
+    "downstream_flow_options",
+    "downstream_handlers",
     "downstream",
+    "downstream_read",
 ];
 
 fn root() -> PathBuf {
