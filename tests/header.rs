@@ -12,6 +12,7 @@ const SOURCES: &[&str] = &[
     "log",
     "convert",
     "types",
+    "data_id",
     "runtime_options",
     "completion",
     "event",
@@ -37,7 +38,10 @@ const SOURCES: &[&str] = &[
     "chunk",
     "metadata",
     "downstream_options",
+    "downstream_flow_options",
+    "downstream_handlers",
     "downstream",
+    "downstream_read",
 ];
 
 fn root() -> PathBuf {

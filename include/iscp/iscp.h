@@ -134,7 +134,7 @@ typedef struct iscp_downstream_options_t iscp_downstream_options_t;
  *
  * It is closed by `iscp_downstream_close`, or in the background when it is freed. It may be used from
  * any thread. Chunks, and metadata, are either handed to a callback or pulled; a chunk counts as
- * received, towards the server, when the application takes it.
+ * received, towards the server, when the application takes it, unless `buffer_policy` is `fail`.
  */
 typedef struct iscp_downstream_t iscp_downstream_t;
 
@@ -495,9 +495,19 @@ typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
                                         void *user_data);
 
 /**
+ * State of a downstream: one of the `ISCP_DOWNSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_downstream_state_t;
+
+/**
+ * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_downstream_stat_t;
+
+/**
  * Receives chunks.
  *
- * Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
+ * Called on the connection's dispatcher thread, for one chunk at a time and in the order of `chunk_order`. A chunk may be
  * empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
  * for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
  * `iscp_chunk_ref` keeps it longer.
@@ -511,11 +521,6 @@ typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data)
  * too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
  */
 typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *user_data);
-
-/**
- * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_downstream_stat_t;
 
 /**
  * Success.
@@ -606,6 +611,11 @@ typedef int32_t iscp_downstream_stat_t;
  * The sequence numbers of the stream are used up.
  */
 #define ISCP_ERR_SEQUENCE_EXHAUSTED -106
+
+/**
+ * Chunks of an upstream are missing, or came in another order than was promised.
+ */
+#define ISCP_ERR_OUT_OF_ORDER -107
 
 /**
  * The host name was not found.
@@ -1072,7 +1082,27 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE 9
 
 /**
- * Chunks received.
+ * In use.
+ */
+#define ISCP_DOWNSTREAM_STATE_OPEN 1
+
+/**
+ * Its connection was lost, and it did not come back yet.
+ */
+#define ISCP_DOWNSTREAM_STATE_RESUMING 2
+
+/**
+ * The application closes it.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, by the application or otherwise. What was received can still be taken.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSED 4
+
+/**
+ * Chunks received, those that were dropped because the application was too slow included.
  */
 #define ISCP_DOWNSTREAM_STAT_CHUNKS 1
 
@@ -1100,6 +1130,64 @@ typedef int32_t iscp_downstream_stat_t;
  * Chunks that wait for the application.
  */
 #define ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS 6
+
+/**
+ * Bytes of the payloads received.
+ */
+#define ISCP_DOWNSTREAM_STAT_BYTES 7
+
+/**
+ * Metadata received, those that were dropped included.
+ */
+#define ISCP_DOWNSTREAM_STAT_METADATA 8
+
+/**
+ * Bytes that the chunks occupy that wait for the application: what `buffer_limit` limits.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES 9
+
+/**
+ * Metadata that wait for the application.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA 10
+
+/**
+ * Chunks that came again and were not handed out a second time. A stream that is not RELIABLE hands them out
+ * again when its `chunk_order` is `as_received`, and does not count them.
+ */
+#define ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS 11
+
+/**
+ * Chunks lost as far as is known: sequence numbers that were left out, since the first one seen of their
+ * upstream, and have not come by now. One that comes later is subtracted. Always 0 with `omit_empty_chunk`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LOST_CHUNKS 12
+
+/**
+ * Chunks that came before an earlier one and waited for it, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS 13
+
+/**
+ * Chunks that wait for an earlier one.
+ */
+#define ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS 14
+
+/**
+ * Missing chunks that were waited for in vain: up to `reorder_wait_ms`, `reorder_limit`, or the end.
+ */
+#define ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS 15
+
+/**
+ * Chunks that came when later ones had been handed out, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_CHUNKS 16
+
+/**
+ * Late chunks that were dropped because the `chunk_order` is `strict`; never of a RELIABLE upstream read by a
+ * RELIABLE stream.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS 17
 
 #ifdef __cplusplus
 extern "C" {
@@ -1285,6 +1373,32 @@ iscp_status_t iscp_log_set(iscp_log_cb callback,
                            void *user_data,
                            iscp_release_cb release,
                            struct iscp_error_t **out_error);
+
+/**
+ * Takes a data id apart that is written as one text, `type:name`.
+ *
+ * Neither part may contain `:`, `#` or `+`, and the name must not be empty. Nothing is copied: the parts are
+ * places in the text. The type is not followed by a NUL; the name is, since it ends the text.
+ *
+ * @param text         the data id, such as "string:room/temperature"
+ * @param out_type     receives where the type begins, or NULL; NULL on failure
+ * @param out_type_len receives the length of the type in bytes, or NULL; 0 on failure
+ * @param out_name     receives where the name begins, or NULL; NULL on failure
+ * @param out_name_len receives the length of the name in bytes, or NULL; 0 on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a text of another form; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the parts are valid as long as the text.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_data_id_parse(const char *text,
+                                 const char **out_type,
+                                 size_t *out_type_len,
+                                 const char **out_name,
+                                 size_t *out_name_len,
+                                 struct iscp_error_t **out_error);
 
 /**
  * Makes runtime options with every option at its default.
@@ -4544,6 +4658,23 @@ iscp_status_t iscp_downstream_options_add_filter(struct iscp_downstream_options_
                                                  struct iscp_error_t **out_error);
 
 /**
+ * Adds a filter for everything of a node, as `iscp_downstream_options_add_filter` does with "#:#". By key it is the
+ * option "node".
+ *
+ * @param options   the options
+ * @param node      id of the node whose data is wanted
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` when the id is empty or too long; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_add_node(struct iscp_downstream_options_t *options,
+                                               const char *node,
+                                               struct iscp_error_t **out_error);
+
+/**
  * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
  *
  * @param options   the options
@@ -4641,8 +4772,90 @@ iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstrea
                                                            struct iscp_error_t **out_error);
 
 /**
- * Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
- * `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
+ * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+ * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+ *
+ * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
+ *
+ * @param options   the options
+ * @param reopen whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
+                                                 bool reopen,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets in which order the chunks of each upstream are received: `as_received`, as they come; `best_effort`, by
+ * their sequence numbers, where a missing one is waited for within the limits `reorder_limit` and
+ * `reorder_wait_ms`, and is received late if it comes after that; or `strict`, never in another order: what comes
+ * too late is dropped and counted, and a RELIABLE stream does not give up what is missing but ends with
+ * `ISCP_ERR_OUT_OF_ORDER` when `reorder_limit` is exceeded. Default: `as_received`.
+ *
+ * Chunks of different upstreams do not wait for each other. The order needs all chunks, empty ones too: other
+ * values than `as_received` contradict `omit_empty_chunk`, and opening with both fails with
+ * `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options     the options
+ * @param chunk_order the name of the order
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_chunk_order(struct iscp_downstream_options_t *options,
+                                                      const char *chunk_order,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets how many chunks of one upstream may wait for an earlier one, unless `chunk_order` is `as_received`.
+ * Default: 255, as in the official Rust client.
+ *
+ * Together, those of all upstreams take at most `buffer_limit` bytes.
+ *
+ * @param options       the options
+ * @param reorder_limit chunks, 1 to 65536
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_limit(struct iscp_downstream_options_t *options,
+                                                        size_t reorder_limit,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a chunk may wait for an earlier one, unless `chunk_order` is `as_received`, or the earlier one
+ * must come because the order is `strict` and downstream and upstream are RELIABLE. Default: 100.
+ *
+ * @param options         the options
+ * @param reorder_wait_ms milliseconds, 1 to 3600000
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_wait_ms(struct iscp_downstream_options_t *options,
+                                                          uint32_t reorder_wait_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of chunks may wait for the application; a single one may be larger. What happens beyond
+ * it is what `buffer_policy` says. Default: 67108864.
+ *
+ * A RELIABLE stream needs more than the server sends without an acknowledgement, which is 16 MiB with the open
+ * broker.
  *
  * @param options      the options
  * @param buffer_limit bytes, 1024 to 1073741824
@@ -4656,6 +4869,30 @@ ISCP_API
 iscp_status_t iscp_downstream_options_set_buffer_limit(struct iscp_downstream_options_t *options,
                                                        size_t buffer_limit,
                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets what happens when chunks arrive faster than the application takes them: `pause`, chunks are acknowledged
+ * when the application takes them, so that the server stops sending; `fail`, chunks are acknowledged when they
+ * arrive, and the stream ends with `ISCP_ERR_OVERFLOW` when one does not fit; `drop_oldest` or `drop_newest`,
+ * chunks that do not fit are dropped and counted; or `auto`, which is `pause` for RELIABLE streams and
+ * `drop_oldest` for others. Default: `auto`.
+ *
+ * A server that goes on sending beyond `buffer_limit` although nothing is acknowledged ends a stream that pauses
+ * with `ISCP_ERR_OVERFLOW`. Opening a RELIABLE stream that drops, or another that pauses, fails with
+ * `ISCP_ERR_INVALID_OPTION`. Other streams of the connection and its keep-alive go on in any case.
+ *
+ * @param options       the options
+ * @param buffer_policy the name of the policy
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_buffer_policy(struct iscp_downstream_options_t *options,
+                                                        const char *buffer_policy,
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told how the stream ended.
@@ -4677,25 +4914,6 @@ iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream
                                                           void *user_data,
                                                           iscp_release_cb release,
                                                           struct iscp_error_t **out_error);
-
-/**
- * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
- * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
- *
- * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
- *
- * @param options   the options
- * @param reopen whether it is
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
-                                                 bool reopen,
-                                                 struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told when the stream came back after the connection was lost.
@@ -4727,8 +4945,8 @@ iscp_status_t iscp_downstream_options_set_event_callback(struct iscp_downstream_
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_INVALID_OPTION` for options that
+ *         contradict each other, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -4761,6 +4979,114 @@ iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
                                         int32_t timeout_ms,
                                         struct iscp_downstream_t **out_downstream,
                                         struct iscp_error_t **out_error);
+
+/**
+ * Acknowledges what the application took and closes the stream. What was received stays readable.
+ *
+ * @param downstream the downstream
+ * @param callback   told how it ended, or NULL
+ * @param user_data  handed to the callback
+ * @param out_error  receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
+                                    iscp_done_cb callback,
+                                    void *user_data,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
+ *
+ * @param downstream the downstream
+ * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
+                                         int32_t timeout_ms,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * State of a downstream.
+ *
+ * @param downstream the downstream
+ * @return one of the `ISCP_DOWNSTREAM_STATE_…` constants; `ISCP_DOWNSTREAM_STATE_CLOSED` for something that is no
+ *         downstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_downstream_state_t iscp_downstream_state(const struct iscp_downstream_t *downstream);
+
+/**
+ * A number about a downstream.
+ *
+ * @param downstream the downstream
+ * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
+ * @param out_value  receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
+                                   iscp_downstream_stat_t stat,
+                                   uint64_t *out_value);
+
+/**
+ * Id that the server gave a downstream.
+ *
+ * @param downstream the downstream
+ * @return the id; all zero for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
+
+/**
+ * Clock of the server when a downstream was opened.
+ *
+ * @param downstream the downstream
+ * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
+ *         no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
+
+/**
+ * Adds an owner to a downstream: it then takes one more `iscp_downstream_free`.
+ *
+ * @param downstream the downstream
+ * @return the same downstream; NULL for NULL and for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_downstream_t *iscp_downstream_ref(struct iscp_downstream_t *downstream);
+
+/**
+ * Frees a downstream: the last owner ends it. Unless it was closed, it is closed in the background. Nothing happens for NULL.
+ *
+ * @param downstream the downstream, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in progress
+ * on other threads end in order, and its callbacks are released once they have returned.
+ * Since: 0.1.0.
+ */
+ISCP_API
+void iscp_downstream_free(struct iscp_downstream_t *downstream);
 
 /**
  * Hands chunks to a callback from now on, beginning with those received before. Can be set once.
@@ -4856,7 +5182,8 @@ iscp_status_t iscp_downstream_next_metadata_wait(struct iscp_downstream_t *downs
  *
  * It is level-triggered and belongs to the stream: never read, write or close it. When it is
  * readable, take chunks and metadata with a `timeout_ms` of 0 until both answer
- * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended.
+ * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended. Once `iscp_downstream_metadata_pollable` was
+ * called, metadata make that descriptor readable and not this one.
  *
  * @param downstream the downstream
  * @param out_fd     receives the descriptor, the same at every call; -1 on failure
@@ -4873,89 +5200,26 @@ iscp_status_t iscp_downstream_pollable(struct iscp_downstream_t *downstream,
                                        struct iscp_error_t **out_error);
 
 /**
- * Acknowledges what the application took and closes the stream. What was received stays readable.
+ * Makes a file descriptor that polls readable (`POLLIN`) as long as there is metadata to take, or the stream has
+ * ended. The descriptor of `iscp_downstream_pollable` is for chunks only from then on.
+ *
+ * It is level-triggered and belongs to the stream: never read, write or close it. When it is
+ * readable, take metadata with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * stream has ended.
  *
  * @param downstream the downstream
- * @param callback   told how it ended, or NULL
- * @param user_data  handed to the callback
- * @param out_error  receives the detail of a failure to begin, or NULL
- * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
-                                    iscp_done_cb callback,
-                                    void *user_data,
-                                    struct iscp_error_t **out_error);
-
-/**
- * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
- *
- * @param downstream the downstream
- * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_fd     receives the descriptor, the same at every call; -1 on failure
  * @param out_error  receives the detail of a failure, or NULL
- * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor left;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
- * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the downstream is not
+ * freed. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
-                                         int32_t timeout_ms,
-                                         struct iscp_error_t **out_error);
-
-/**
- * A number about a downstream.
- *
- * @param downstream the downstream
- * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
- * @param out_value  receives the number; 0 on failure
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
-                                   iscp_downstream_stat_t stat,
-                                   uint64_t *out_value);
-
-/**
- * Id that the server gave a downstream.
- *
- * @param downstream the downstream
- * @return the id; all zero for something that is no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
-
-/**
- * Clock of the server when a downstream was opened.
- *
- * @param downstream the downstream
- * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
- *         no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
-
-/**
- * Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
- *
- * @param downstream the downstream, or NULL
- *
- * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
- * on other threads end in order, and its callbacks are released once they have returned.
- * Since: 0.1.0.
- */
-ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
+iscp_status_t iscp_downstream_metadata_pollable(struct iscp_downstream_t *downstream,
+                                                int32_t *out_fd,
+                                                struct iscp_error_t **out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -257,8 +257,9 @@ impl Connection {
     /// Opens a downstream.
     ///
     /// # Errors
-    /// `Closed`; `done` is then dropped.
+    /// `Closed`, or `InvalidOption` for options that contradict each other; `done` is then dropped.
     pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
+        let options = options.settled()?;
         self.shared().send(Command::OpenDownstream(Box::new(options), self.clone(), done))
     }
 

@@ -34,14 +34,14 @@ pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub(crate) use credentials::check_header_token_name;
-pub use downstream::Downstream;
+pub use downstream::{Downstream, DownstreamState};
 pub use events::{ConnectionEvent, Dated, StreamEvent};
 pub use inbox::InboxCounters;
 #[cfg(feature = "oauth2")]
 pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{
-    CallOptions, ConnectOptions, ConnectionHandler, DownstreamOptions, FullPolicy, Handler, SpoolHandler,
-    UpstreamOptions,
+    BufferPolicy, CallOptions, ConnectOptions, ConnectionHandler, DownstreamOptions, FullPolicy, Handler,
+    SpoolHandler, UpstreamOptions,
 };
 pub use read_queue::DownstreamCounters;
 pub use runtime::shutdown;

@@ -170,13 +170,29 @@ impl Default for UpstreamOptions {
     }
 }
 
+/// What happens when chunks arrive faster than the application takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferPolicy {
+    /// Chunks are acknowledged when the application takes them, so that the server stops sending. A server that
+    /// goes on beyond the limit ends the stream. Only RELIABLE streams can do this.
+    Pause,
+    /// Chunks are acknowledged when they arrive, so that nobody waits for this reader. One that does not fit
+    /// ends the stream.
+    Fail,
+    /// The oldest make room, and are counted. Not for RELIABLE streams.
+    DropOldest,
+    /// One that does not fit is dropped and counted. Not for RELIABLE streams.
+    DropNewest,
+}
+
 /// Settings of a downstream.
 pub struct DownstreamOptions {
-    /// Settings of the protocol.
+    /// Settings of the protocol; `reorder_bytes` and `ack_on_arrival` follow from the fields below.
     pub config: DownstreamConfig,
-    /// Bytes of chunks that may wait for the application. Beyond it a RELIABLE stream fails, others
-    /// drop their oldest chunks and count them.
+    /// Bytes of chunks that may wait for the application, and of those that may wait for earlier ones.
     pub buffer_limit: usize,
+    /// What happens beyond it. By default a RELIABLE stream pauses, and others drop the oldest.
+    pub buffer_policy: Option<BufferPolicy>,
     /// Told when the stream came back after the connection was lost.
     pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
@@ -185,7 +201,13 @@ pub struct DownstreamOptions {
 
 impl Default for DownstreamOptions {
     fn default() -> Self {
-        Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_event: None, on_closed: None }
+        Self {
+            config: DownstreamConfig::default(),
+            buffer_limit: 64 << 20,
+            buffer_policy: None,
+            on_event: None,
+            on_closed: None,
+        }
     }
 }
 

@@ -26,10 +26,14 @@ mod conn_spool_options;
 mod conn_timing_options;
 mod conn_tls_options;
 mod convert;
+mod data_id;
 #[cfg(test)]
 mod documents;
 mod downstream;
+mod downstream_flow_options;
+mod downstream_handlers;
 mod downstream_options;
+mod downstream_read;
 mod error;
 mod event;
 mod fork;

@@ -64,11 +64,15 @@ impl Driver<'_> {
                 self.tell_upstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
             }
             Event::DownstreamResumed(key) => {
+                if let Some(side) = self.downstreams.get(&key) {
+                    side.queue.attach(true);
+                }
                 self.tell_downstream(key, |stream_id| StreamEvent::Resumed { stream_id });
             }
             Event::DownstreamReopened { key, former, stream_id, server_time_ns } => {
                 if let Some(side) = self.downstreams.get_mut(&key) {
                     side.stream_id = stream_id;
+                    side.queue.attach(true);
                     side.queue.identify(StreamIdentity { stream_id, server_time_ns });
                 }
                 self.tell_downstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
@@ -134,6 +138,9 @@ impl Driver<'_> {
         tracing::warn!("connection to {} lost: {error}", self.shared.url);
         self.shared.counters.losses.fetch_add(1, Relaxed);
         self.shared.set_state(ConnectionState::Reconnecting);
+        for side in self.downstreams.values() {
+            side.queue.attach(false);
+        }
         if let (Some(mut transport), Some(goodbye)) = (self.transport.take(), goodbye) {
             // What the transport does not take at once is not worth a wait.
             let mut cx = Context::from_waker(Waker::noop());

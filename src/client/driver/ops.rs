@@ -13,16 +13,16 @@ use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
 use crate::client::downstream::Downstream;
 use crate::client::events::StreamEvent;
-use crate::client::options::{FullPolicy, Handler};
+use crate::client::options::{BufferPolicy, FullPolicy, Handler};
 use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
 use crate::core::{
     ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, SharedBuffer,
-    StreamIdentity, UpstreamEnd,
+    StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
-use crate::message::{DownstreamCall, Qos};
+use crate::message::DownstreamCall;
 
 /// An operation of the application, until it ends.
 pub(super) enum Op {
@@ -31,11 +31,11 @@ pub(super) enum Op {
     RestoreUpstream(Completion<OpenedUpstream>),
     OpenDownstream {
         connection: Connection,
-        limit: usize,
-        reliable: bool,
+        buffer: (usize, BufferPolicy),
         handlers: DownstreamHandlers,
         done: Completion<Downstream>,
     },
+    CloseDownstream(StreamKey, Completion<()>),
     SendCall {
         done: Completion<()>,
         _under_way: Admission,
@@ -143,8 +143,7 @@ impl Driver<'_> {
             Command::OpenDownstream(options, connection, done) => {
                 let op = self.new_op(Op::OpenDownstream {
                     connection,
-                    limit: options.buffer_limit,
-                    reliable: options.config.qos == Qos::Reliable,
+                    buffer: (options.buffer_limit, options.policy()),
                     handlers: DownstreamHandlers {
                         on_event: options.on_event.map(Arc::new),
                         on_closed: options.on_closed,
@@ -189,7 +188,7 @@ impl Driver<'_> {
                 self.core.want_ack(key, urgent, now);
             }
             Command::CloseDownstream(key, done) => {
-                let op = self.new_op(Op::Simple(done));
+                let op = self.new_op(Op::CloseDownstream(key, done));
                 self.core.close_downstream(Some(op), key, now);
             }
             Command::Close(timeout, done) => {
@@ -225,11 +224,11 @@ impl Driver<'_> {
             }
             (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (
-                Op::OpenDownstream { connection, limit, reliable, handlers, done },
+                Op::OpenDownstream { connection, buffer: (limit, policy), handlers, done },
                 Ok(Output::Downstream(opened)),
             ) => {
                 tracing::info!("downstream {} opened", opened.stream_id);
-                let queue = Arc::new(ReadQueue::new(limit, reliable));
+                let queue = Arc::new(ReadQueue::new(limit, policy, opened.counters.clone()));
                 let OpenedDownstream { stream_id, server_time_ns, .. } = opened;
                 queue.identify(StreamIdentity { stream_id, server_time_ns });
                 self.downstreams.insert(
@@ -245,6 +244,13 @@ impl Driver<'_> {
             (Op::OpenDownstream { handlers, done, .. }, outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(handlers));
+            }
+            (Op::CloseDownstream(key, done), outcome) => {
+                // Whoever waited for this sees that the stream has ended.
+                if let (Ok(_), Some(side)) = (&outcome, self.downstreams.get(&key)) {
+                    side.queue.end(None);
+                }
+                done.complete(outcome.map(drop), &dispatcher);
             }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
