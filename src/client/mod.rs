@@ -6,6 +6,7 @@
 //! path, through the buffers they share with it. Callbacks run on the connection's dispatcher
 //! thread, never on the runtime thread and never under a lock.
 
+mod address;
 mod calls;
 mod completion;
 mod connection;
@@ -27,6 +28,7 @@ mod threads;
 mod token;
 mod upstream;
 
+pub use address::Address;
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};

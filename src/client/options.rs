@@ -4,15 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::events::{Dated, StreamEvent};
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
 use super::spool::{SpoolOptions, SpoolOutcome};
 use super::token::TokenSource;
 use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::transport::dial::DialOptions;
-use crate::transport::redacted;
+use crate::transport::{Target, redacted};
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 
@@ -31,6 +32,8 @@ pub type SpoolHandler = Arc<dyn Fn(SpoolOutcome) + Send + Sync>;
 pub struct ConnectOptions {
     /// Address, see [`Target::parse`](crate::transport::Target::parse).
     pub url: String,
+    /// Parts of the address that take the place of those of the URL.
+    pub address: Address,
     /// Settings of the protocol.
     pub config: ConnectionConfig,
     /// Where the access token comes from.
@@ -94,6 +97,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             url: String::new(),
+            address: Address::default(),
             config: ConnectionConfig::default(),
             token: TokenSource::None,
             #[cfg(feature = "oauth2")]
@@ -165,6 +169,16 @@ pub struct DownstreamOptions {
 impl Default for DownstreamOptions {
     fn default() -> Self {
         Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_event: None, on_closed: None }
+    }
+}
+
+impl ConnectOptions {
+    /// Where to connect to.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `Unsupported` as for [`Target::parse`].
+    pub fn target(&self) -> Result<Target> {
+        self.address.over(&self.url)
     }
 }
 
