@@ -48,9 +48,14 @@ check_packages() {
     need "clang" compiles clang++ c++ new
     need "clang-format" command -v clang-format
     need "make" command -v make
+    need "libgtest-dev" compiles g++ c++ gtest/gtest.h
+    # For the examples with event loops.
+    need "libuv1-dev" pkg-config --exists libuv
+    need "libglib2.0-dev" pkg-config --exists glib-2.0
     need "pkg-config" command -v pkg-config
     need "valgrind" command -v valgrind
     need "binutils" command -v readelf
+    need "doxygen" command -v doxygen
 }
 
 check_rust() {

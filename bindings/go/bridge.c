@@ -104,10 +104,15 @@ static void on_token(iscp_token_request_t *request, void *user_data) {
     goiscpToken(request, (uintptr_t)user_data);
 }
 
-static void on_event(iscp_conn_event_t event, uint32_t attempt, uint32_t delay_ms, const iscp_error_t *error,
-                     void *user_data) {
+static void on_event(const iscp_event_t *event, void *user_data) {
+    iscp_event_kind_t kind = iscp_event_kind(event);
+    /* Go is told of the connection, not of its streams. */
+    if (kind > ISCP_EVENT_CLOSED) {
+        return;
+    }
     in_callback = true;
-    goiscpEvent(event, attempt, delay_ms, (iscp_error_t *)error, (uintptr_t)user_data);
+    goiscpEvent(kind, iscp_event_attempt(event), iscp_event_delay_ms(event),
+                (iscp_error_t *)iscp_event_error(event), (uintptr_t)user_data);
     in_callback = false;
 }
 

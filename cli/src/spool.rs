@@ -40,6 +40,9 @@ fn open(dir: &Path, id: Option<Uuid>) -> Result<Vec<Leftover>, Failure> {
     if !dir.is_dir() {
         return Err(Failure::new(format!("spool {}: no such directory", dir.display())));
     }
+    if !Spool::is_spool(dir) {
+        return Err(Failure::new(format!("spool {}: this directory is no spool", dir.display())));
+    }
     let config = SpoolConfig { dir: dir.to_owned(), limit: u64::MAX, sync: SyncPolicy::Process };
     let (_, mut leftovers) = Spool::open(config).map_err(Failure::new)?;
     if let Some(id) = id {

@@ -85,6 +85,12 @@
 #define ISCP_MAX_PAYLOAD 15728640
 
 /**
+ * Most bytes of points that `iscp_upstream_write_together` writes: each point counts its payload and 23
+ * bytes.
+ */
+#define ISCP_MAX_TOGETHER 524288
+
+/**
  * A received call, or a reply to one.
  *
  * It never changes and may be read from any thread. Everything read from it, the payload included, is
@@ -123,7 +129,7 @@ typedef struct iscp_downstream_options_t iscp_downstream_options_t;
  *
  * It is closed by `iscp_downstream_close`, or in the background when it is freed. It may be used from
  * any thread. Chunks, and metadata, are either handed to a callback or pulled; a chunk counts as
- * received, towards the server, when the application takes it.
+ * received, towards the server, when the application takes it, unless `buffer_policy` is `fail`.
  */
 typedef struct iscp_downstream_t iscp_downstream_t;
 
@@ -137,12 +143,25 @@ typedef struct iscp_downstream_t iscp_downstream_t;
 typedef struct iscp_error_t iscp_error_t;
 
 /**
+ * Something that happened to a connection or to a stream of it.
+ *
+ * Which accessors mean something depends on the kind; the others answer 0, NULL or an all-zero id. An event
+ * never changes and may be read from any thread. Everything read from it is valid until it is freed.
+ */
+typedef struct iscp_event_t iscp_event_t;
+
+/**
  * Received metadata: what happened to a node, a session or a stream beside its data.
  *
  * Which accessors mean something depends on the kind; the others answer 0, "" or an all-zero id.
  * Metadata never changes and may be read from any thread.
  */
 typedef struct iscp_metadata_t iscp_metadata_t;
+
+/**
+ * Settings of the library's threads, collected before `iscp_runtime_configure`, which copies them.
+ */
+typedef struct iscp_runtime_options_t iscp_runtime_options_t;
 
 /**
  * A question for an access token.
@@ -199,6 +218,35 @@ typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const ch
 typedef void (*iscp_release_cb)(void *user_data);
 
 /**
+ * What a thread of the library does: one of the `ISCP_THREAD_…` constants. Later versions may have more.
+ */
+typedef int32_t iscp_thread_kind_t;
+
+/**
+ * Called on a thread of the library when it starts, or ends.
+ *
+ * `kind` is one of the `ISCP_THREAD_…` constants. What it does to the calling thread, such as setting its
+ * priority or attaching a virtual machine, holds for everything that runs on it. Several threads may call it
+ * at once.
+ */
+typedef void (*iscp_thread_cb)(iscp_thread_kind_t kind, void *user_data);
+
+/**
+ * What an event says: one of the `ISCP_EVENT_…` constants. Later versions may have more.
+ */
+typedef int32_t iscp_event_kind_t;
+
+/**
+ * A UUID, in the order of its text form.
+ */
+typedef struct iscp_uuid_t {
+    /**
+     * The 16 bytes.
+     */
+    uint8_t bytes[16];
+} iscp_uuid_t;
+
+/**
  * Asked for an access token before every attempt to connect.
  *
  * Called on the connection's dispatcher thread. `request` is the application's from now on and must
@@ -217,33 +265,12 @@ typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_d
 typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
 
 /**
- * What happened to a connection: one of the `ISCP_CONN_EVENT_…` constants.
- */
-typedef int32_t iscp_conn_event_t;
-
-/**
- * Told what happened to a connection.
+ * Told what happens to a connection and its streams.
  *
- * Called on the connection's dispatcher thread. `event` is one of the `ISCP_CONN_EVENT_…` constants; later
- * versions may have more. With `ISCP_CONN_EVENT_RECONNECTING`, `attempt` is the number of the attempt in this
- * outage, from 1, and `delay_ms` how long the connection waits before it; otherwise both are 0. `error`
- * is NULL unless the constant says otherwise, and valid until the callback returns.
+ * Called on the connection's dispatcher thread. `event` is valid until the callback returns;
+ * `iscp_event_ref` keeps it longer.
  */
-typedef void (*iscp_conn_event_cb)(iscp_conn_event_t event,
-                                   uint32_t attempt,
-                                   uint32_t delay_ms,
-                                   const struct iscp_error_t *error,
-                                   void *user_data);
-
-/**
- * A UUID, in the order of its text form.
- */
-typedef struct iscp_uuid_t {
-    /**
-     * The 16 bytes.
-     */
-    uint8_t bytes[16];
-} iscp_uuid_t;
+typedef void (*iscp_event_cb)(const struct iscp_event_t *event, void *user_data);
 
 /**
  * Told what became of points that an earlier process left in the spool.
@@ -328,13 +355,29 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
                             void *user_data);
 
 /**
+ * Shown a chunk that is about to be sent.
+ *
+ * Called on the connection's dispatcher thread for every chunk, one at a time, in the order of their sequence
+ * numbers, before every other callback about the chunk or a point in it. `chunk` is valid until the callback
+ * returns; `iscp_chunk_ref` keeps it longer. It shares the memory of what is sent: nothing is copied.
+ *
+ * The callback observes and does not hold up the chunk: it is asked for before the chunk is handed to the
+ * transport, and may run before, while or after the bytes leave. Only when it lags behind so far that 16384
+ * calls of it and of the acknowledgement callback wait, or chunks of `in_flight_limit` bytes, no further chunk is
+ * made until it catches up; the write buffer fills meanwhile. A chunk that is sent again after the connection
+ * was lost is not shown again, also when it has another number then (option `reopen`).
+ */
+typedef void (*iscp_before_send_cb)(const struct iscp_chunk_t *chunk, void *user_data);
+
+/**
  * Told how an upstream ended.
  *
  * Called once on the connection's dispatcher thread, after every other callback of the stream, and
  * never for one that could not be opened.
  * `error` is NULL when the application closed the stream and the server confirmed everything, or what it
  * did not was lost as the QoS allows: by datagrams, or with the connection.
- * `undelivered_points` counts the points whose delivery the server did not confirm,
+ * `undelivered_points` counts the points whose delivery the server did not confirm, those included that were
+ * dropped because the buffer was full (option `buffer_policy`);
  * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
  * and not confirmed, in order; points that never left the buffer have no number. Once the stream was opened
  * anew (option `reopen`) the numbers are those of its last id. Error and array are valid until the callback
@@ -380,6 +423,21 @@ typedef void (*iscp_upstream_open_cb)(struct iscp_upstream_t *upstream,
 typedef uint32_t iscp_data_id_t;
 
 /**
+ * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ */
+typedef int32_t iscp_flush_level_t;
+
+/**
+ * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_upstream_stat_t;
+
+/**
+ * State of an upstream: one of the `ISCP_UPSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_upstream_state_t;
+
+/**
  * A data point.
  */
 typedef struct iscp_data_point_t {
@@ -398,14 +456,18 @@ typedef struct iscp_data_point_t {
 } iscp_data_point_t;
 
 /**
- * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ * A data point to be written and what it belongs to.
  */
-typedef int32_t iscp_flush_level_t;
-
-/**
- * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_upstream_stat_t;
+typedef struct iscp_upstream_point_t {
+    /**
+     * What the point belongs to, from `iscp_upstream_data_id` of the upstream.
+     */
+    iscp_data_id_t data_id;
+    /**
+     * The point.
+     */
+    struct iscp_data_point_t point;
+} iscp_upstream_point_t;
 
 /**
  * Kind of metadata: one of the `ISCP_METADATA_…` constants.
@@ -424,9 +486,19 @@ typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
                                         void *user_data);
 
 /**
+ * State of a downstream: one of the `ISCP_DOWNSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_downstream_state_t;
+
+/**
+ * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_downstream_stat_t;
+
+/**
  * Receives chunks.
  *
- * Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
+ * Called on the connection's dispatcher thread, for one chunk at a time and in the order of `chunk_order`. A chunk may be
  * empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
  * for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
  * `iscp_chunk_ref` keeps it longer.
@@ -440,11 +512,6 @@ typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data)
  * too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
  */
 typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *user_data);
-
-/**
- * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_downstream_stat_t;
 
 /**
  * Success.
@@ -535,6 +602,11 @@ typedef int32_t iscp_downstream_stat_t;
  * The sequence numbers of the stream are used up.
  */
 #define ISCP_ERR_SEQUENCE_EXHAUSTED -106
+
+/**
+ * Chunks of an upstream are missing, or came in another order than was promised.
+ */
+#define ISCP_ERR_OUT_OF_ORDER -107
 
 /**
  * The host name was not found.
@@ -652,32 +724,95 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_LOG_TRACE 5
 
 /**
+ * Drives every connection; there is one. Its name ends with `-runtime`.
+ */
+#define ISCP_THREAD_RUNTIME 1
+
+/**
+ * Runs the callbacks of a connection, from the first to the last. Its name ends with `-dispatch`.
+ */
+#define ISCP_THREAD_DISPATCHER 2
+
+/**
+ * Asks the system for the addresses of a host name, and ends some seconds later. Its name ends with
+ * `-resolve`.
+ */
+#define ISCP_THREAD_RESOLVER 3
+
+/**
+ * Reads points back from a spool. Its name ends with `-spool`.
+ */
+#define ISCP_THREAD_SPOOL 4
+
+/**
+ * Runs the log callback. Its name ends with `-log`.
+ */
+#define ISCP_THREAD_LOG 5
+
+/**
  * The server accepted the connection for the first time.
  */
-#define ISCP_CONN_EVENT_CONNECTED 1
+#define ISCP_EVENT_CONNECTED 1
 
 /**
  * The connection was lost; the error says why. There will be attempts to make it anew.
  */
-#define ISCP_CONN_EVENT_DISCONNECTED 2
+#define ISCP_EVENT_DISCONNECTED 2
 
 /**
- * There will be an attempt to make the connection anew; the error says why it was lost, or why the attempt
- * before failed.
+ * There will be an attempt to make the connection anew: see `iscp_event_attempt` and
+ * `iscp_event_delay_ms`. The error says why it was lost, or why the attempt before failed.
  */
-#define ISCP_CONN_EVENT_RECONNECTING 3
+#define ISCP_EVENT_RECONNECTING 3
 
 /**
  * The server accepted the connection again. Its streams come back afterwards, each with an event of its
  * own.
  */
-#define ISCP_CONN_EVENT_RECONNECTED 4
+#define ISCP_EVENT_RECONNECTED 4
 
 /**
  * The connection ended: the error says why, and is NULL when the application closed it. Nothing follows but
  * the callback of `iscp_conn_options_set_closed_callback`.
  */
-#define ISCP_CONN_EVENT_CLOSED 5
+#define ISCP_EVENT_CLOSED 5
+
+/**
+ * An upstream goes on after the connection was lost.
+ */
+#define ISCP_EVENT_UPSTREAM_RESUMED 6
+
+/**
+ * The server had forgotten an upstream, and another was opened in its place.
+ */
+#define ISCP_EVENT_UPSTREAM_REOPENED 7
+
+/**
+ * An upstream ended: the error says why, and is NULL as that of `iscp_upstream_closed_cb` is. What was not
+ * delivered is counted.
+ */
+#define ISCP_EVENT_UPSTREAM_CLOSED 8
+
+/**
+ * A downstream goes on after the connection was lost.
+ */
+#define ISCP_EVENT_DOWNSTREAM_RESUMED 9
+
+/**
+ * The server had forgotten a downstream, and another was opened in its place.
+ */
+#define ISCP_EVENT_DOWNSTREAM_REOPENED 10
+
+/**
+ * A downstream ended: the error says why, and is NULL when the application closed it.
+ */
+#define ISCP_EVENT_DOWNSTREAM_CLOSED 11
+
+/**
+ * Events before the next one were dropped, because more than `event_queue_limit` waited for the application:
+ * see `iscp_event_dropped`.
+ */
+#define ISCP_EVENT_DROPPED 12
 
 /**
  * The stream goes on after the connection was lost.
@@ -795,6 +930,11 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_PATHS 18
 
 /**
+ * Events dropped because too many waited for the application (`event_queue_limit`).
+ */
+#define ISCP_CONN_STAT_EVENTS_DROPPED 19
+
+/**
  * Points may be lost; datagrams where the transport has them.
  */
 #define ISCP_QOS_UNRELIABLE 0
@@ -810,13 +950,15 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_QOS_PARTIAL 2
 
 /**
- * Everything written before is on its way.
+ * Everything written before was handed to the transport. It may still be in a buffer of the operating system; if
+ * the connection is lost, RELIABLE points are sent again and others may be lost. While there is no connection
+ * what waits in the write buffer is waited for.
  */
 #define ISCP_FLUSH_SENT 0
 
 /**
  * The server answered for everything written before; a chunk that it refused since the last flush of
- * this level makes the flush fail with `ISCP_ERR_REFUSED`.
+ * this level makes the flush fail with `ISCP_ERR_REFUSED`, one that was lost with `ISCP_ERR_TIMEOUT`.
  */
 #define ISCP_FLUSH_ACKNOWLEDGED 1
 
@@ -854,6 +996,36 @@ typedef int32_t iscp_downstream_stat_t;
  * Points that the server refused, or that were given up.
  */
 #define ISCP_UPSTREAM_STAT_FAILED_POINTS 7
+
+/**
+ * Points that were dropped because the buffer was full (option `buffer_policy`).
+ */
+#define ISCP_UPSTREAM_STAT_DROPPED_POINTS 8
+
+/**
+ * Data ids that travel as aliases, which the server has given so far.
+ */
+#define ISCP_UPSTREAM_STAT_ALIASES 9
+
+/**
+ * In use.
+ */
+#define ISCP_UPSTREAM_STATE_OPEN 1
+
+/**
+ * The connection was lost, or the server forgot the stream, and it is about to come back. Points may be written.
+ */
+#define ISCP_UPSTREAM_STATE_RESUMING 2
+
+/**
+ * Being closed: no points are taken any more, and what was written is being delivered.
+ */
+#define ISCP_UPSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, in order or not.
+ */
+#define ISCP_UPSTREAM_STATE_CLOSED 4
 
 /**
  * The node sent a base time: session, name, priority, elapsed time and base time.
@@ -901,7 +1073,27 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE 9
 
 /**
- * Chunks received.
+ * In use.
+ */
+#define ISCP_DOWNSTREAM_STATE_OPEN 1
+
+/**
+ * Its connection was lost, and it did not come back yet.
+ */
+#define ISCP_DOWNSTREAM_STATE_RESUMING 2
+
+/**
+ * The application closes it.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, by the application or otherwise. What was received can still be taken.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSED 4
+
+/**
+ * Chunks received, those that were dropped because the application was too slow included.
  */
 #define ISCP_DOWNSTREAM_STAT_CHUNKS 1
 
@@ -929,6 +1121,64 @@ typedef int32_t iscp_downstream_stat_t;
  * Chunks that wait for the application.
  */
 #define ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS 6
+
+/**
+ * Bytes of the payloads received.
+ */
+#define ISCP_DOWNSTREAM_STAT_BYTES 7
+
+/**
+ * Metadata received, those that were dropped included.
+ */
+#define ISCP_DOWNSTREAM_STAT_METADATA 8
+
+/**
+ * Bytes that the chunks occupy that wait for the application: what `buffer_limit` limits.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES 9
+
+/**
+ * Metadata that wait for the application.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA 10
+
+/**
+ * Chunks that came again and were not handed out a second time. A stream that is not RELIABLE hands them out
+ * again when its `chunk_order` is `as_received`, and does not count them.
+ */
+#define ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS 11
+
+/**
+ * Chunks lost as far as is known: sequence numbers that were left out, since the first one seen of their
+ * upstream, and have not come by now. One that comes later is subtracted. Always 0 with `omit_empty_chunk`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LOST_CHUNKS 12
+
+/**
+ * Chunks that came before an earlier one and waited for it, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS 13
+
+/**
+ * Chunks that wait for an earlier one.
+ */
+#define ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS 14
+
+/**
+ * Missing chunks that were waited for in vain: up to `reorder_wait_ms`, `reorder_limit`, or the end.
+ */
+#define ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS 15
+
+/**
+ * Chunks that came when later ones had been handed out, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_CHUNKS 16
+
+/**
+ * Late chunks that were dropped because the `chunk_order` is `strict`; never of a RELIABLE upstream read by a
+ * RELIABLE stream.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS 17
 
 #ifdef __cplusplus
 extern "C" {
@@ -1024,7 +1274,8 @@ ISCP_API const char *iscp_result_code_name(int32_t result_code);
  * Status of the error, the same that the function returned.
  *
  * @param error an error, or NULL
- * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+ * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error,
+ *         `ISCP_ERR_FORKED` for an error of the process that forked this one
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
@@ -1113,6 +1364,294 @@ iscp_status_t iscp_log_set(iscp_log_cb callback,
                            void *user_data,
                            iscp_release_cb release,
                            struct iscp_error_t **out_error);
+
+/**
+ * Takes a data id apart that is written as one text, `type:name`.
+ *
+ * Neither part may contain `:`, `#` or `+`, and the name must not be empty. Nothing is copied: the parts are
+ * places in the text. The type is not followed by a NUL; the name is, since it ends the text.
+ *
+ * @param text         the data id, such as "string:room/temperature"
+ * @param out_type     receives where the type begins, or NULL; NULL on failure
+ * @param out_type_len receives the length of the type in bytes, or NULL; 0 on failure
+ * @param out_name     receives where the name begins, or NULL; NULL on failure
+ * @param out_name_len receives the length of the name in bytes, or NULL; 0 on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a text of another form; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the parts are valid as long as the text.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_data_id_parse(const char *text,
+                                 const char **out_type,
+                                 size_t *out_type_len,
+                                 const char **out_name,
+                                 size_t *out_name_len,
+                                 struct iscp_error_t **out_error);
+
+/**
+ * Makes runtime options with every option at its default.
+ *
+ * There is no option for the number of threads: one drives every connection, however many there are, and
+ * callbacks run on one thread for each connection that has any.
+ *
+ * @return new options, to be freed with `iscp_runtime_options_free`; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+ */
+ISCP_API struct iscp_runtime_options_t *iscp_runtime_options_new(void);
+
+/**
+ * Frees options. What was configured with them is not affected. Nothing happens for NULL.
+ *
+ * @param options the options, or NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_runtime_options_free(struct iscp_runtime_options_t *options);
+
+/**
+ * Sets an option by its name, as the typed setters do: for configuration files and bindings.
+ *
+ * The name is that of the typed setter after `set_`; numbers are decimal.
+ *
+ * @param options   the options
+ * @param key       name of the option, such as "thread_name"
+ * @param value     its value as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+ *         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set(struct iscp_runtime_options_t *options,
+                                       const char *key,
+                                       const char *value,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets what the names of the library's threads begin with, as debuggers and `top` show them. Default: iscp.
+ *
+ * What follows is `-runtime`, `-dispatch`, `-resolve`, `-spool` or `-log`.
+ *
+ * @param options     the options
+ * @param thread_name 1 to 6 letters, digits, '-', '_' or '.'
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_thread_name(struct iscp_runtime_options_t *options,
+                                                   const char *thread_name,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets how large the stacks of the library's threads are, those of callbacks included. Default: 0, which
+ * means two mebibytes.
+ *
+ * @param options    the options
+ * @param stack_size bytes, 65536 to 1073741824, or 0
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_stack_size(struct iscp_runtime_options_t *options,
+                                                  size_t stack_size,
+                                                  struct iscp_error_t **out_error);
+
+/**
+ * Sets callbacks that every thread of the library calls when it starts and when it ends.
+ *
+ * There they can be given a priority or processors, or be attached to a virtual machine and detached from it.
+ * Blocking functions answer `ISCP_ERR_IN_CALLBACK` there.
+ *
+ * @param options   the options
+ * @param on_start  called first on each thread, or NULL
+ * @param on_stop   called last on each thread, or NULL
+ * @param user_data handed to the callbacks
+ * @param release   called with `user_data` when neither the options nor the library need it, or NULL: the
+ *                  library does until other options are configured and its threads have ended
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT` also when both callbacks are NULL; `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_thread_callbacks(struct iscp_runtime_options_t *options,
+                                                        iscp_thread_cb on_start,
+                                                        iscp_thread_cb on_stop,
+                                                        void *user_data,
+                                                        iscp_release_cb release,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how the library starts its threads. It is possible while none of them runs: before the first
+ * connection and the first log callback, and after `iscp_shutdown`.
+ *
+ * @param options   the settings, or NULL for the defaults
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when a thread of the library runs; `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_FORKED`
+ *
+ * Thread: any. Blocking: no. Lifetime: `options` may be freed at once. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_configure(const struct iscp_runtime_options_t *options,
+                                     struct iscp_error_t **out_error);
+
+/**
+ * What an event says.
+ *
+ * @param event the event
+ * @return one of the `ISCP_EVENT_…` constants; 0 for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_event_kind_t iscp_event_kind(const struct iscp_event_t *event);
+
+/**
+ * When an event happened, by the clock of this machine.
+ *
+ * @param event the event
+ * @return nanoseconds since the Unix epoch; 0 for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_event_time_ns(const struct iscp_event_t *event);
+
+/**
+ * Why it happened.
+ *
+ * @param event the event
+ * @return an error of the event, which is not to be freed; NULL when there is none, as the kind says, and for
+ *         something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the event. Since: 0.1.0.
+ */
+ISCP_API const struct iscp_error_t *iscp_event_error(const struct iscp_event_t *event);
+
+/**
+ * Which attempt to connect will follow, with `ISCP_EVENT_RECONNECTING`.
+ *
+ * @param event the event
+ * @return its number in this outage, from 1; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_event_attempt(const struct iscp_event_t *event);
+
+/**
+ * How long the connection waits before the attempt, with `ISCP_EVENT_RECONNECTING`.
+ *
+ * @param event the event
+ * @return milliseconds; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_event_delay_ms(const struct iscp_event_t *event);
+
+/**
+ * Stream that an event of a stream is about.
+ *
+ * @param event the event
+ * @return the id it has, or had when it ended; all zero for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_event_stream_id(const struct iscp_event_t *event);
+
+/**
+ * Id that the stream had before.
+ *
+ * @param event the event
+ * @return the former id of a stream that was opened anew, otherwise the same as `iscp_event_stream_id`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_event_former_stream_id(const struct iscp_event_t *event);
+
+/**
+ * How many points were not delivered, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return points whose delivery the server did not confirm; 0 for other kinds and for something that is no
+ *         event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_event_undelivered_points(const struct iscp_event_t *event);
+
+/**
+ * How many chunks were sent and not confirmed, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return their number; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_event_undelivered_chunk_count(const struct iscp_event_t *event);
+
+/**
+ * Sequence numbers of the chunks that were sent and not confirmed, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return `iscp_event_undelivered_chunk_count` numbers, in order; NULL when there are none
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the event. Since: 0.1.0.
+ */
+ISCP_API const uint32_t *iscp_event_undelivered_chunks(const struct iscp_event_t *event);
+
+/**
+ * How many events were dropped, with `ISCP_EVENT_DROPPED`.
+ *
+ * @param event the event
+ * @return their number; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_event_dropped(const struct iscp_event_t *event);
+
+/**
+ * Name of a kind of events, for messages.
+ *
+ * @param kind one of the `ISCP_EVENT_…` constants
+ * @return its name, such as "upstream resumed"; "unknown event" for another number; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_event_kind_name(iscp_event_kind_t kind);
+
+/**
+ * Adds an owner to an event, also to one that a callback was given: it then takes one more
+ * `iscp_event_free`.
+ *
+ * @param event the event
+ * @return the same event; NULL for NULL and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_event_t *iscp_event_ref(const struct iscp_event_t *event);
+
+/**
+ * Frees an event. Nothing happens for NULL.
+ *
+ * @param event the event, or NULL; not one that a callback was given, unless it was kept with
+ *              `iscp_event_ref`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the event and what was read from it end here.
+ * Since: 0.1.0.
+ */
+ISCP_API void iscp_event_free(struct iscp_event_t *event);
 
 /**
  * Answers with a token.
@@ -1299,6 +1838,48 @@ iscp_status_t iscp_conn_options_set_compression(struct iscp_conn_options_t *opti
                                                 struct iscp_error_t **out_error);
 
 /**
+ * Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
+ * token.
+ *
+ * @param options   the options
+ * @param callback  asked for a token on the connection's dispatcher thread
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_token_callback(struct iscp_conn_options_t *options,
+                                                   iscp_token_cb callback,
+                                                   void *user_data,
+                                                   iscp_release_cb release,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told when the connection ended.
+ *
+ * @param options   the options
+ * @param callback  told once per connection, after every other callback of it: the error is NULL when
+ *                  the application closed the connection
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *options,
+                                                    iscp_closed_cb callback,
+                                                    void *user_data,
+                                                    iscp_release_cb release,
+                                                    struct iscp_error_t **out_error);
+
+/**
  * Sets how often both sides ask whether the other is still there. Default: 10000.
  *
  * @param options          the options
@@ -1383,64 +1964,6 @@ iscp_status_t iscp_conn_options_set_close_timeout_ms(struct iscp_conn_options_t 
                                                      struct iscp_error_t **out_error);
 
 /**
- * Sets the largest message accepted from the server. Default: 67108864.
- *
- * @param options          the options
- * @param max_message_size bytes, 1024 to 1073741824
- * @param out_error        receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_conn_options_set_max_message_size(struct iscp_conn_options_t *options,
-                                                     size_t max_message_size,
-                                                     struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that provides the access token, before every attempt to connect. Replaces a fixed
- * token.
- *
- * @param options   the options
- * @param callback  asked for a token on the connection's dispatcher thread
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_conn_options_set_token_callback(struct iscp_conn_options_t *options,
-                                                   iscp_token_cb callback,
-                                                   void *user_data,
-                                                   iscp_release_cb release,
-                                                   struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that is told when the connection ended.
- *
- * @param options   the options
- * @param callback  told once per connection, after every other callback of it: the error is NULL when
- *                  the application closed the connection
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a connection need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *options,
-                                                    iscp_closed_cb callback,
-                                                    void *user_data,
-                                                    iscp_release_cb release,
-                                                    struct iscp_error_t **out_error);
-
-/**
  * Sets how long a call waits for its reply unless it says otherwise. Default: 60000.
  *
  * @param options          the options
@@ -1454,6 +1977,22 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
 ISCP_API
 iscp_status_t iscp_conn_options_set_reply_timeout_ms(struct iscp_conn_options_t *options,
                                                      uint32_t reply_timeout_ms,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets the largest message accepted from the server. Default: 67108864.
+ *
+ * @param options          the options
+ * @param max_message_size bytes, 1024 to 1073741824
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_max_message_size(struct iscp_conn_options_t *options,
+                                                     size_t max_message_size,
                                                      struct iscp_error_t **out_error);
 
 /**
@@ -1507,6 +2046,23 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_call_send_limit(struct iscp_conn_options_t *options,
                                                     size_t call_send_limit,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many events may wait for the application, or for its event callback to return. When more come
+ * the oldest are dropped, and an event says so. Default: 256.
+ *
+ * @param options           the options
+ * @param event_queue_limit events, 1 to 1048576
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_event_queue_limit(struct iscp_conn_options_t *options,
+                                                      size_t event_queue_limit,
+                                                      struct iscp_error_t **out_error);
 
 /**
  * Sets how long a source of tokens may take: a callback, or an OAuth2 server. Default: 10000.
@@ -2152,8 +2708,8 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
                                                        struct iscp_error_t **out_error);
 
 /**
- * Sets a callback that is told what happens to the connection: that it is made, lost, made anew, and that
- * it ended.
+ * Sets a callback that is told what happens to the connection and its streams: that it is made, lost, made
+ * anew, and that it ended. Without it the events can be pulled, with `iscp_conn_next_event_wait`.
  *
  * @param options   the options
  * @param callback  told of every event
@@ -2167,7 +2723,7 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
  */
 ISCP_API
 iscp_status_t iscp_conn_options_set_event_callback(struct iscp_conn_options_t *options,
-                                                   iscp_conn_event_cb callback,
+                                                   iscp_event_cb callback,
                                                    void *user_data,
                                                    iscp_release_cb release,
                                                    struct iscp_error_t **out_error);
@@ -2564,6 +3120,74 @@ ISCP_API struct iscp_call_t *iscp_call_ref(const struct iscp_call_t *call);
  * last owner. Since: 0.1.0.
  */
 ISCP_API void iscp_call_free(struct iscp_call_t *call);
+
+/**
+ * Takes the next event of a connection and its streams.
+ *
+ * Events wait for the application, `event_queue_limit` of them; when more come the oldest are dropped, and an
+ * event of the kind `ISCP_EVENT_DROPPED` says how many. The last event is `ISCP_EVENT_CLOSED`.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_event  receives the event, to be freed with `iscp_event_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once every event was taken, `ISCP_ERR_CLOSED` or why the connection ended;
+ *         `ISCP_ERR_INVALID_STATE` when the options have an event callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the event is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_event_wait(struct iscp_conn_t *conn,
+                                        int32_t timeout_ms,
+                                        struct iscp_event_t **out_event,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is an event to take
+ * with `iscp_conn_next_event_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_event_pollable(struct iscp_conn_t *conn,
+                                       int32_t *out_fd,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Waits until a connection has ended: its transport is closed and nothing is under way any more. Its last
+ * callbacks may still run.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until it has ended; 0 to try
+ * @param out_error  receives why the connection ended, or the detail of another failure, or NULL
+ * @return `ISCP_OK` when the application closed it; why it ended otherwise; `ISCP_ERR_WOULD_BLOCK` when it
+ *         has not ended and `timeout_ms` is 0; `ISCP_ERR_TIMEOUT` when it has not, or because closing it took
+ *         too long, which `iscp_conn_state` tells apart; `ISCP_ERR_CLOSED` when another thread freed the
+ *         connection; `ISCP_ERR_IN_CALLBACK` unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`,
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime: the
+ * connection must still be freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_wait_closed(struct iscp_conn_t *conn,
+                                    int32_t timeout_ms,
+                                    struct iscp_error_t **out_error);
 
 /**
  * Sends a call to another node and does not wait for a reply. A reply that comes is received as others
@@ -3138,8 +3762,14 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_opt
 
 /**
  * Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
- * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
- * Default: `block`.
+ * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that; `drop_oldest`
+ * drops the oldest points that wait, and `drop_newest` the one that is written, and both succeed. Default:
+ * `block`.
+ *
+ * Points of a RELIABLE upstream are never dropped: opening one with a policy that does is refused.
+ * `drop_oldest` drops the points that would have been the next chunk, at most a sixteenth of the buffer
+ * at a time unless a single point or those of `iscp_upstream_write_together` take more.
+ * `ISCP_UPSTREAM_STAT_DROPPED_POINTS` counts what was dropped; a flush does not wait for it.
  *
  * @param options       the options
  * @param buffer_policy the name of the policy
@@ -3152,6 +3782,25 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_opt
 ISCP_API
 iscp_status_t iscp_upstream_options_set_buffer_policy(struct iscp_upstream_options_t *options,
                                                       const char *buffer_policy,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the points of each data id are sorted by their elapsed times within a chunk. Those of one time
+ * stay in the order in which they were written. Default: false.
+ *
+ * Points in different chunks are not sorted. A chunk of an earlier process that a spool sends again is not, either.
+ *
+ * @param options       the options
+ * @param points_sorted whether they are
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_points_sorted(struct iscp_upstream_options_t *options,
+                                                      bool points_sorted,
                                                       struct iscp_error_t **out_error);
 
 /**
@@ -3169,46 +3818,6 @@ ISCP_API
 iscp_status_t iscp_upstream_options_set_write_timeout_ms(struct iscp_upstream_options_t *options,
                                                          uint32_t write_timeout_ms,
                                                          struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that is told what the server said about every chunk.
- *
- * @param options   the options
- * @param callback  told once per chunk
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_options_t *options,
-                                                     iscp_ack_cb callback,
-                                                     void *user_data,
-                                                     iscp_release_cb release,
-                                                     struct iscp_error_t **out_error);
-
-/**
- * Sets a callback that is told how the stream ended, and what could not be delivered.
- *
- * @param options   the options
- * @param callback  told once per stream
- * @param user_data handed to the callback
- * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
- * called, also on failure. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_options_t *options,
-                                                        iscp_upstream_closed_cb callback,
-                                                        void *user_data,
-                                                        iscp_release_cb release,
-                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets how long the acknowledgement of a chunk may take before its points count as undelivered. Default: 0, as
@@ -3253,6 +3862,66 @@ iscp_status_t iscp_upstream_options_set_reopen(struct iscp_upstream_options_t *o
                                                struct iscp_error_t **out_error);
 
 /**
+ * Sets a callback that is told what the server said about every chunk.
+ *
+ * @param options   the options
+ * @param callback  told once per chunk
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_options_t *options,
+                                                     iscp_ack_cb callback,
+                                                     void *user_data,
+                                                     iscp_release_cb release,
+                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is shown every chunk that is about to be sent, with its sequence number and its points.
+ *
+ * @param options   the options
+ * @param callback  shown every chunk once
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_before_send_callback(struct iscp_upstream_options_t *options,
+                                                             iscp_before_send_cb callback,
+                                                             void *user_data,
+                                                             iscp_release_cb release,
+                                                             struct iscp_error_t **out_error);
+
+/**
+ * Sets a callback that is told how the stream ended, and what could not be delivered.
+ *
+ * @param options   the options
+ * @param callback  told once per stream
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_closed_callback(struct iscp_upstream_options_t *options,
+                                                        iscp_upstream_closed_cb callback,
+                                                        void *user_data,
+                                                        iscp_release_cb release,
+                                                        struct iscp_error_t **out_error);
+
+/**
  * Sets a callback that is told when the stream came back after the connection was lost.
  *
  * @param options   the options
@@ -3282,7 +3951,8 @@ iscp_status_t iscp_upstream_options_set_event_callback(struct iscp_upstream_opti
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
  *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_OPTION` when the buffer policy drops
+ *         points and the QoS is RELIABLE; `ISCP_ERR_SPOOL`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -3336,49 +4006,6 @@ iscp_status_t iscp_upstream_data_id(struct iscp_upstream_t *upstream,
                                     const char *type,
                                     iscp_data_id_t *out_data_id,
                                     struct iscp_error_t **out_error);
-
-/**
- * Writes a point. It is sent when the flush policy says so.
- *
- * @param upstream        the upstream
- * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
- * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
- * @param payload         the bytes; NULL only when there are none
- * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
- * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
- *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
- *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
- *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
- * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
-                                  iscp_data_id_t data_id,
-                                  int64_t elapsed_time_ns,
-                                  const uint8_t *payload,
-                                  size_t payload_len);
-
-/**
- * Writes several points of one data id, in order. It stops at the first that cannot be written.
- *
- * @param upstream    the upstream
- * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
- * @param points      the points; NULL only when there are none
- * @param point_count how many there are
- * @param out_written receives how many were written, or NULL
- * @return as `iscp_upstream_write`, for the first point that was not written
- *
- * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
- * copied. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
-                                         iscp_data_id_t data_id,
-                                         const struct iscp_data_point_t *points,
-                                         size_t point_count,
-                                         size_t *out_written);
 
 /**
  * Sends everything written before, whatever the flush policy.
@@ -3484,6 +4111,19 @@ iscp_status_t iscp_upstream_stat(const struct iscp_upstream_t *upstream,
                                  uint64_t *out_value);
 
 /**
+ * Where an upstream stands. There is no state before it is open, since there is no handle.
+ *
+ * @param upstream the upstream
+ * @return one of the `ISCP_UPSTREAM_STATE_…` constants; `ISCP_UPSTREAM_STATE_CLOSED` for something that is no
+ *         upstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value; it may change at any moment.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_upstream_state_t iscp_upstream_state(const struct iscp_upstream_t *upstream);
+
+/**
  * Id that the server gave an upstream.
  *
  * @param upstream the upstream
@@ -3514,6 +4154,135 @@ ISCP_API int64_t iscp_upstream_server_time_ns(const struct iscp_upstream_t *upst
  * on other threads end in order. Since: 0.1.0.
  */
 ISCP_API void iscp_upstream_free(struct iscp_upstream_t *upstream);
+
+/**
+ * Writes a point. It is sent when the flush policy says so.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
+ *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
+ *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
+ * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
+                                  iscp_data_id_t data_id,
+                                  int64_t elapsed_time_ns,
+                                  const uint8_t *payload,
+                                  size_t payload_len);
+
+/**
+ * Writes several points of one data id, in order: all of them or, when it fails, none.
+ *
+ * Together they may take as much as the buffer of the upstream has room for (option `buffer_limit`). They may
+ * travel in several chunks.
+ *
+ * @param upstream    the upstream
+ * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @return as `iscp_upstream_write`; `ISCP_ERR_TOO_LARGE` too when the buffer can never hold all of them
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
+                                         iscp_data_id_t data_id,
+                                         const struct iscp_data_point_t *points,
+                                         size_t point_count);
+
+/**
+ * Writes several points, each with its data id, in order: all of them into one chunk or, when it fails, none.
+ *
+ * What is measured at one moment so stays together. Only points that waited in a spool (option `spool_dir`)
+ * for room in the buffer may travel in several chunks.
+ *
+ * @param upstream    the upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @return as `iscp_upstream_write`; `ISCP_ERR_TOO_LARGE` too when several points take more than
+ *         `ISCP_MAX_TOGETHER` bytes, or more than the buffer of the upstream can ever hold
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_together(struct iscp_upstream_t *upstream,
+                                           const struct iscp_upstream_point_t *points,
+                                           size_t point_count);
+
+/**
+ * Writes a point and tells when it is delivered. It is sent when the flush policy says so, like any other.
+ *
+ * The callback is called once: with NULL when the server acknowledged the chunk that holds the point, otherwise
+ * with the reason why that is not known or will not happen: `ISCP_ERR_REFUSED` when the server refused the chunk,
+ * `ISCP_ERR_TIMEOUT` when its acknowledgement did not come in time (option `ack_timeout_ms`, or the time-out of
+ * closing) or the chunk was lost as the QoS allows, `ISCP_ERR_OVERFLOW` when the point was dropped because
+ * the buffer was full (options `buffer_policy`, `spool_policy`), `ISCP_ERR_CLOSED` or the error of the connection
+ * when the stream ended first. A RELIABLE point waits through an outage.
+ *
+ * It costs more than `iscp_upstream_write`: at most 65536 points of an upstream are waited for at a time, those
+ * included whose callback has not returned. To know that all points up to some moment are delivered,
+ * `iscp_upstream_flush` is enough.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @param callback        told what became of the point; NULL for nobody
+ * @param user_data       handed to the callback
+ * @param out_error       receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when the point was taken, and the callback is called once; otherwise it is not called: as
+ *         `iscp_upstream_write`; `ISCP_ERR_WOULD_BLOCK` too when 65536 points are waited for
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payload is copied.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_acknowledged(struct iscp_upstream_t *upstream,
+                                               iscp_data_id_t data_id,
+                                               int64_t elapsed_time_ns,
+                                               const uint8_t *payload,
+                                               size_t payload_len,
+                                               iscp_done_cb callback,
+                                               void *user_data,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Writes a point and waits until it is delivered, as `iscp_upstream_write_acknowledged` does without waiting.
+ *
+ * The point is sent when the flush policy says so: with the policy `none` somebody has to flush meanwhile.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms      milliseconds to wait for the acknowledgement; then it fails with `ISCP_ERR_TIMEOUT`,
+ *                        and the point stays on its way; -1 as long as the stream lives
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK` when the server acknowledged it; what `iscp_upstream_write_acknowledged` returns, or tells its
+ *         callback; `ISCP_ERR_IN_CALLBACK`, and the point is not written
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_acknowledged_wait(struct iscp_upstream_t *upstream,
+                                                    iscp_data_id_t data_id,
+                                                    int64_t elapsed_time_ns,
+                                                    const uint8_t *payload,
+                                                    size_t payload_len,
+                                                    int32_t timeout_ms,
+                                                    struct iscp_error_t **out_error);
 
 /**
  * Number of a chunk in its upstream.
@@ -3880,6 +4649,23 @@ iscp_status_t iscp_downstream_options_add_filter(struct iscp_downstream_options_
                                                  struct iscp_error_t **out_error);
 
 /**
+ * Adds a filter for everything of a node, as `iscp_downstream_options_add_filter` does with "#:#". By key it is the
+ * option "node".
+ *
+ * @param options   the options
+ * @param node      id of the node whose data is wanted
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` when the id is empty or too long; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_add_node(struct iscp_downstream_options_t *options,
+                                               const char *node,
+                                               struct iscp_error_t **out_error);
+
+/**
  * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
  *
  * @param options   the options
@@ -3977,8 +4763,90 @@ iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstrea
                                                            struct iscp_error_t **out_error);
 
 /**
- * Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
- * `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
+ * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+ * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+ *
+ * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
+ *
+ * @param options   the options
+ * @param reopen whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
+                                                 bool reopen,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets in which order the chunks of each upstream are received: `as_received`, as they come; `best_effort`, by
+ * their sequence numbers, where a missing one is waited for within the limits `reorder_limit` and
+ * `reorder_wait_ms`, and is received late if it comes after that; or `strict`, never in another order: what comes
+ * too late is dropped and counted, and a RELIABLE stream does not give up what is missing but ends with
+ * `ISCP_ERR_OUT_OF_ORDER` when `reorder_limit` is exceeded. Default: `as_received`.
+ *
+ * Chunks of different upstreams do not wait for each other. The order needs all chunks, empty ones too: other
+ * values than `as_received` contradict `omit_empty_chunk`, and opening with both fails with
+ * `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options     the options
+ * @param chunk_order the name of the order
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_chunk_order(struct iscp_downstream_options_t *options,
+                                                      const char *chunk_order,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets how many chunks of one upstream may wait for an earlier one, unless `chunk_order` is `as_received`.
+ * Default: 255, as in the official Rust client.
+ *
+ * Together, those of all upstreams take at most `buffer_limit` bytes.
+ *
+ * @param options       the options
+ * @param reorder_limit chunks, 1 to 65536
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_limit(struct iscp_downstream_options_t *options,
+                                                        size_t reorder_limit,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a chunk may wait for an earlier one, unless `chunk_order` is `as_received`, or the earlier one
+ * must come because the order is `strict` and downstream and upstream are RELIABLE. Default: 100.
+ *
+ * @param options         the options
+ * @param reorder_wait_ms milliseconds, 1 to 3600000
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_wait_ms(struct iscp_downstream_options_t *options,
+                                                          uint32_t reorder_wait_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of chunks may wait for the application; a single one may be larger. What happens beyond
+ * it is what `buffer_policy` says. Default: 67108864.
+ *
+ * A RELIABLE stream needs more than the server sends without an acknowledgement, which is 16 MiB with the open
+ * broker.
  *
  * @param options      the options
  * @param buffer_limit bytes, 1024 to 1073741824
@@ -3992,6 +4860,30 @@ ISCP_API
 iscp_status_t iscp_downstream_options_set_buffer_limit(struct iscp_downstream_options_t *options,
                                                        size_t buffer_limit,
                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets what happens when chunks arrive faster than the application takes them: `pause`, chunks are acknowledged
+ * when the application takes them, so that the server stops sending; `fail`, chunks are acknowledged when they
+ * arrive, and the stream ends with `ISCP_ERR_OVERFLOW` when one does not fit; `drop_oldest` or `drop_newest`,
+ * chunks that do not fit are dropped and counted; or `auto`, which is `pause` for RELIABLE streams and
+ * `drop_oldest` for others. Default: `auto`.
+ *
+ * A server that goes on sending beyond `buffer_limit` although nothing is acknowledged ends a stream that pauses
+ * with `ISCP_ERR_OVERFLOW`. Opening a RELIABLE stream that drops, or another that pauses, fails with
+ * `ISCP_ERR_INVALID_OPTION`. Other streams of the connection and its keep-alive go on in any case.
+ *
+ * @param options       the options
+ * @param buffer_policy the name of the policy
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_buffer_policy(struct iscp_downstream_options_t *options,
+                                                        const char *buffer_policy,
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told how the stream ended.
@@ -4013,25 +4905,6 @@ iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream
                                                           void *user_data,
                                                           iscp_release_cb release,
                                                           struct iscp_error_t **out_error);
-
-/**
- * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
- * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
- *
- * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
- *
- * @param options   the options
- * @param reopen whether it is
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
-                                                 bool reopen,
-                                                 struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told when the stream came back after the connection was lost.
@@ -4063,8 +4936,8 @@ iscp_status_t iscp_downstream_options_set_event_callback(struct iscp_downstream_
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_INVALID_OPTION` for options that
+ *         contradict each other, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -4097,6 +4970,114 @@ iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
                                         int32_t timeout_ms,
                                         struct iscp_downstream_t **out_downstream,
                                         struct iscp_error_t **out_error);
+
+/**
+ * Acknowledges what the application took and closes the stream. What was received stays readable.
+ *
+ * @param downstream the downstream
+ * @param callback   told how it ended, or NULL
+ * @param user_data  handed to the callback
+ * @param out_error  receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
+                                    iscp_done_cb callback,
+                                    void *user_data,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
+ *
+ * @param downstream the downstream
+ * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
+                                         int32_t timeout_ms,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * State of a downstream.
+ *
+ * @param downstream the downstream
+ * @return one of the `ISCP_DOWNSTREAM_STATE_…` constants; `ISCP_DOWNSTREAM_STATE_CLOSED` for something that is no
+ *         downstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_downstream_state_t iscp_downstream_state(const struct iscp_downstream_t *downstream);
+
+/**
+ * A number about a downstream.
+ *
+ * @param downstream the downstream
+ * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
+ * @param out_value  receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
+                                   iscp_downstream_stat_t stat,
+                                   uint64_t *out_value);
+
+/**
+ * Id that the server gave a downstream.
+ *
+ * @param downstream the downstream
+ * @return the id; all zero for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
+
+/**
+ * Clock of the server when a downstream was opened.
+ *
+ * @param downstream the downstream
+ * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
+ *         no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
+
+/**
+ * Adds an owner to a downstream: it then takes one more `iscp_downstream_free`.
+ *
+ * @param downstream the downstream
+ * @return the same downstream; NULL for NULL and for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_downstream_t *iscp_downstream_ref(struct iscp_downstream_t *downstream);
+
+/**
+ * Frees a downstream: the last owner ends it. Unless it was closed, it is closed in the background. Nothing happens for NULL.
+ *
+ * @param downstream the downstream, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in progress
+ * on other threads end in order, and its callbacks are released once they have returned.
+ * Since: 0.1.0.
+ */
+ISCP_API
+void iscp_downstream_free(struct iscp_downstream_t *downstream);
 
 /**
  * Hands chunks to a callback from now on, beginning with those received before. Can be set once.
@@ -4192,7 +5173,8 @@ iscp_status_t iscp_downstream_next_metadata_wait(struct iscp_downstream_t *downs
  *
  * It is level-triggered and belongs to the stream: never read, write or close it. When it is
  * readable, take chunks and metadata with a `timeout_ms` of 0 until both answer
- * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended.
+ * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended. Once `iscp_downstream_metadata_pollable` was
+ * called, metadata make that descriptor readable and not this one.
  *
  * @param downstream the downstream
  * @param out_fd     receives the descriptor, the same at every call; -1 on failure
@@ -4209,89 +5191,26 @@ iscp_status_t iscp_downstream_pollable(struct iscp_downstream_t *downstream,
                                        struct iscp_error_t **out_error);
 
 /**
- * Acknowledges what the application took and closes the stream. What was received stays readable.
+ * Makes a file descriptor that polls readable (`POLLIN`) as long as there is metadata to take, or the stream has
+ * ended. The descriptor of `iscp_downstream_pollable` is for chunks only from then on.
+ *
+ * It is level-triggered and belongs to the stream: never read, write or close it. When it is
+ * readable, take metadata with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * stream has ended.
  *
  * @param downstream the downstream
- * @param callback   told how it ended, or NULL
- * @param user_data  handed to the callback
- * @param out_error  receives the detail of a failure to begin, or NULL
- * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
-                                    iscp_done_cb callback,
-                                    void *user_data,
-                                    struct iscp_error_t **out_error);
-
-/**
- * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
- *
- * @param downstream the downstream
- * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_fd     receives the descriptor, the same at every call; -1 on failure
  * @param out_error  receives the detail of a failure, or NULL
- * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor left;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
- * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the downstream is not
+ * freed. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
-                                         int32_t timeout_ms,
-                                         struct iscp_error_t **out_error);
-
-/**
- * A number about a downstream.
- *
- * @param downstream the downstream
- * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
- * @param out_value  receives the number; 0 on failure
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
-                                   iscp_downstream_stat_t stat,
-                                   uint64_t *out_value);
-
-/**
- * Id that the server gave a downstream.
- *
- * @param downstream the downstream
- * @return the id; all zero for something that is no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
-
-/**
- * Clock of the server when a downstream was opened.
- *
- * @param downstream the downstream
- * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
- *         no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
-
-/**
- * Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
- *
- * @param downstream the downstream, or NULL
- *
- * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
- * on other threads end in order, and its callbacks are released once they have returned.
- * Since: 0.1.0.
- */
-ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
+iscp_status_t iscp_downstream_metadata_pollable(struct iscp_downstream_t *downstream,
+                                                int32_t *out_fd,
+                                                struct iscp_error_t **out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,5 +1,6 @@
 //! The application's handle of a connection.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -13,15 +14,16 @@ use super::credentials;
 use super::dialer::transport_error;
 use super::downstream::Downstream;
 use super::driver;
+use super::events::{Dated, EventQueue};
 use super::inbox::Inbox;
-use super::options::{ConnectOptions, DownstreamOptions, UpstreamOptions};
+use super::options::{ConnectOptions, DownstreamOptions, FullPolicy, UpstreamOptions};
 use super::read_queue::Notice;
 use super::runtime::{self, Closable};
 use super::spool::{Kept, SpoolCounters, SpoolOutcome, SpoolSide};
 use super::upstream::Upstream;
 use crate::core::{FlushLevel, Keeper, OpenedUpstream, RestoredUpstream, StreamKey, UpstreamConfig};
 use crate::error::{Error, Result, Status};
-use crate::message::{BaseTime, DownstreamCall, UpstreamCall};
+use crate::message::{BaseTime, DownstreamCall, Qos, UpstreamCall};
 use crate::transport::Target;
 
 /// What the application asks of the connection's task.
@@ -136,6 +138,7 @@ pub(super) struct Shared {
     pub(super) url: String,
     close_timeout: Duration,
     pub(super) reply_timeout: Duration,
+    pub(super) events: EventQueue,
     pub(super) calls: Inbox,
     pub(super) replies: Inbox,
     pub(super) outgoing: Arc<Outgoing>,
@@ -195,7 +198,7 @@ impl Connection {
     /// # Errors
     /// At once when the options are unusable or the runtime thread cannot be started; `done` is then
     /// dropped. Everything later is the outcome of `done`.
-    pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
+    pub fn connect(mut options: ConnectOptions, done: Completion<Self>) -> Result<()> {
         let target = Target::parse(&options.url)?;
         check_options(&options, &target)?;
         let spool = open_spool(&options)?;
@@ -208,6 +211,7 @@ impl Connection {
             url: options.url.clone(),
             close_timeout: options.close_timeout,
             reply_timeout: options.calls.reply_timeout,
+            events: EventQueue::new(options.event_queue_limit, options.on_event.take()),
             calls: Inbox::new("calls", options.calls.queue_limit, options.calls.queue_bytes),
             replies: Inbox::new("replies", options.calls.queue_limit, options.calls.queue_bytes),
             outgoing: Outgoing::new(options.calls.send_limit),
@@ -233,9 +237,15 @@ impl Connection {
     /// Opens an upstream.
     ///
     /// # Errors
-    /// `Closed`, or `Spool` when its points cannot be kept; `done` is then dropped.
+    /// `Closed`, `InvalidOption` when points of a RELIABLE stream would be dropped, or `Spool` when they cannot be
+    /// kept; `done` is then dropped.
     pub fn open_upstream(&self, options: UpstreamOptions, done: Completion<Upstream>) -> Result<()> {
         let mut options = options;
+        options.config.drop_oldest = options.full == FullPolicy::DropOldest;
+        if let (Qos::Reliable, Some(policy)) = (options.config.qos, options.full.drops()) {
+            let text = format!("open upstream: option buffer_policy: {policy} is not for RELIABLE upstreams");
+            return Err(Error::new(Status::InvalidOption, text));
+        }
         let kept = match &self.shared().spool {
             Some(spool) => spool.keep(&options)?.map(Arc::new),
             None => None,
@@ -247,8 +257,9 @@ impl Connection {
     /// Opens a downstream.
     ///
     /// # Errors
-    /// `Closed`; `done` is then dropped.
+    /// `Closed`, or `InvalidOption` for options that contradict each other; `done` is then dropped.
     pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
+        let options = options.settled()?;
         self.shared().send(Command::OpenDownstream(Box::new(options), self.clone(), done))
     }
 
@@ -266,6 +277,46 @@ impl Connection {
     /// `Closed`; `done` is then dropped.
     pub fn close(&self, done: Completion<()>) -> Result<()> {
         self.shared().send(Command::Close(self.shared().close_timeout, done))
+    }
+
+    /// The next event of the connection and its streams, waiting at most `timeout`; `None` waits until there
+    /// is one or the connection ends.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `Timeout`; once every event was taken `Closed`, or why the connection ended;
+    /// `InvalidState` when events go to a handler; `InCallback`.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Dated> {
+        self.shared().events.next(timeout)
+    }
+
+    /// A descriptor that polls readable while there is an event to take or the connection has ended. It is
+    /// level-triggered, and is not to be read.
+    ///
+    /// # Errors
+    /// `Resource` when the system has none.
+    pub fn event_pollable(&self) -> Result<RawFd> {
+        self.shared().events.pollable()
+    }
+
+    /// Events dropped because the application did not take them.
+    pub fn dropped_events(&self) -> u64 {
+        self.shared().events.dropped()
+    }
+
+    /// Waits until the connection has ended.
+    ///
+    /// # Errors
+    /// Why it ended, unless the application closed it; `WouldBlock`, `Timeout` while it has not;
+    /// `InCallback`.
+    pub fn wait_closed(&self, timeout: Option<Duration>) -> Result<()> {
+        self.shared().events.wait_closed(timeout)
+    }
+
+    /// Nobody will take calls, replies or events any more: whoever waits for them, or for the end, is told.
+    pub fn abandon(&self) {
+        self.shared().calls.abandon();
+        self.shared().replies.abandon();
+        self.shared().events.abandon();
     }
 
     /// Where the connection stands.

@@ -29,8 +29,8 @@ pub(super) struct Object {
 }
 
 handle!(iscp_conn_t, b"iscp.con", "connection", Object, |conn| {
-    // Ends whoever waits for calls or replies: they could wait for ever.
-    conn.connection.abandon_calls();
+    // Ends whoever waits for calls, replies, events or the end: they could wait for ever.
+    conn.connection.abandon();
 });
 
 /// State of a connection: one of the `ISCP_CONN_STATE_…` constants.
@@ -84,6 +84,8 @@ pub const ISCP_CONN_STAT_SPOOL_DROPPED: iscp_conn_stat_t = 16;
 pub const ISCP_CONN_STAT_SPOOL_RECOVERED: iscp_conn_stat_t = 17;
 /// Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
 pub const ISCP_CONN_STAT_PATHS: iscp_conn_stat_t = 18;
+/// Events dropped because too many waited for the application (`event_queue_limit`).
+pub const ISCP_CONN_STAT_EVENTS_DROPPED: iscp_conn_stat_t = 19;
 
 /// Told how an attempt to connect ended.
 ///
@@ -404,6 +406,7 @@ pub unsafe extern "C" fn iscp_conn_stat(
                 connection.spool().map_or(0, |(counters, _)| counters.recovered_points.load(Relaxed))
             }
             ISCP_CONN_STAT_PATHS => counters.paths.load(Relaxed),
+            ISCP_CONN_STAT_EVENTS_DROPPED => connection.dropped_events(),
             ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
             ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,
             ISCP_CONN_STAT_CALLS_WAITING => connection.call_counters().waiting,

@@ -3,7 +3,8 @@
 use std::ffi::{c_char, c_void};
 
 use super::boundary::ffi;
-use super::conn_options::{OPTIONS, iscp_conn_options_t};
+use super::conn_option_table::OPTIONS;
+use super::conn_options::iscp_conn_options_t;
 use super::convert::{self, Callback, iscp_release_cb};
 use super::error::iscp_error_t;
 #[cfg(feature = "oauth2")]

@@ -4,7 +4,8 @@ use std::ffi::{CString, c_char, c_void};
 use std::sync::Arc;
 
 use super::boundary::ffi;
-use super::conn_options::{OPTIONS, iscp_conn_options_t};
+use super::conn_option_table::OPTIONS;
+use super::conn_options::iscp_conn_options_t;
 use super::convert::{self, Callback, iscp_release_cb};
 use super::error::{self, iscp_error_t};
 use super::options::{set_text, set_typed};

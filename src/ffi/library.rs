@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::client::ConnectOptions;
     use crate::error::Status;
-    use crate::ffi::conn_options::OPTIONS;
+    use crate::ffi::conn_option_table::OPTIONS;
     use crate::ffi::options;
 
     /// An option for each feature that a build can lack.

@@ -1,12 +1,12 @@
 //! Options of an upstream.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_char;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::boundary::ffi;
-use super::convert::{self, Callback, c_text, iscp_release_cb};
-use super::error::{self, iscp_error_t};
+use super::convert::Callback;
+use super::error::iscp_error_t;
 use super::event::{self, StreamFunction};
 use super::fork;
 use super::handle::{self, handle};
@@ -15,8 +15,11 @@ use super::options::{
     set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
+use super::upstream_handlers::{
+    AckFunction, BeforeSendFunction, ClosedFunction, report_ack, report_end, show_chunk,
+};
 use crate::client::{FullPolicy, UpstreamOptions};
-use crate::core::{ChunkOutcome, FlushPolicy, UpstreamConfig, UpstreamEnd};
+use crate::core::{FlushPolicy, UpstreamConfig};
 
 /// QoS of a stream: one of the `ISCP_QOS_…` constants.
 #[allow(non_camel_case_types)]
@@ -37,47 +40,6 @@ pub struct iscp_upstream_options_t {
 
 handle!(iscp_upstream_options_t, b"iscp.uop", "upstream options object", Collected<UpstreamSettings>);
 
-/// Told what the server said about a chunk.
-///
-/// Called on the connection's dispatcher thread for every chunk, except those of UNRELIABLE and PARTIAL
-/// streams that are lost. `result_code` is 0 when the server took it, otherwise a result code of the protocol,
-/// among them 70, `ACK_TIMEOUT`, when the acknowledgement did not come within `ack_timeout_ms`;
-/// `result_string` is valid until the callback returns.
-#[allow(non_camel_case_types)]
-pub type iscp_ack_cb = Option<
-    unsafe extern "C" fn(
-        sequence_number: u32,
-        result_code: i32,
-        result_string: *const c_char,
-        user_data: *mut c_void,
-    ),
->;
-
-/// Told how an upstream ended.
-///
-/// Called once on the connection's dispatcher thread, after every other callback of the stream, and
-/// never for one that could not be opened.
-/// `error` is NULL when the application closed the stream and the server confirmed everything, or what it
-/// did not was lost as the QoS allows: by datagrams, or with the connection.
-/// `undelivered_points` counts the points whose delivery the server did not confirm,
-/// `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
-/// and not confirmed, in order; points that never left the buffer have no number. Once the stream was opened
-/// anew (option `reopen`) the numbers are those of its last id. Error and array are valid until the callback
-/// returns.
-#[allow(non_camel_case_types)]
-pub type iscp_upstream_closed_cb = Option<
-    unsafe extern "C" fn(
-        error: *const iscp_error_t,
-        undelivered_points: u64,
-        undelivered_chunks: *const u32,
-        undelivered_chunk_count: usize,
-        user_data: *mut c_void,
-    ),
->;
-
-type AckFunction = unsafe extern "C" fn(u32, i32, *const c_char, *mut c_void);
-type ClosedFunction = unsafe extern "C" fn(*const iscp_error_t, u64, *const u32, usize, *mut c_void);
-
 /// What was collected, in a form that can be used for several streams.
 #[derive(Default)]
 pub(super) struct UpstreamSettings {
@@ -86,10 +48,21 @@ pub(super) struct UpstreamSettings {
     flush_size: Option<usize>,
     policy: Policy,
     write_timeout: Option<Duration>,
-    fail_when_full: bool,
-    on_ack: Option<Arc<Callback<AckFunction>>>,
+    full: Full,
+    pub(super) on_ack: Option<Arc<Callback<AckFunction>>>,
+    pub(super) before_send: Option<Arc<Callback<BeforeSendFunction>>>,
     pub(super) on_event: Option<Arc<Callback<StreamFunction>>>,
-    on_closed: Option<Arc<Callback<ClosedFunction>>>,
+    pub(super) on_closed: Option<Arc<Callback<ClosedFunction>>>,
+}
+
+/// What a write does when the buffer is full.
+#[derive(Clone, Copy, Default)]
+enum Full {
+    #[default]
+    Block,
+    WouldBlock,
+    DropOldest,
+    DropNewest,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -112,12 +85,17 @@ impl UpstreamSettings {
         config.flush_policy = self.flush_policy();
         UpstreamOptions {
             config,
-            full: if self.fail_when_full {
-                FullPolicy::Fail
-            } else {
-                FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT))
+            full: match self.full {
+                Full::Block => FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT)),
+                Full::WouldBlock => FullPolicy::Fail,
+                Full::DropOldest => FullPolicy::DropOldest,
+                Full::DropNewest => FullPolicy::DropNewest,
             },
             on_ack: self.on_ack.clone().map(|callback| Box::new(move |ack| report_ack(&callback, &ack)) as _),
+            on_chunk: self
+                .before_send
+                .clone()
+                .map(|callback| Box::new(move |chunk| show_chunk(&callback, chunk)) as _),
             on_event: self
                 .on_event
                 .clone()
@@ -141,28 +119,6 @@ impl UpstreamSettings {
             Policy::None => FlushPolicy::None,
         }
     }
-}
-
-fn report_ack(callback: &Callback<AckFunction>, ack: &ChunkOutcome) {
-    let text = c_text(&ack.result_string);
-    // SAFETY: the application promised a function of this type.
-    unsafe {
-        (callback.function)(ack.sequence_number, ack.result_code.0, text.as_ptr(), callback.user_data.0);
-    }
-}
-
-fn report_end(callback: &Callback<ClosedFunction>, end: UpstreamEnd) {
-    let chunks = end.undelivered_chunks;
-    // SAFETY: the application promised a function of this type.
-    error::with_borrowed(end.error, |error| unsafe {
-        (callback.function)(
-            error,
-            end.undelivered_points,
-            chunks.as_ptr(),
-            chunks.len(),
-            callback.user_data.0,
-        );
-    });
 }
 
 impl Settings for UpstreamSettings {
@@ -273,15 +229,22 @@ pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
     },
     Spec {
         key: "buffer_policy",
-        range: "block or would_block",
+        range: "block, would_block, drop_oldest or drop_newest",
         set: |options, value| {
-            options.fail_when_full = match value {
-                "block" => false,
-                "would_block" => true,
+            options.full = match value {
+                "block" => Full::Block,
+                "would_block" => Full::WouldBlock,
+                "drop_oldest" => Full::DropOldest,
+                "drop_newest" => Full::DropNewest,
                 _ => return Err(format!("{value:?} is no buffer policy").into()),
             };
             Ok(())
         },
+    },
+    Spec {
+        key: "points_sorted",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.points_sorted = value),
     },
     Spec {
         key: "write_timeout_ms",
@@ -579,8 +542,14 @@ pub unsafe extern "C" fn iscp_upstream_options_set_in_flight_limit(
 }
 
 /// Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
-/// and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
-/// Default: `block`.
+/// and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that; `drop_oldest`
+/// drops the oldest points that wait, and `drop_newest` the one that is written, and both succeed. Default:
+/// `block`.
+///
+/// Points of a RELIABLE upstream are never dropped: opening one with a policy that does is refused.
+/// `drop_oldest` drops the points that would have been the next chunk, at most a sixteenth of the buffer
+/// at a time unless a single point or those of `iscp_upstream_write_together` take more.
+/// `ISCP_UPSTREAM_STAT_DROPPED_POINTS` counts what was dropped; a flush does not wait for it.
 ///
 /// @param options       the options
 /// @param buffer_policy the name of the policy
@@ -597,6 +566,28 @@ pub unsafe extern "C" fn iscp_upstream_options_set_buffer_policy(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "buffer_policy", buffer_policy) } })
+}
+
+/// Sets whether the points of each data id are sorted by their elapsed times within a chunk. Those of one time
+/// stay in the order in which they were written. Default: false.
+///
+/// Points in different chunks are not sorted. A chunk of an earlier process that a spool sends again is not, either.
+///
+/// @param options       the options
+/// @param points_sorted whether they are
+/// @param out_error     receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_points_sorted(
+    options: *mut iscp_upstream_options_t,
+    points_sorted: bool,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "points_sorted", points_sorted) } })
 }
 
 /// Sets how long a write waits for space in the buffer. Default: 10000.
@@ -616,72 +607,4 @@ pub unsafe extern "C" fn iscp_upstream_options_set_write_timeout_ms(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library.
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "write_timeout_ms", write_timeout_ms) } })
-}
-
-/// Sets a callback that is told what the server said about every chunk.
-///
-/// @param options   the options
-/// @param callback  told once per chunk
-/// @param user_data handed to the callback
-/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
-/// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
-///
-/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_upstream_options_set_ack_callback(
-    options: *mut iscp_upstream_options_t,
-    callback: iscp_ack_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let Some(function) = callback else {
-            drop(Callback::new((), user_data, release));
-            return Err(convert::null("callback"));
-        };
-        let callback = Callback::new(function as _, user_data, release);
-        // SAFETY: the caller passes options of this library.
-        let options = unsafe { convert::object(options, "options")? };
-        // The former one is released once the options are unlocked: it may use them.
-        let former = options.lock().on_ack.replace(callback);
-        drop(former);
-        Ok(())
-    })
-}
-
-/// Sets a callback that is told how the stream ended, and what could not be delivered.
-///
-/// @param options   the options
-/// @param callback  told once per stream
-/// @param user_data handed to the callback
-/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
-/// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
-///
-/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_upstream_options_set_closed_callback(
-    options: *mut iscp_upstream_options_t,
-    callback: iscp_upstream_closed_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let Some(function) = callback else {
-            drop(Callback::new((), user_data, release));
-            return Err(convert::null("callback"));
-        };
-        let callback = Callback::new(function as _, user_data, release);
-        // SAFETY: the caller passes options of this library.
-        let options = unsafe { convert::object(options, "options")? };
-        // The former one is released once the options are unlocked: it may use them.
-        let former = options.lock().on_closed.replace(callback);
-        drop(former);
-        Ok(())
-    })
 }

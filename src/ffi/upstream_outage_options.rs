@@ -1,11 +1,7 @@
 //! Options of an upstream: acknowledgements that do not come, and the loss of the connection.
 
-use std::ffi::c_void;
-
 use super::boundary::ffi;
-use super::convert::{self, Callback, iscp_release_cb};
 use super::error::iscp_error_t;
-use super::event::iscp_stream_event_cb;
 use super::options::set_typed;
 use super::status::iscp_status_t;
 use super::upstream_options::{OPTIONS, iscp_upstream_options_t};
@@ -56,38 +52,4 @@ pub unsafe extern "C" fn iscp_upstream_options_set_reopen(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library.
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reopen", reopen) } })
-}
-
-/// Sets a callback that is told when the stream came back after the connection was lost.
-///
-/// @param options   the options
-/// @param callback  told of every event
-/// @param user_data handed to the callback
-/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
-/// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
-///
-/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_upstream_options_set_event_callback(
-    options: *mut iscp_upstream_options_t,
-    callback: iscp_stream_event_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let Some(function) = callback else {
-            drop(Callback::new((), user_data, release));
-            return Err(convert::null("callback"));
-        };
-        let callback = Callback::new(function as _, user_data, release);
-        // SAFETY: the caller passes options of this library.
-        let options = unsafe { convert::object(options, "options")? };
-        // The former one is released once the options are unlocked: it may use them.
-        let former = options.lock().on_event.replace(callback);
-        drop(former);
-        Ok(())
-    })
 }

@@ -14,6 +14,9 @@ use super::{SpoolError, StreamDescription, SyncPolicy};
 /// Segments are not larger than this, but for a last record.
 const MAX_SEGMENT: u64 = 4 << 20;
 
+/// The file that shows a spool.
+const LOCK: &str = "lock";
+
 /// Settings of a spool.
 #[derive(Clone, Debug)]
 pub struct SpoolConfig {
@@ -46,6 +49,8 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) sync: SyncPolicy,
     pub(super) segment_bytes: u64,
+    /// Names the time from one start of the system to the next; empty where the system does not tell.
+    pub(super) boot_id: String,
     limit: u64,
     used: AtomicU64,
     /// Locked as long as it is open.
@@ -77,11 +82,27 @@ impl Spool {
     /// # Errors
     /// `InUse`, or what the system says.
     pub fn open(config: SpoolConfig) -> Result<(Self, Vec<Leftover>), SpoolError> {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self::open_since(config, boot_id.trim())
+    }
+
+    /// As [`Spool::open`], with the name of the time since the system was started.
+    pub(crate) fn open_since(
+        config: SpoolConfig,
+        boot_id: &str,
+    ) -> Result<(Self, Vec<Leftover>), SpoolError> {
         let dir = config.dir;
         fs::create_dir_all(&dir).map_err(SpoolError::at(&dir))?;
         let lock = lock(&dir)?;
+        if let (SyncPolicy::Disk, Some(parent)) =
+            (config.sync, dir.canonicalize().ok().as_deref().and_then(Path::parent))
+        {
+            // The directory may be new. One that may not be opened was there before us.
+            let _ = File::open(parent).and_then(|parent| parent.sync_all());
+        }
         let shared = Arc::new(Shared {
             sync: config.sync,
+            boot_id: boot_id.to_owned(),
             // A full spool has many segments, so that settling or dropping the oldest makes room.
             segment_bytes: (config.limit / 16).min(MAX_SEGMENT),
             limit: config.limit,
@@ -102,6 +123,11 @@ impl Spool {
         Ok((Self { shared }, leftovers))
     }
 
+    /// Whether `dir` has been used as a spool.
+    pub fn is_spool(dir: &Path) -> bool {
+        dir.join(LOCK).is_file()
+    }
+
     /// Begins a journal for a stream.
     ///
     /// # Errors
@@ -117,7 +143,7 @@ impl Spool {
 }
 
 fn lock(dir: &Path) -> Result<File, SpoolError> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(SpoolError::at(&path))?;
     match file.try_lock() {

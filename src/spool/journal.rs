@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::cursor::{Cursor, Run};
 use super::directory::Shared;
-use super::record::{self, Body, CutRecord, Start, encode};
-use super::segment::{self, Segment, Writer};
-use super::{Attachment, SpoolError, StreamDescription};
+use super::record::{self, Attached, Body, CutRecord, Start, encode};
+use super::segment::{self, Segment, Unsynced, Writer};
+use super::{Attachment, SpoolError, StreamDescription, SyncPolicy};
 use crate::message::{DataId, Points};
 
 /// A chunk that was made of the points before `end` that no earlier one has.
@@ -44,6 +44,8 @@ pub struct Journal {
     dir: PathBuf,
     stream: StreamDescription,
     attachment: Option<Attachment>,
+    /// When the attachment was written: from one start of the system to the next.
+    attached_in: String,
     data_ids: Vec<DataId>,
     /// The last one is the one being written, if there is a writer.
     segments: VecDeque<Segment>,
@@ -71,6 +73,7 @@ impl Journal {
             dir,
             stream,
             attachment: None,
+            attached_in: String::new(),
             data_ids: Vec::new(),
             segments: VecDeque::new(),
             writer: None,
@@ -116,7 +119,10 @@ impl Journal {
                 last_cut = Some((start.last_chunk, start.last_cut));
             }
             Body::Stream(stream) => self.stream = stream.into(),
-            Body::Attached(attached) => self.note_attachment(attached.into()),
+            Body::Attached(attached) => {
+                self.attached_in.clone_from(&attached.boot_id);
+                self.note_attachment(attached.into());
+            }
             Body::DataId(id) => data_ids.push(id.into()),
             Body::Points(run) => points += Points::from_wire(run.points).map_or(0, |run| run.len() as u64),
             Body::Cut(cut) => {
@@ -152,6 +158,12 @@ impl Journal {
     /// The stream on which they were last sent.
     pub fn attachment(&self) -> Option<&Attachment> {
         self.attachment.as_ref()
+    }
+
+    /// Whether the last chunk the journal knows is the last that was made. Records of chunks survive the process, but
+    /// nobody waits until they are on disk: when the system itself went down since, the last ones may be missing.
+    pub fn knows_all_chunks(&self) -> bool {
+        !self.attached_in.is_empty() && self.attached_in == self.shared.boot_id
     }
 
     /// Data ids of the points.
@@ -192,19 +204,34 @@ impl Journal {
         if self.writer.is_some() {
             let mut records = Vec::new();
             encode(Body::DataId(data_id.into()), &mut records);
-            self.append_record(&records, true)?;
+            self.append_record(&records)?;
         }
         self.data_ids.push(data_id.clone());
         Ok(u32::try_from(self.data_ids.len() - 1).expect("an upstream has fewer data ids"))
     }
 
-    /// Keeps points: once this succeeded they survive what the sync policy says.
+    /// Keeps points, which from now on survive the process. Where they have to survive a power cut too, the caller
+    /// waits for what is given back, under no lock.
     ///
     /// # Errors
     /// `Full`, or what the system says; then nothing is kept.
-    pub fn append(&mut self, data_id: u32, points: &Points) -> Result<(), SpoolError> {
-        let mut records = Vec::with_capacity(points.as_bytes().len() + 32);
-        encode(Body::Points(record::Run { data_id, points: points.as_bytes().clone() }), &mut records);
+    pub fn append(&mut self, data_id: u32, points: &Points) -> Result<Option<Unsynced>, SpoolError> {
+        self.append_all(&[(data_id, points.clone())])
+    }
+
+    /// Keeps several runs of points, all of them or none.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_all(&mut self, runs: &[(u32, Points)]) -> Result<Option<Unsynced>, SpoolError> {
+        let size: usize = runs.iter().map(|(_, points)| points.as_bytes().len() + 32).sum();
+        let mut records = Vec::with_capacity(size);
+        let mut count = 0;
+        for (data_id, points) in runs {
+            let run = record::Run { data_id: *data_id, points: points.as_bytes().clone() };
+            encode(Body::Points(run), &mut records);
+            count += points.len() as u64;
+        }
         self.shared.reserve(records.len() as u64)?;
         let fresh = self.writer.as_ref().is_none_or(|writer| writer.length() >= self.shared.segment_bytes);
         if fresh {
@@ -215,13 +242,18 @@ impl Journal {
         };
         writer.append(&records).inspect_err(|_| self.shared.release(records.len() as u64))?;
         segment.bytes = writer.length();
-        segment.points += points.len() as u64;
-        self.written += points.len() as u64;
-        Ok(())
+        segment.points += count;
+        self.written += count;
+        Ok(matches!(self.shared.sync, SyncPolicy::Disk).then(|| writer.unsynced()))
+    }
+
+    /// The disk has failed to take what was written last: what is written next goes to another file.
+    pub fn abandon_segment(&mut self) {
+        self.writer = None;
     }
 
     fn begin_segment(&mut self) -> Result<(), SpoolError> {
-        let writer = Writer::create(&self.dir, self.next_segment, self.shared.sync, &self.head())?;
+        let writer = Writer::create(&self.dir, self.next_segment, &self.head())?;
         let (number, bytes) = (self.next_segment, writer.length());
         self.shared.use_bytes(bytes);
         self.segments.push_back(Segment { number, first_point: self.written, points: 0, bytes });
@@ -242,7 +274,7 @@ impl Journal {
         encode(Body::Start(start), &mut head);
         encode(Body::Stream((&self.stream).into()), &mut head);
         if let Some(attachment) = &self.attachment {
-            encode(Body::Attached(attachment.into()), &mut head);
+            encode(Body::Attached(Attached::new(attachment, &self.attached_in)), &mut head);
         }
         for data_id in &self.data_ids {
             encode(Body::DataId(data_id.into()), &mut head);
@@ -252,20 +284,16 @@ impl Journal {
 
     /// A record other than points. They are small and few, and taken even by a full spool: without them what it holds
     /// could not be settled.
-    fn append_record(&mut self, records: &[u8], synced: bool) -> Result<(), SpoolError> {
+    fn append_record(&mut self, records: &[u8]) -> Result<(), SpoolError> {
         if self.writer.is_none() && !self.segments.is_empty() {
-            // The files of an earlier process.
+            // The files of an earlier process, or one that the disk failed to take.
             self.begin_segment()?;
         }
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back_mut()) else {
             // There are no points about which it could say something; the head of the first segment will say it.
             return Ok(());
         };
-        if synced {
-            writer.append(records)?;
-        } else {
-            writer.append_lazily(records)?;
-        }
+        writer.append(records)?;
         segment.bytes = writer.length();
         self.shared.use_bytes(records.len() as u64);
         Ok(())
@@ -277,9 +305,10 @@ impl Journal {
     /// When it cannot be written.
     pub fn attach(&mut self, attachment: Attachment) -> Result<(), SpoolError> {
         let mut records = Vec::new();
-        encode(Body::Attached((&attachment).into()), &mut records);
+        self.attached_in.clone_from(&self.shared.boot_id);
+        encode(Body::Attached(Attached::new(&attachment, &self.attached_in)), &mut records);
         self.note_attachment(attachment);
-        self.append_record(&records, true)
+        self.append_record(&records)
     }
 
     fn note_attachment(&mut self, attachment: Attachment) {
@@ -299,7 +328,7 @@ impl Journal {
     pub fn cut(&mut self, sequence_number: u32, end: u64) -> Result<(), SpoolError> {
         let mut records = Vec::new();
         encode(Body::Cut(CutRecord { sequence_number, end }), &mut records);
-        self.append_record(&records, true)?;
+        self.append_record(&records)?;
         self.note_cut(sequence_number, end);
         Ok(())
     }
@@ -338,7 +367,7 @@ impl Journal {
         }
         let mut records = Vec::new();
         encode(Body::Settled(end), &mut records);
-        self.append_record(&records, false)
+        self.append_record(&records)
     }
 
     fn remove_oldest(&mut self) -> Result<(), SpoolError> {

@@ -34,6 +34,7 @@ use crate::message::Qos;
 pub use cursor::{Cursor, Run};
 pub use directory::{Leftover, Spool, SpoolConfig};
 pub use journal::{Cut, Damage, Journal};
+pub use segment::Unsynced;
 
 /// When a write is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -94,6 +94,9 @@ pub(super) struct Attached {
     resume_token: String,
     #[prost(uint64, tag = "4")]
     first_point: u64,
+    /// Names the time from one start of the system to the next.
+    #[prost(string, tag = "5")]
+    pub(super) boot_id: String,
 }
 
 #[derive(Clone, PartialEq, Eq, prost::Message)]
@@ -174,9 +177,10 @@ impl From<Stream> for StreamDescription {
     }
 }
 
-impl From<&Attachment> for Attached {
-    fn from(attachment: &Attachment) -> Self {
+impl Attached {
+    pub(super) fn new(attachment: &Attachment, boot_id: &str) -> Self {
         Self {
+            boot_id: boot_id.to_owned(),
             stream_id: attachment.stream_id.as_bytes().to_vec(),
             alias: attachment.alias,
             resume_token: attachment.resume_token.clone(),

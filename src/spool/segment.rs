@@ -1,11 +1,14 @@
 //! A segment: one file of records.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
+use super::SpoolError;
 use super::record::{Body, MAGIC, decode};
-use super::{SpoolError, SyncPolicy};
 
 const EXTENSION: &str = "seg";
 
@@ -58,27 +61,25 @@ pub(super) fn scan(path: &Path, mut each: impl FnMut(Body)) -> Result<(u64, u64)
     Ok((bytes.len() as u64, (bytes.len() - good) as u64))
 }
 
-/// A segment that is being written.
+/// A segment that is being written. What is written survives the process at once, and a power cut after
+/// [`Unsynced::sync`].
 #[derive(Debug)]
 pub(super) struct Writer {
-    file: File,
-    path: PathBuf,
+    file: Arc<File>,
+    path: Arc<Path>,
     length: u64,
-    sync: SyncPolicy,
+    /// The directories are on disk that lead to the file.
+    entered: Arc<AtomicBool>,
 }
 
 impl Writer {
-    /// Begins a segment with `head`, which is on disk before anything else is if the policy says so.
-    pub(super) fn create(dir: &Path, number: u32, sync: SyncPolicy, head: &[u8]) -> Result<Self, SpoolError> {
-        let path = path(dir, number);
-        let file =
-            OpenOptions::new().append(true).create_new(true).open(&path).map_err(SpoolError::at(&path))?;
-        let mut writer = Self { file, path, length: 0, sync };
-        let begun = writer.append(&[&MAGIC[..], head].concat()).and_then(|()| match sync {
-            SyncPolicy::Process => Ok(()),
-            // Or the file itself might be gone after a power cut.
-            SyncPolicy::Disk => File::open(dir).and_then(|dir| dir.sync_all()).map_err(SpoolError::at(dir)),
-        });
+    /// Begins a segment with `head`.
+    pub(super) fn create(dir: &Path, number: u32, head: &[u8]) -> Result<Self, SpoolError> {
+        let path: Arc<Path> = path(dir, number).into();
+        let file = OpenOptions::new().append(true).create_new(true).open(&path);
+        let file = Arc::new(file.map_err(SpoolError::at(&path))?);
+        let mut writer = Self { file, path, length: 0, entered: Arc::default() };
+        let begun = writer.append(&[&MAGIC[..], head].concat());
         if begun.is_err() {
             let _ = fs::remove_file(&writer.path);
         }
@@ -87,19 +88,7 @@ impl Writer {
 
     /// Appends records: all of them, or none when it fails.
     pub(super) fn append(&mut self, records: &[u8]) -> Result<(), SpoolError> {
-        self.append_lazily(records)?;
-        match self.sync {
-            SyncPolicy::Process => Ok(()),
-            SyncPolicy::Disk => self.file.sync_data().map_err(|error| {
-                self.length -= records.len() as u64;
-                self.cut_back(error)
-            }),
-        }
-    }
-
-    /// As [`Writer::append`], for what may get lost: nobody is told that it is on disk.
-    pub(super) fn append_lazily(&mut self, records: &[u8]) -> Result<(), SpoolError> {
-        self.file.write_all(records).map_err(|error| self.cut_back(error))?;
+        (&*self.file).write_all(records).map_err(|error| self.cut_back(error))?;
         self.length += records.len() as u64;
         Ok(())
     }
@@ -113,5 +102,42 @@ impl Writer {
 
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// What was written so far.
+    pub(super) fn unsynced(&self) -> Unsynced {
+        Unsynced { file: self.file.clone(), path: self.path.clone(), entered: self.entered.clone() }
+    }
+}
+
+/// Records that a power cut may still take.
+#[derive(Debug)]
+#[must_use = "they are not on disk"]
+pub struct Unsynced {
+    file: Arc<File>,
+    path: Arc<Path>,
+    entered: Arc<AtomicBool>,
+}
+
+impl Unsynced {
+    /// Waits until they are on disk. Nothing may be locked meanwhile that the connection's thread needs: a disk can
+    /// take seconds.
+    ///
+    /// # Errors
+    /// What the system says. It does not say it twice: after that, nothing in this file counts as safe.
+    pub fn sync(&self) -> Result<(), SpoolError> {
+        self.file.sync_data().map_err(SpoolError::at(&self.path))?;
+        if !self.entered.load(Acquire) {
+            // Or the file itself might be gone after a power cut, or the directory of the journal.
+            for dir in self.path.ancestors().skip(1).take(2) {
+                match File::open(dir).and_then(|dir| dir.sync_all()) {
+                    // The journal was removed: all in it is delivered.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    synced => synced.map_err(SpoolError::at(dir))?,
+                }
+            }
+            self.entered.store(true, Release);
+        }
+        Ok(())
     }
 }

@@ -77,6 +77,59 @@ fn write(journal: &mut Journal, points: std::ops::Range<u64>) {
     }
 }
 
+#[test]
+fn the_last_chunk_is_only_known_as_long_as_the_system_runs() {
+    let dir = Dir::new();
+    let open = |boot_id| {
+        let config = SpoolConfig { dir: dir.0.clone(), limit: 1 << 20, sync: SyncPolicy::Disk };
+        Spool::open_since(config, boot_id).unwrap()
+    };
+    {
+        let (spool, _) = open("first");
+        let mut journal = spool.create(description()).unwrap();
+        journal.declare(&DataId::new("a", "t")).unwrap();
+        journal.attach(attachment(1, 0)).unwrap();
+        journal.append(0, &point(0)).unwrap().expect("something to wait for").sync().unwrap();
+        journal.cut(1, 1).unwrap();
+        assert!(journal.knows_all_chunks());
+    }
+    let known =
+        |boot_id| open(boot_id).1.iter().map(|leftover| leftover.journal.knows_all_chunks()).collect();
+    let known: [Vec<bool>; 3] = [known("first"), known("second"), known("")];
+    assert_eq!(known, [[true], [false], [false]]);
+    // What the first process of the second start writes does not make it known.
+    {
+        let (_, mut leftovers) = open("second");
+        write(&mut leftovers[0].journal, 1..2);
+    }
+    let known = |boot_id| open(boot_id).1[0].journal.knows_all_chunks();
+    assert!(known("first") && !known("second"));
+    {
+        let (_, mut leftovers) = open("second");
+        leftovers[0].journal.attach(attachment(2, 0)).unwrap();
+    }
+    assert!(known("second"));
+}
+
+#[test]
+fn after_the_disk_failed_what_is_written_goes_to_another_file() {
+    let dir = Dir::new();
+    {
+        let (spool, _) = dir.open();
+        let mut journal = spool.create(description()).unwrap();
+        journal.declare(&DataId::new("a", "t")).unwrap();
+        write(&mut journal, 0..2);
+        journal.abandon_segment();
+        journal.cut(1, 2).unwrap();
+        write(&mut journal, 2..3);
+    }
+    let Leftover { journal, damage } = dir.only_journal();
+    assert_eq!(damage, Damage::default());
+    assert_eq!(numbers(&journal, 0), [0, 1, 2]);
+    assert_eq!(journal.last_cut(), (1, 2));
+    assert_eq!(segments(&dir.0.join(journal.id().to_string())), 2);
+}
+
 fn segments(dir: &Path) -> usize {
     fs::read_dir(dir).unwrap().count()
 }

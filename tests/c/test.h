@@ -21,6 +21,13 @@
 
 void test_register(const char *name, void (*run)(void));
 
+/* Runs the case that the command line names. */
+int test_main(int argc, char **argv);
+
+/* What a program with a main of its own does before and after a case. */
+void test_begin(void);
+void test_end(void);
+
 #define TEST(name)                                                                                           \
     static void name(void);                                                                                  \
     __attribute__((constructor)) static void register_##name(void) {                                         \
@@ -100,6 +107,9 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...)
 
 /* What the deadline's message names; the caller keeps the text. */
 void test_waiting_for(const char *what);
+
+/* What a failure's message begins with, in a case that goes through a table; the caller keeps the text. */
+void test_about(const char *what);
 
 /* Monotonic clock in milliseconds, for upper bounds. */
 int64_t test_now_ms(void);

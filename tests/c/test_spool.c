@@ -112,6 +112,66 @@ TEST(what_one_connection_leaves_the_next_delivers) {
     end();
 }
 
+/* A disk that takes its time: the library's call comes here instead of to the C library. */
+static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
+static struct event disk_asked = EVENT_INIT;
+
+int fdatasync(int file) {
+    event_signal(&disk_asked);
+    pthread_mutex_lock(&disk);
+    pthread_mutex_unlock(&disk);
+    return fsync(file);
+}
+
+struct writing {
+    iscp_upstream_t *up;
+    iscp_data_id_t id;
+    iscp_status_t status;
+};
+
+static void *write_one(void *argument) {
+    struct writing *writing = argument;
+    writing->status = iscp_upstream_write(writing->up, writing->id, 1, (const uint8_t *)"slow", 4);
+    return NULL;
+}
+
+TEST(a_slow_disk_holds_up_its_writer_and_nobody_else) {
+    begin();
+    iscp_conn_t *reader = client_connect(broker.url, "reader");
+    iscp_downstream_t *from_sender = client_downstream(reader, "sender");
+    iscp_conn_options_t *options =
+        conn_options(broker.url, "sender", "spool_dir", dir, "spool_sync", "disk", NULL);
+    iscp_conn_t *sender = NULL;
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_conn_options_free(options);
+    iscp_upstream_t *up = client_upstream(sender, NULL);
+    struct writing writing = {up, client_data_id(up, "n"), ISCP_ERR_INTERNAL};
+
+    pthread_mutex_lock(&disk);
+    int asked_before = event_count(&disk_asked);
+    pthread_t writer;
+    CHECK_EQ(pthread_create(&writer, NULL, write_one, &writing), 0);
+    event_wait(&disk_asked, asked_before + 1, "the disk to be asked");
+    /* The point itself is sent and acknowledged, and another stream is opened, used and closed. */
+    OK(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, -1, &error));
+    CHECK_EQ(client_read_points(from_sender, 1), 1);
+    iscp_upstream_t *other = client_upstream(sender, "qos", "unreliable", NULL);
+    client_write(other, client_data_id(other, "n"), 2, "quick");
+    OK(iscp_upstream_close_wait(other, false, -1, &error));
+    CHECK_EQ(client_read_points(from_sender, 1), 1);
+    iscp_upstream_free(other);
+    pthread_mutex_unlock(&disk);
+
+    CHECK_EQ(pthread_join(writer, NULL), 0);
+    CHECK_EQ(writing.status, ISCP_OK);
+    OK(iscp_conn_close_wait(sender, -1, &error));
+    iscp_upstream_free(up);
+    iscp_conn_free(sender);
+    iscp_downstream_free(from_sender);
+    iscp_conn_free(reader);
+    end();
+}
+
 TEST(options_of_a_spool_are_checked) {
     iscp_conn_options_t *options = iscp_conn_options_new();
     OK(iscp_conn_options_set_spool_dir(options, "/proc/no-such-place", &error));

@@ -100,6 +100,20 @@ header_and_exports() {
         sed 's/static inline [^;{]*{/{/g' | grep -o '\biscp_[a-z0-9_]*\b *(' | tr -d '( ' | sort -u)
     exports=$(LC_ALL=C nm -D --defined-only "$lib/libiscp.so" | awk '{print $NF}' | sort -u)
     diff <(echo "$declared") <(echo "$exports") || die "header (<) and library (>) differ"
+    diff <(sed '/^#/d; s/ .*//' "$source_dir/abi/symbols.txt") <(echo "$exports") ||
+        die "abi/symbols.txt (<) and library (>) differ"
+}
+
+# In an archive all names are global: those of the API, the mangled ones of Rust, and the few that C and assembly
+# define, which must not be names that another library has.
+static_symbols() {
+    local symbols foreign
+    symbols=$(LC_ALL=C nm -g --defined-only "$lib/libiscp.a" 2>/dev/null | awk 'NF == 3 {print $NF}' | sort -u)
+    diff <(sed '/^#/d; s/ .*//' "$source_dir/abi/symbols.txt") <(grep '^iscp_' <<<"$symbols") ||
+        die "abi/symbols.txt (<) and libiscp.a (>) differ"
+    # Names beginning with _ are the compilers', which make them weak or hidden.
+    foreign=$(grep -vE '^(_|iscp_|ring_core_|rust_|anon\.|DW\.ref\.)' <<<"$symbols" || true)
+    [[ -z $foreign ]] || die "libiscp.a defines names that other libraries may have: $foreign"
 }
 
 no_debug_info() {
@@ -218,6 +232,7 @@ run_case soname the_soname
 run_case nodelete never_unloaded
 run_case exports the_exports
 run_case header-exports header_and_exports
+run_case static-symbols static_symbols
 if [[ $(cache CMAKE_BUILD_TYPE) == Release ]]; then
     run_case stripped no_debug_info
 fi

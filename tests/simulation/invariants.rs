@@ -87,7 +87,8 @@ pub(crate) struct Ledger {
     pub(crate) outages: bool,
     upstream_requests: BTreeMap<(SessionId, u32), UpstreamOpenRequest>,
     upstreams: BTreeMap<Uuid, UpstreamRecord>,
-    upstream_aliases: BTreeMap<u32, Uuid>,
+    /// A broker that was started anew gives aliases again that clients which have not noticed still use.
+    upstream_aliases: BTreeMap<(SessionId, u32), Uuid>,
     /// By the number of the open request, which a session uses once.
     subscriptions: BTreeMap<(SessionId, u32), Subscription>,
     base_times: Vec<(String, BaseTime)>,
@@ -150,7 +151,7 @@ impl Ledger {
     pub(crate) fn client_sends(&mut self, session: SessionId, link: LinkId, message: &Message) {
         match message {
             Message::UpstreamChunk(chunk) => {
-                let record = self.upstream_by_alias(chunk.stream_id_alias);
+                let record = self.upstream_by_alias(session, chunk.stream_id_alias);
                 assert_eq!(record.session, session, "a chunk of another connection");
                 assert!(!record.close_requested, "a chunk after the close request");
                 let number = chunk.chunk.sequence_number;
@@ -182,11 +183,11 @@ impl Ledger {
     }
 
     /// A message reached a client that still listens.
-    pub(crate) fn client_receives(&mut self, message: &Message) {
+    pub(crate) fn client_receives(&mut self, session: SessionId, message: &Message) {
         let Message::UpstreamChunkAck(ack) = message else {
             return;
         };
-        let record = self.upstream_by_alias(ack.stream_id_alias);
+        let record = self.upstream_by_alias(session, ack.stream_id_alias);
         for result in &ack.results {
             assert!(result.result_code.is_success(), "a chunk was refused: {result:?}");
             let number = result.sequence_number;
@@ -230,8 +231,8 @@ impl Ledger {
         }
     }
 
-    fn upstream_by_alias(&mut self, alias: u32) -> &mut UpstreamRecord {
-        let stream_id = self.upstream_aliases[&alias];
+    fn upstream_by_alias(&mut self, session: SessionId, alias: u32) -> &mut UpstreamRecord {
+        let stream_id = self.upstream_aliases[&(session, alias)];
         self.upstreams.get_mut(&stream_id).expect("a known upstream")
     }
 
@@ -464,13 +465,13 @@ impl Ledger {
             Message::UpstreamMetadata(metadata) => {
                 self.base_times.push((node.to_owned(), metadata.base_time.clone()));
             }
-            Message::UpstreamChunk(chunk) => self.broker_takes(link, chunk),
+            Message::UpstreamChunk(chunk) => self.broker_takes(session, link, chunk),
             _ => {}
         }
     }
 
-    fn broker_takes(&mut self, link: LinkId, chunk: &UpstreamChunk) {
-        let stream_id = self.upstream_aliases[&chunk.stream_id_alias];
+    fn broker_takes(&mut self, session: SessionId, link: LinkId, chunk: &UpstreamChunk) {
+        let stream_id = self.upstream_aliases[&(session, chunk.stream_id_alias)];
         let record = self.upstreams.get_mut(&stream_id).expect("a known upstream");
         let number = chunk.chunk.sequence_number;
         if record.link != link {
@@ -514,7 +515,7 @@ impl Ledger {
             Message::UpstreamOpenResponse(response) => {
                 let request = &self.upstream_requests[&(session, response.request_id)];
                 assert!(response.result_code.is_success(), "upstream refused: {response:?}");
-                self.upstream_aliases.insert(response.stream_id_alias, response.stream_id);
+                self.upstream_aliases.insert((session, response.stream_id_alias), response.stream_id);
                 let record = UpstreamRecord {
                     session,
                     link,
@@ -539,7 +540,7 @@ impl Ledger {
                 self.upstreams.insert(response.stream_id, record);
             }
             Message::UpstreamChunkAck(ack) => {
-                let record = self.upstream_by_alias(ack.stream_id_alias);
+                let record = self.upstream_by_alias(session, ack.stream_id_alias);
                 for (alias, data_id) in &ack.data_id_aliases {
                     let known = record.aliases.entry(*alias).or_insert_with(|| data_id.clone());
                     assert_eq!(known, data_id, "alias {alias} changed its meaning");
@@ -552,7 +553,7 @@ impl Ledger {
                 }
             }
             Message::UpstreamResumeResponse(response) if response.result_code.is_success() => {
-                assert!(self.upstream_aliases.contains_key(&response.stream_id_alias));
+                assert!(self.upstream_aliases.contains_key(&(session, response.stream_id_alias)));
             }
             _ => {}
         }

@@ -171,7 +171,7 @@ impl World {
             Side::Client => {
                 let session = &mut self.sessions[id];
                 if session.link == Some(link) && !session.core.is_closed() {
-                    self.ledger.client_receives(&message);
+                    self.ledger.client_receives(id, &message);
                     session.core.handle_message(message, now);
                     self.pump_client(id);
                 }

@@ -18,7 +18,7 @@ namespace Iscp
         internal static readonly iscp_downstream_open_cb DownstreamOpened = Complete;
         internal static readonly iscp_reply_cb Replied = (reply, error, user) => Complete(Native.iscp_call_ref(reply), error, user);
         internal static readonly iscp_token_cb Token = OnToken;
-        internal static readonly iscp_conn_event_cb Event = OnEvent;
+        internal static readonly iscp_event_cb Event = OnEvent;
         internal static readonly iscp_ack_cb Ack = OnAck;
 
         // How long the end of the program waits for the threads of the library. A connection takes at most its
@@ -100,14 +100,17 @@ namespace Iscp
             });
         }
 
-        private static void OnEvent(int kind, uint attempt, uint delayMs, IntPtr error, IntPtr userData)
+        private static void OnEvent(IntPtr happened, IntPtr userData)
         {
             LibraryThread.Enter();
+            var kind = (ConnectionEventKind)Native.iscp_event_kind(happened);
+            if (kind > ConnectionEventKind.Closed) return; // about a stream
+            var error = Native.iscp_event_error(happened);
             Guard(() => Target<Action<ConnectionEvent>>(userData)(new ConnectionEvent
             {
-                Kind = (ConnectionEventKind)kind,
-                Attempt = attempt,
-                Delay = TimeSpan.FromMilliseconds(delayMs),
+                Kind = kind,
+                Attempt = Native.iscp_event_attempt(happened),
+                Delay = TimeSpan.FromMilliseconds(Native.iscp_event_delay_ms(happened)),
                 Error = error == IntPtr.Zero ? null : IscpException.Of(error),
             }));
         }

@@ -108,7 +108,7 @@ namespace Iscp
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal delegate void iscp_token_cb(IntPtr request, IntPtr userData);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-    internal delegate void iscp_conn_event_cb(int kind, uint attempt, uint delayMs, IntPtr error, IntPtr userData);
+    internal delegate void iscp_event_cb(IntPtr happened, IntPtr userData);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal delegate void iscp_ack_cb(uint sequenceNumber, int resultCode, IntPtr resultString, IntPtr userData);
 
@@ -131,11 +131,16 @@ namespace Iscp
         [DllImport(Lib)] internal static extern int iscp_token_request_resolve(IntPtr request, byte[] token, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_token_request_reject(IntPtr request, byte[] reason, out IntPtr error);
 
+        [DllImport(Lib)] internal static extern int iscp_event_kind(IntPtr happened);
+        [DllImport(Lib)] internal static extern IntPtr iscp_event_error(IntPtr happened);
+        [DllImport(Lib)] internal static extern uint iscp_event_attempt(IntPtr happened);
+        [DllImport(Lib)] internal static extern uint iscp_event_delay_ms(IntPtr happened);
+
         [DllImport(Lib)] internal static extern ConnOptionsHandle iscp_conn_options_new();
         [DllImport(Lib)] internal static extern void iscp_conn_options_free(IntPtr options);
         [DllImport(Lib)] internal static extern int iscp_conn_options_set(ConnOptionsHandle options, byte[] key, byte[] value, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_conn_options_set_token_callback(ConnOptionsHandle options, iscp_token_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
-        [DllImport(Lib)] internal static extern int iscp_conn_options_set_event_callback(ConnOptionsHandle options, iscp_conn_event_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
+        [DllImport(Lib)] internal static extern int iscp_conn_options_set_event_callback(ConnOptionsHandle options, iscp_event_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_connect(ConnOptionsHandle options, iscp_connect_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_connect_wait(ConnOptionsHandle options, int timeoutMs, out ConnHandle conn, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_conn_close(ConnHandle conn, iscp_done_cb callback, IntPtr userData, out IntPtr error);

@@ -99,7 +99,7 @@ internal static class HeaderTests
         Compare(typeof(Status), "ERR_", "Ok", "OK");
         Compare(typeof(QoS), "QOS_");
         Compare(typeof(FlushLevel), "FLUSH_");
-        Compare(typeof(ConnectionEventKind), "CONN_EVENT_");
+        Compare(typeof(ConnectionEventKind), "EVENT_");
         Compare(typeof(ConnectionState), "CONN_STATE_");
         Compare(typeof(MetadataKind), "METADATA_");
     }

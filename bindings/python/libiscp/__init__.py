@@ -29,11 +29,11 @@ __all__ = [
 _SLICE_MS = 200
 
 _EVENTS = {
-    _native.CONN_EVENT_CONNECTED: "connected",
-    _native.CONN_EVENT_DISCONNECTED: "disconnected",
-    _native.CONN_EVENT_RECONNECTING: "reconnecting",
-    _native.CONN_EVENT_RECONNECTED: "reconnected",
-    _native.CONN_EVENT_CLOSED: "closed",
+    _native.EVENT_CONNECTED: "connected",
+    _native.EVENT_DISCONNECTED: "disconnected",
+    _native.EVENT_RECONNECTING: "reconnecting",
+    _native.EVENT_RECONNECTED: "reconnected",
+    _native.EVENT_CLOSED: "closed",
 }
 _STATES = {
     _native.CONN_STATE_CONNECTED: "connected",

@@ -27,11 +27,11 @@ CONN_STATE_CONNECTED = 1
 CONN_STATE_CLOSED = 2
 CONN_STATE_RECONNECTING = 3
 
-CONN_EVENT_CONNECTED = 1
-CONN_EVENT_DISCONNECTED = 2
-CONN_EVENT_RECONNECTING = 3
-CONN_EVENT_RECONNECTED = 4
-CONN_EVENT_CLOSED = 5
+EVENT_CONNECTED = 1
+EVENT_DISCONNECTED = 2
+EVENT_RECONNECTING = 3
+EVENT_RECONNECTED = 4
+EVENT_CLOSED = 5
 
 QOS_UNRELIABLE = 0
 QOS_RELIABLE = 1
@@ -53,7 +53,7 @@ class DataPoint(ctypes.Structure):
 release_cb = CFUNCTYPE(None, c_void_p)
 done_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 token_cb = CFUNCTYPE(None, c_void_p, c_void_p)
-conn_event_cb = CFUNCTYPE(None, c_int32, c_uint32, c_uint32, c_void_p, c_void_p)
+event_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 ack_cb = CFUNCTYPE(None, c_uint32, c_int32, c_char_p, c_void_p)
 
 # Text and bytes that come from Python, and the places where functions store what they return.
@@ -85,7 +85,11 @@ FUNCTIONS = {
     "iscp_conn_options_free": (None, [c_void_p]),
     "iscp_conn_options_set": (c_int32, [c_void_p, _TEXT, _TEXT, _ERROR]),
     "iscp_conn_options_set_token_callback": (c_int32, [c_void_p, token_cb, c_void_p, release_cb, _ERROR]),
-    "iscp_conn_options_set_event_callback": (c_int32, [c_void_p, conn_event_cb, c_void_p, release_cb, _ERROR]),
+    "iscp_conn_options_set_event_callback": (c_int32, [c_void_p, event_cb, c_void_p, release_cb, _ERROR]),
+    "iscp_event_kind": (c_int32, [c_void_p]),
+    "iscp_event_error": (c_void_p, [c_void_p]),
+    "iscp_event_attempt": (c_uint32, [c_void_p]),
+    "iscp_event_delay_ms": (c_uint32, [c_void_p]),
     "iscp_connect_wait": (c_int32, [c_void_p, c_int32, _OUT, _ERROR]),
     "iscp_conn_close": (c_int32, [_HANDLE, done_cb, c_void_p, _ERROR]),
     "iscp_conn_close_wait": (c_int32, [_HANDLE, c_int32, _ERROR]),

@@ -213,6 +213,7 @@ fn a_wrong_command_line_has_status_2() {
         ([&subscribe[..], &["--connect-timeout", "0"]].concat(), "--connect-timeout"),
         (vec!["broker", "--token", ""], "--token"),
         (vec!["broker", "--min-expiry", "0"], "--min-expiry"),
+        (vec!["broker", "--hold-for", "-1"], "not a number of seconds"),
         (vec!["broker", "--tls-cert", "c.pem"], "--tls-key"),
         (vec!["broker", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--self-signed"], "--self-signed"),
         (vec!["broker", "--self-signed-pem", "c.pem"], "--self-signed"),

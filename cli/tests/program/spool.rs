@@ -99,6 +99,25 @@ fn what_a_killed_publisher_left_is_listed_printed_and_sent() {
 }
 
 #[test]
+fn a_directory_that_is_no_spool_is_refused_and_left_as_it_is() {
+    let dir = Dir::new();
+    std::fs::create_dir(&dir.0).unwrap();
+    for command in ["ls", "cat", "rm", "send"] {
+        let mut arguments = vec!["spool", command, dir.path()];
+        match command {
+            "rm" => arguments.push("--all"),
+            "send" => arguments.extend(["--node", "n", "--url", "ws://127.0.0.1:1"]),
+            _ => {}
+        }
+        let output = run(&arguments, b"");
+        assert_eq!(output.code, Some(1), "{command}");
+        let text = output.stderr;
+        assert!(text.contains(dir.path()) && text.contains("no spool"), "{command}: {text}");
+    }
+    assert_eq!(std::fs::read_dir(&dir.0).unwrap().count(), 0);
+}
+
+#[test]
 fn the_next_publisher_delivers_what_was_left() {
     let broker = Broker::start();
     let dir = Dir::new();

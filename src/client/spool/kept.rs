@@ -12,7 +12,7 @@ use crate::core::FlushLevel;
 use crate::core::{DataIdIndex, Keeper};
 use crate::error::{Error, Result, Status};
 use crate::message::{DataId, Points};
-use crate::spool::{Attachment, Cursor, Journal, Run, SpoolError};
+use crate::spool::{Attachment, Cursor, Journal, Run, SpoolError, Unsynced};
 
 /// What the application asked for while the journal was ahead of the buffer.
 pub(in crate::client) enum Deferred {
@@ -60,19 +60,18 @@ impl Kept {
         self.lock().declare(data_id)
     }
 
-    /// Keeps points, waiting for room until `deadline` if there is one.
+    /// Keeps points, waiting for room until `deadline` if there is one. What is given back is for [`Kept::sync`].
     pub(in crate::client) fn append<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        id: DataIdIndex,
-        points: &Points,
+        runs: &[(DataIdIndex, Points)],
         deadline: Option<Instant>,
         counters: &SpoolCounters,
-    ) -> Result<MutexGuard<'a, State>, Status> {
+    ) -> Result<(MutexGuard<'a, State>, Option<Unsynced>), Status> {
         loop {
             let journal = state.journal.as_mut().ok_or(Status::Closed)?;
-            match journal.append(id, points) {
-                Ok(()) => return Ok(state),
+            match journal.append_all(runs) {
+                Ok(unsynced) => return Ok((state, unsynced)),
                 Err(SpoolError::Full) => {}
                 Err(error) => {
                     tracing::error!("{error}");
@@ -93,6 +92,17 @@ impl Kept {
             }
             state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Waits until the disk has what was appended. The lock is not held, because the connection's thread takes it.
+    pub(in crate::client) fn sync(&self, unsynced: Option<Unsynced>) -> Result<(), Status> {
+        unsynced.map_or(Ok(()), |unsynced| unsynced.sync()).map_err(|error| {
+            tracing::error!("{error}");
+            if let Some(journal) = &mut self.lock().journal {
+                journal.abandon_segment();
+            }
+            Status::Spool
+        })
     }
 
     /// What a failure on the disk means: the points are still delivered as long as the process lives.
@@ -132,6 +142,11 @@ impl State {
     /// A cursor before the point `from`.
     pub(super) fn cursor(&self, from: u64) -> Cursor {
         Cursor::new(from)
+    }
+
+    /// Points that were ever written.
+    pub(in crate::client) fn written(&self) -> u64 {
+        self.journal.as_ref().map_or(0, Journal::written)
     }
 
     /// Points that are not settled.

@@ -9,7 +9,7 @@ use super::pump::Pump;
 use super::{SpoolOutcome, spool_error};
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Shared};
-use crate::client::runtime;
+use crate::client::threads::{ThreadKind, spawn_detached};
 use crate::core::{OpenedUpstream, RestoredChunk, RestoredStream, RestoredUpstream, UpstreamConfig};
 use crate::error::{Error, Result, Status};
 use crate::message::Points;
@@ -26,7 +26,7 @@ pub(in crate::client) fn recover(shared: &Arc<Shared>) {
         return;
     }
     let shared = shared.clone();
-    let started = runtime::spawn_detached("iscp-spool", move || {
+    let started = spawn_detached(ThreadKind::Spool, move || {
         for leftover in leftovers {
             let outcome = deliver(&shared, leftover);
             // After the end of the connection nobody is told anything.
@@ -112,8 +112,10 @@ fn restore(journal: &Journal, damage: Damage) -> Result<RestoredUpstream, SpoolE
     let data_ids = journal.data_ids().to_vec();
     let anew = |data_ids| RestoredUpstream { data_ids, stream: None, next_point: journal.settled() };
     let (last_sequence_number, next_point) = journal.last_cut();
-    // A chunk from which points are missing is another chunk, which the server would take for the one it has.
-    let Some(attachment) = journal.attachment().filter(|_| damage.missing_points == 0) else {
+    // A chunk with other points under a number that the server has would be taken for the one it has. So none is sent
+    // on the former stream when points are missing, or perhaps the number of the last one.
+    let certain = damage.missing_points == 0 && journal.knows_all_chunks();
+    let Some(attachment) = journal.attachment().filter(|_| certain) else {
         return Ok(anew(data_ids));
     };
     if next_point < journal.settled() || next_point > journal.written() {
@@ -149,4 +151,54 @@ fn restore(journal: &Journal, damage: Damage) -> Result<RestoredUpstream, SpoolE
         chunks,
     };
     Ok(RestoredUpstream { data_ids, stream: Some(stream), next_point })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{DataId, Qos};
+    use crate::spool::{Attachment, Spool, SpoolConfig, StreamDescription, SyncPolicy};
+
+    /// What is sent of a journal that a process left in the start `left` of the system and another finds in `found`.
+    fn restored(left: &str, found: &str) -> RestoredUpstream {
+        let dir = std::env::temp_dir().join(format!("iscp-recovery-{}", uuid::Uuid::new_v4()));
+        let open = |boot_id| {
+            let config = SpoolConfig { dir: dir.clone(), limit: 1 << 20, sync: SyncPolicy::Disk };
+            Spool::open_since(config, boot_id).unwrap()
+        };
+        {
+            let stream = StreamDescription { qos: Qos::Reliable, ..StreamDescription::default() };
+            let mut journal = open(left).0.create(stream).unwrap();
+            journal.declare(&DataId::new("a", "t")).unwrap();
+            journal.attach(Attachment::default()).unwrap();
+            for number in 0..4 {
+                let points = std::iter::once((number, b"payload")).collect();
+                journal.append(0, &points).unwrap().unwrap().sync().unwrap();
+            }
+            journal.cut(1, 1).unwrap();
+            journal.cut(2, 3).unwrap();
+            journal.settle(1).unwrap();
+        }
+        let (_, mut leftovers) = open(found);
+        let Leftover { journal, damage } = leftovers.remove(0);
+        let restored = restore(&journal, damage).unwrap();
+        std::fs::remove_dir_all(dir).unwrap();
+        restored
+    }
+
+    #[test]
+    fn after_a_crash_the_stream_goes_on_behind_its_last_chunk() {
+        let restored = restored("boot", "boot");
+        let stream = restored.stream.expect("a stream to resume");
+        assert_eq!((stream.last_sequence_number, restored.next_point), (2, 3));
+        assert_eq!(stream.chunks.iter().map(|chunk| chunk.sequence_number).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn after_a_power_cut_everything_is_sent_on_another_stream() {
+        // Chunk 3 may have been sent, and the disk knows nothing of it.
+        let restored = restored("boot", "another boot");
+        assert!(restored.stream.is_none());
+        assert_eq!(restored.next_point, 1);
+    }
 }

@@ -182,6 +182,18 @@ static void on_ack(uint32_t sequence_number, int32_t result_code, const char *re
     end();
 }
 
+static void on_stream_event(iscp_stream_event_t event, const iscp_uuid_t *stream_id,
+                            const iscp_uuid_t *former_stream_id, void *user_data) {
+    (void)stream_id;
+    (void)former_stream_id;
+    const stream_t *stream = user_data;
+    if (event == ISCP_STREAM_EVENT_RESUMED) {
+        begin("resumed");
+        print_field("up", stream->name);
+        end();
+    }
+}
+
 /* The fields have the names of the options; flush=POLICY[:MS][:BYTES] is several of them. */
 static iscp_status_t set_flush(iscp_upstream_options_t *options, const char *value, iscp_error_t **error) {
     unsigned interval = 0;
@@ -209,6 +221,9 @@ static void open_up(const fields_t *fields) {
     stream_t *stream = stream_new(fields);
     iscp_upstream_options_t *options = iscp_upstream_options_new();
     iscp_status_t status = iscp_upstream_options_set_ack_callback(options, on_ack, stream, NULL, &error);
+    if (status == ISCP_OK) {
+        status = iscp_upstream_options_set_event_callback(options, on_stream_event, stream, NULL, &error);
+    }
     for (size_t i = 0; i < fields->count && status == ISCP_OK; i++) {
         if (strcmp(fields->keys[i], "as") == 0) {
             continue;
@@ -375,7 +390,7 @@ static void write_points(const fields_t *fields) {
     iscp_status_t status =
         iscp_upstream_data_id(up, field(fields, "name"), field(fields, "type"), &id, &error);
     if (status == ISCP_OK) {
-        status = iscp_upstream_write_points(up, id, points, count, NULL);
+        status = iscp_upstream_write_points(up, id, points, count);
     }
     for (size_t i = 0; i < count; i++) {
         free((void *)points[i].payload);

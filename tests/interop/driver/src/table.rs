@@ -204,6 +204,18 @@ impl<'a> Table<'a> {
         });
     }
 
+    /// The other way round: the link of the C library is cut, and the client is at the other end.
+    fn resuming_of_c(&mut self, client: &'a Client) {
+        let group = "Links of the C library that are cut";
+        self.one(group, "its RELIABLE upstream, nothing is lost", client, &[], |bench, client, c| {
+            resume::upstream(bench, c, client)
+        });
+        self.one(group, "its RELIABLE downstream, nothing is missed", client, &[], resume::downstream);
+        self.one(group, "what the client is told", client, &[], |bench, client, c| {
+            resume::metadata(bench, c, client)
+        });
+    }
+
     fn several_links(&mut self, client: &'a Client) {
         for selector in ["round-robin", "min-rtt", "ecf"] {
             let row = format!("{selector}, one link cut at a time");
@@ -259,6 +271,7 @@ pub(crate) fn cases(clients: &[Client]) -> Vec<Case<'_>> {
         table.data(client);
         table.features(client);
         table.resuming(client);
+        table.resuming_of_c(client);
         table.several_links(client);
         if client.language == "go" {
             table.samples(client);
