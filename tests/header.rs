@@ -279,3 +279,26 @@ fn the_header_has_the_whole_callback_contract() {
         );
     }
 }
+
+#[test]
+fn the_guide_tells_the_life_of_every_handle() {
+    let header = generate();
+    let guide = fs::read_to_string(root().join("docs/concepts.md")).expect("the guide");
+    let types =
+        header.lines().filter_map(|line| line.strip_prefix("typedef struct iscp_")?.split("_t ").next());
+    let mut count = 0;
+    for name in types.filter(|name| header.contains(&format!("typedef struct iscp_{name}_t iscp_{name}_t;")))
+    {
+        let mut rows = guide.lines().filter(|line| line.starts_with("| `iscp_"));
+        let row = rows.find(|row| row.contains(&format!("`iscp_{name}_t`")));
+        let row = row.unwrap_or_else(|| panic!("docs/concepts.md does not tell who frees iscp_{name}_t"));
+        let counted = header.contains(&format!("*iscp_{name}_ref("));
+        assert_eq!(
+            counted,
+            row.contains(&format!("`iscp_{name}_ref`")),
+            "docs/concepts.md: ref of iscp_{name}_t"
+        );
+        count += 1;
+    }
+    assert!(count > 10, "only {count} types were found");
+}
