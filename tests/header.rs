@@ -247,6 +247,7 @@ fn the_header_has_the_whole_callback_contract() {
     let contract = contract.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
     for promise in [
         "calls back exactly once",
+        "`user_data` is needed until then",
         "If it returns a failure, it does not call back",
         "`release` function, which is called exactly once",
         "after the last callback has returned",

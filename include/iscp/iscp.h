@@ -27,8 +27,9 @@
  * Callbacks:
  *
  * - A function that talks to the server returns at once and calls back exactly once: on success,
- *   failure, time-out or cancellation. If it returns a failure, it does not call back. Its twin
- *   `..._wait` blocks instead; after a time-out of its own the operation goes on in the background.
+ *   failure, time-out or cancellation, or when the connection ends. Its `user_data` is needed until
+ *   then. If it returns a failure, it does not call back. Its twin `..._wait` blocks instead; after a
+ *   time-out of its own the operation goes on in the background.
  * - Long-lived callbacks come with a `release` function, which is called exactly once with the
  *   `user_data`, after the last callback has returned, also when the operation failed.
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
