@@ -80,19 +80,18 @@ impl Driver<'_> {
                 }
             }
             Event::UpstreamClosed(key, end) => {
-                let side = self.upstreams.remove(&key);
-                if let Some(side) = &side {
-                    log_end("upstream", &side.stream_id, end.error.as_ref());
-                    let closed = || Error::new(Status::Closed, "the upstream is closed");
-                    side.awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
-                }
-                if let Some(side) = side
-                    && side.handlers.any()
-                {
+                let Some(side) = self.upstreams.remove(&key) else { return };
+                log_end("upstream", &side.stream_id, end.error.as_ref());
+                let closed = || Error::new(Status::Closed, "the upstream is closed");
+                side.awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+                let handlers = side.handlers;
+                if handlers.any() {
                     self.dispatcher.post(move || {
-                        if let Some(on_closed) = &side.handlers.on_closed {
+                        if let Some(on_closed) = &handlers.on_closed {
                             on_closed(end);
                         }
+                        // All of them, so that the application is not called on the runtime thread.
+                        drop(handlers);
                     });
                 }
             }
