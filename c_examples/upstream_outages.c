@@ -6,23 +6,23 @@
 
 /* Called on a thread of the library, one callback at a time. Nothing has to be done here: the library makes
  * the connection anew by itself. */
-static void on_connection(iscp_conn_event_t event, uint32_t attempt, uint32_t delay_ms,
-                          const iscp_error_t *error, void *user_data) {
+static void on_event(const iscp_event_t *event, void *user_data) {
     (void)user_data;
-    switch (event) {
-    case ISCP_CONN_EVENT_CONNECTED:
+    switch (iscp_event_kind(event)) {
+    case ISCP_EVENT_CONNECTED:
         printf("connected\n");
         break;
-    case ISCP_CONN_EVENT_DISCONNECTED:
-        printf("connection lost: %s\n", iscp_error_message(error));
+    case ISCP_EVENT_DISCONNECTED:
+        printf("connection lost: %s\n", iscp_error_message(iscp_event_error(event)));
         break;
-    case ISCP_CONN_EVENT_RECONNECTING:
-        printf("attempt %u in %u ms: %s\n", (unsigned)attempt, (unsigned)delay_ms, iscp_error_message(error));
+    case ISCP_EVENT_RECONNECTING:
+        printf("attempt %u in %u ms: %s\n", (unsigned)iscp_event_attempt(event),
+               (unsigned)iscp_event_delay_ms(event), iscp_error_message(iscp_event_error(event)));
         break;
-    case ISCP_CONN_EVENT_RECONNECTED:
+    case ISCP_EVENT_RECONNECTED:
         printf("connected again\n");
         break;
-    default: /* the end, which main knows, and what later versions may add */
+    default: /* the streams' events, the end, which main knows, and what later versions may add */
         break;
     }
     fflush(stdout);
@@ -56,7 +56,7 @@ static iscp_status_t connect_as(const char *url, const char *node, iscp_conn_t *
         status = iscp_conn_options_set_node_id(options, node, error);
     }
     if (status == ISCP_OK) {
-        status = iscp_conn_options_set_event_callback(options, on_connection, NULL, NULL, error);
+        status = iscp_conn_options_set_event_callback(options, on_event, NULL, NULL, error);
     }
     if (status == ISCP_OK) {
         status = iscp_connect_wait(options, -1, conn, error);

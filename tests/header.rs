@@ -11,10 +11,13 @@ const SOURCES: &[&str] = &[
     "log",
     "convert",
     "types",
+    "data_id",
+    "runtime_options",
     "completion",
     "event",
     "token",
     "conn_options",
+    "conn_address_options",
     "conn_timing_options",
     "conn_limit_options",
     "conn_credential_options",
@@ -25,6 +28,8 @@ const SOURCES: &[&str] = &[
     "conn_spool_options",
     "conn",
     "call",
+    "conn_events",
+    "conn_ping",
     "conn_calls",
     "upstream_options",
     "upstream_outage_options",
@@ -34,7 +39,10 @@ const SOURCES: &[&str] = &[
     "chunk",
     "metadata",
     "downstream_options",
+    "downstream_flow_options",
+    "downstream_handlers",
     "downstream",
+    "downstream_read",
 ];
 
 fn root() -> PathBuf {

@@ -262,7 +262,7 @@ fn a_connection_that_has_lost_all_paths_is_made_anew() {
     let (source, _end) = connect_by(&broker, "source", &paths, |options| {
         options.config.reconnect.enabled = true;
         options.dial.multi.grace = Duration::from_millis(1);
-        options.on_event = Some(std::sync::Arc::new(move |event| drop(sender.send(event))));
+        options.on_event = Some(std::sync::Arc::new(move |dated| drop(sender.send(dated.event))));
     });
     let reader = connect(&broker, "reader", |_| {});
     let down = downstream(&reader, "source");

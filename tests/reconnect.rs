@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use iscp::client::{
-    ConnectOptions, Connection, ConnectionEvent, ConnectionState, Downstream, DownstreamOptions,
+    ConnectOptions, Connection, ConnectionEvent, ConnectionState, Dated, Downstream, DownstreamOptions,
     OutgoingCall, StreamEvent, TokenSource, Upstream, UpstreamOptions,
 };
 use iscp::core::{FlushLevel, FlushPolicy, UpstreamEnd};
@@ -51,7 +51,12 @@ impl World {
 /// What a connection tells.
 fn watch(options: &mut ConnectOptions) -> mpsc::Receiver<ConnectionEvent> {
     let (sender, events) = mpsc::channel();
-    options.on_event = Some(Arc::new(move |event| drop(sender.send(event))));
+    options.on_event = Some(Arc::new(move |Dated { event, .. }| {
+        // Streams have handlers of their own here.
+        if !matches!(event, ConnectionEvent::Upstream(_) | ConnectionEvent::Downstream(_)) {
+            drop(sender.send(event));
+        }
+    }));
     events
 }
 
@@ -145,6 +150,8 @@ fn reliable_points_arrive_once_and_in_order_however_often_the_connection_is_cut(
                 assert!(error.is_none(), "{error:?}");
                 break;
             }
+            ConnectionEvent::UpstreamClosed { end, .. } => assert_eq!(end, UpstreamEnd::default()),
+            other => panic!("{other:?}"),
         }
     }
     assert!(events.try_recv().is_err(), "events after the end");

@@ -8,12 +8,14 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::message::{DataFilter, Qos};
 use uuid::Uuid;
 
+use crate::bench::BenchArgs;
 use crate::chaos::ChaosArgs;
 use crate::connect_args::ConnectArgs;
 
 // Nothing that may hold a secret is `Debug` here and in `connect_args`.
 
-/// Open broker, publisher, subscriber, caller, message converter and faulty proxy for iSCP (intdash Stream Control Protocol).
+/// Open broker, publisher, subscriber, caller, message converter, faulty proxy and benchmark for iSCP (intdash Stream
+/// Control Protocol).
 #[derive(Parser)]
 #[command(
     name = "iscp",
@@ -101,6 +103,13 @@ pub(crate) enum Command {
     /// A spool is the directory that `iscp pub --spool` or the option `spool_dir` of the library names. One process
     /// uses it at a time.
     Spool(SpoolArgs),
+    /// Measure what a server and the way to it can do.
+    ///
+    /// Writes points as fast as the server acknowledges them, or with --rate at that pace, then prints how many arrived
+    /// in what time, and what they cost this process. The payload does not compress by itself, but is the same in every
+    /// point. A signal ends the run early: what was written is still waited for and reported. The exit status is 1 when
+    /// points of a RELIABLE stream were lost.
+    Bench(Box<BenchArgs>),
 }
 
 /// Options of `iscp spool`.

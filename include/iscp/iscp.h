@@ -129,7 +129,7 @@ typedef struct iscp_downstream_options_t iscp_downstream_options_t;
  *
  * It is closed by `iscp_downstream_close`, or in the background when it is freed. It may be used from
  * any thread. Chunks, and metadata, are either handed to a callback or pulled; a chunk counts as
- * received, towards the server, when the application takes it.
+ * received, towards the server, when the application takes it, unless `buffer_policy` is `fail`.
  */
 typedef struct iscp_downstream_t iscp_downstream_t;
 
@@ -143,12 +143,25 @@ typedef struct iscp_downstream_t iscp_downstream_t;
 typedef struct iscp_error_t iscp_error_t;
 
 /**
+ * Something that happened to a connection or to a stream of it.
+ *
+ * Which accessors mean something depends on the kind; the others answer 0, NULL or an all-zero id. An event
+ * never changes and may be read from any thread. Everything read from it is valid until it is freed.
+ */
+typedef struct iscp_event_t iscp_event_t;
+
+/**
  * Received metadata: what happened to a node, a session or a stream beside its data.
  *
  * Which accessors mean something depends on the kind; the others answer 0, "" or an all-zero id.
  * Metadata never changes and may be read from any thread.
  */
 typedef struct iscp_metadata_t iscp_metadata_t;
+
+/**
+ * Settings of the library's threads, collected before `iscp_runtime_configure`, which copies them.
+ */
+typedef struct iscp_runtime_options_t iscp_runtime_options_t;
 
 /**
  * A question for an access token.
@@ -205,6 +218,35 @@ typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const ch
 typedef void (*iscp_release_cb)(void *user_data);
 
 /**
+ * What a thread of the library does: one of the `ISCP_THREAD_…` constants. Later versions may have more.
+ */
+typedef int32_t iscp_thread_kind_t;
+
+/**
+ * Called on a thread of the library when it starts, or ends.
+ *
+ * `kind` is one of the `ISCP_THREAD_…` constants. What it does to the calling thread, such as setting its
+ * priority or attaching a virtual machine, holds for everything that runs on it. Several threads may call it
+ * at once.
+ */
+typedef void (*iscp_thread_cb)(iscp_thread_kind_t kind, void *user_data);
+
+/**
+ * What an event says: one of the `ISCP_EVENT_…` constants. Later versions may have more.
+ */
+typedef int32_t iscp_event_kind_t;
+
+/**
+ * A UUID, in the order of its text form.
+ */
+typedef struct iscp_uuid_t {
+    /**
+     * The 16 bytes.
+     */
+    uint8_t bytes[16];
+} iscp_uuid_t;
+
+/**
  * Asked for an access token before every attempt to connect.
  *
  * Called on the connection's dispatcher thread. `request` is the application's from now on and must
@@ -223,33 +265,12 @@ typedef void (*iscp_token_cb)(struct iscp_token_request_t *request, void *user_d
 typedef void (*iscp_closed_cb)(const struct iscp_error_t *error, void *user_data);
 
 /**
- * What happened to a connection: one of the `ISCP_CONN_EVENT_…` constants.
- */
-typedef int32_t iscp_conn_event_t;
-
-/**
- * Told what happened to a connection.
+ * Told what happens to a connection and its streams.
  *
- * Called on the connection's dispatcher thread. `event` is one of the `ISCP_CONN_EVENT_…` constants; later
- * versions may have more. With `ISCP_CONN_EVENT_RECONNECTING`, `attempt` is the number of the attempt in this
- * outage, from 1, and `delay_ms` how long the connection waits before it; otherwise both are 0. `error`
- * is NULL unless the constant says otherwise, and valid until the callback returns.
+ * Called on the connection's dispatcher thread. `event` is valid until the callback returns;
+ * `iscp_event_ref` keeps it longer.
  */
-typedef void (*iscp_conn_event_cb)(iscp_conn_event_t event,
-                                   uint32_t attempt,
-                                   uint32_t delay_ms,
-                                   const struct iscp_error_t *error,
-                                   void *user_data);
-
-/**
- * A UUID, in the order of its text form.
- */
-typedef struct iscp_uuid_t {
-    /**
-     * The 16 bytes.
-     */
-    uint8_t bytes[16];
-} iscp_uuid_t;
+typedef void (*iscp_event_cb)(const struct iscp_event_t *event, void *user_data);
 
 /**
  * Told what became of points that an earlier process left in the spool.
@@ -295,6 +316,15 @@ typedef int32_t iscp_conn_state_t;
  * A number about a connection: one of the `ISCP_CONN_STAT_…` constants.
  */
 typedef int32_t iscp_conn_stat_t;
+
+/**
+ * Told how long the server took to answer a ping.
+ *
+ * Called once on the connection's dispatcher thread. On success `error` is NULL and `round_trip_ns` the
+ * nanoseconds from when the ping left to its answer; on failure `round_trip_ns` is 0 and `error` is valid
+ * until the callback returns.
+ */
+typedef void (*iscp_ping_cb)(int64_t round_trip_ns, const struct iscp_error_t *error, void *user_data);
 
 /**
  * Told how a call ended.
@@ -465,9 +495,19 @@ typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
                                         void *user_data);
 
 /**
+ * State of a downstream: one of the `ISCP_DOWNSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_downstream_state_t;
+
+/**
+ * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_downstream_stat_t;
+
+/**
  * Receives chunks.
  *
- * Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
+ * Called on the connection's dispatcher thread, for one chunk at a time and in the order of `chunk_order`. A chunk may be
  * empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
  * for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
  * `iscp_chunk_ref` keeps it longer.
@@ -481,11 +521,6 @@ typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data)
  * too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
  */
 typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *user_data);
-
-/**
- * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_downstream_stat_t;
 
 /**
  * Success.
@@ -576,6 +611,11 @@ typedef int32_t iscp_downstream_stat_t;
  * The sequence numbers of the stream are used up.
  */
 #define ISCP_ERR_SEQUENCE_EXHAUSTED -106
+
+/**
+ * Chunks of an upstream are missing, or came in another order than was promised.
+ */
+#define ISCP_ERR_OUT_OF_ORDER -107
 
 /**
  * The host name was not found.
@@ -693,32 +733,95 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_LOG_TRACE 5
 
 /**
+ * Drives every connection; there is one. Its name ends with `-runtime`.
+ */
+#define ISCP_THREAD_RUNTIME 1
+
+/**
+ * Runs the callbacks of a connection, from the first to the last. Its name ends with `-dispatch`.
+ */
+#define ISCP_THREAD_DISPATCHER 2
+
+/**
+ * Asks the system for the addresses of a host name, and ends some seconds later. Its name ends with
+ * `-resolve`.
+ */
+#define ISCP_THREAD_RESOLVER 3
+
+/**
+ * Reads points back from a spool. Its name ends with `-spool`.
+ */
+#define ISCP_THREAD_SPOOL 4
+
+/**
+ * Runs the log callback. Its name ends with `-log`.
+ */
+#define ISCP_THREAD_LOG 5
+
+/**
  * The server accepted the connection for the first time.
  */
-#define ISCP_CONN_EVENT_CONNECTED 1
+#define ISCP_EVENT_CONNECTED 1
 
 /**
  * The connection was lost; the error says why. There will be attempts to make it anew.
  */
-#define ISCP_CONN_EVENT_DISCONNECTED 2
+#define ISCP_EVENT_DISCONNECTED 2
 
 /**
- * There will be an attempt to make the connection anew; the error says why it was lost, or why the attempt
- * before failed.
+ * There will be an attempt to make the connection anew: see `iscp_event_attempt` and
+ * `iscp_event_delay_ms`. The error says why it was lost, or why the attempt before failed.
  */
-#define ISCP_CONN_EVENT_RECONNECTING 3
+#define ISCP_EVENT_RECONNECTING 3
 
 /**
  * The server accepted the connection again. Its streams come back afterwards, each with an event of its
  * own.
  */
-#define ISCP_CONN_EVENT_RECONNECTED 4
+#define ISCP_EVENT_RECONNECTED 4
 
 /**
  * The connection ended: the error says why, and is NULL when the application closed it. Nothing follows but
  * the callback of `iscp_conn_options_set_closed_callback`.
  */
-#define ISCP_CONN_EVENT_CLOSED 5
+#define ISCP_EVENT_CLOSED 5
+
+/**
+ * An upstream goes on after the connection was lost.
+ */
+#define ISCP_EVENT_UPSTREAM_RESUMED 6
+
+/**
+ * The server had forgotten an upstream, and another was opened in its place.
+ */
+#define ISCP_EVENT_UPSTREAM_REOPENED 7
+
+/**
+ * An upstream ended: the error says why, and is NULL as that of `iscp_upstream_closed_cb` is. What was not
+ * delivered is counted.
+ */
+#define ISCP_EVENT_UPSTREAM_CLOSED 8
+
+/**
+ * A downstream goes on after the connection was lost.
+ */
+#define ISCP_EVENT_DOWNSTREAM_RESUMED 9
+
+/**
+ * The server had forgotten a downstream, and another was opened in its place.
+ */
+#define ISCP_EVENT_DOWNSTREAM_REOPENED 10
+
+/**
+ * A downstream ended: the error says why, and is NULL when the application closed it.
+ */
+#define ISCP_EVENT_DOWNSTREAM_CLOSED 11
+
+/**
+ * Events before the next one were dropped, because more than `event_queue_limit` waited for the application:
+ * see `iscp_event_dropped`.
+ */
+#define ISCP_EVENT_DROPPED 12
 
 /**
  * The stream goes on after the connection was lost.
@@ -766,7 +869,7 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_CONN_STAT_BYTES_RECEIVED 4
 
 /**
- * Nanoseconds the last keep-alive question and answer took; 0 before the first.
+ * Nanoseconds the last ping and its answer took; 0 before the first.
  */
 #define ISCP_CONN_STAT_ROUND_TRIP_NS 5
 
@@ -834,6 +937,21 @@ typedef int32_t iscp_downstream_stat_t;
  * Paths of which the connection consists at present: 1 without `iscp_conn_options_add_path`, 0 while it is lost.
  */
 #define ISCP_CONN_STAT_PATHS 18
+
+/**
+ * Events dropped because too many waited for the application (`event_queue_limit`).
+ */
+#define ISCP_CONN_STAT_EVENTS_DROPPED 19
+
+/**
+ * Points sent, those that were sent again included.
+ */
+#define ISCP_CONN_STAT_POINTS_SENT 20
+
+/**
+ * Points received, those that came again included.
+ */
+#define ISCP_CONN_STAT_POINTS_RECEIVED 21
 
 /**
  * Points may be lost; datagrams where the transport has them.
@@ -974,7 +1092,27 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE 9
 
 /**
- * Chunks received.
+ * In use.
+ */
+#define ISCP_DOWNSTREAM_STATE_OPEN 1
+
+/**
+ * Its connection was lost, and it did not come back yet.
+ */
+#define ISCP_DOWNSTREAM_STATE_RESUMING 2
+
+/**
+ * The application closes it.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, by the application or otherwise. What was received can still be taken.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSED 4
+
+/**
+ * Chunks received, those that were dropped because the application was too slow included.
  */
 #define ISCP_DOWNSTREAM_STAT_CHUNKS 1
 
@@ -1002,6 +1140,64 @@ typedef int32_t iscp_downstream_stat_t;
  * Chunks that wait for the application.
  */
 #define ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS 6
+
+/**
+ * Bytes of the payloads received.
+ */
+#define ISCP_DOWNSTREAM_STAT_BYTES 7
+
+/**
+ * Metadata received, those that were dropped included.
+ */
+#define ISCP_DOWNSTREAM_STAT_METADATA 8
+
+/**
+ * Bytes that the chunks occupy that wait for the application: what `buffer_limit` limits.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES 9
+
+/**
+ * Metadata that wait for the application.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA 10
+
+/**
+ * Chunks that came again and were not handed out a second time. A stream that is not RELIABLE hands them out
+ * again when its `chunk_order` is `as_received`, and does not count them.
+ */
+#define ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS 11
+
+/**
+ * Chunks lost as far as is known: sequence numbers that were left out, since the first one seen of their
+ * upstream, and have not come by now. One that comes later is subtracted. Always 0 with `omit_empty_chunk`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LOST_CHUNKS 12
+
+/**
+ * Chunks that came before an earlier one and waited for it, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS 13
+
+/**
+ * Chunks that wait for an earlier one.
+ */
+#define ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS 14
+
+/**
+ * Missing chunks that were waited for in vain: up to `reorder_wait_ms`, `reorder_limit`, or the end.
+ */
+#define ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS 15
+
+/**
+ * Chunks that came when later ones had been handed out, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_CHUNKS 16
+
+/**
+ * Late chunks that were dropped because the `chunk_order` is `strict`; never of a RELIABLE upstream read by a
+ * RELIABLE stream.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS 17
 
 #ifdef __cplusplus
 extern "C" {
@@ -1097,7 +1293,8 @@ ISCP_API const char *iscp_result_code_name(int32_t result_code);
  * Status of the error, the same that the function returned.
  *
  * @param error an error, or NULL
- * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+ * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error,
+ *         `ISCP_ERR_FORKED` for an error of the process that forked this one
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
@@ -1186,6 +1383,294 @@ iscp_status_t iscp_log_set(iscp_log_cb callback,
                            void *user_data,
                            iscp_release_cb release,
                            struct iscp_error_t **out_error);
+
+/**
+ * Takes a data id apart that is written as one text, `type:name`.
+ *
+ * Neither part may contain `:`, `#` or `+`, and the name must not be empty. Nothing is copied: the parts are
+ * places in the text. The type is not followed by a NUL; the name is, since it ends the text.
+ *
+ * @param text         the data id, such as "string:room/temperature"
+ * @param out_type     receives where the type begins, or NULL; NULL on failure
+ * @param out_type_len receives the length of the type in bytes, or NULL; 0 on failure
+ * @param out_name     receives where the name begins, or NULL; NULL on failure
+ * @param out_name_len receives the length of the name in bytes, or NULL; 0 on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a text of another form; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the parts are valid as long as the text.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_data_id_parse(const char *text,
+                                 const char **out_type,
+                                 size_t *out_type_len,
+                                 const char **out_name,
+                                 size_t *out_name_len,
+                                 struct iscp_error_t **out_error);
+
+/**
+ * Makes runtime options with every option at its default.
+ *
+ * There is no option for the number of threads: one drives every connection, however many there are, and
+ * callbacks run on one thread for each connection that has any.
+ *
+ * @return new options, to be freed with `iscp_runtime_options_free`; never NULL
+ *
+ * Thread: any. Blocking: no. Lifetime: owned by the caller. Since: 0.1.0.
+ */
+ISCP_API struct iscp_runtime_options_t *iscp_runtime_options_new(void);
+
+/**
+ * Frees options. What was configured with them is not affected. Nothing happens for NULL.
+ *
+ * @param options the options, or NULL
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: the options end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_runtime_options_free(struct iscp_runtime_options_t *options);
+
+/**
+ * Sets an option by its name, as the typed setters do: for configuration files and bindings.
+ *
+ * The name is that of the typed setter after `set_`; numbers are decimal.
+ *
+ * @param options   the options
+ * @param key       name of the option, such as "thread_name"
+ * @param value     its value as text
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_UNKNOWN_OPTION` when there is no such option; `ISCP_ERR_INVALID_OPTION`
+ *         for a value it does not take; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the texts for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set(struct iscp_runtime_options_t *options,
+                                       const char *key,
+                                       const char *value,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Sets what the names of the library's threads begin with, as debuggers and `top` show them. Default: iscp.
+ *
+ * What follows is `-runtime`, `-dispatch`, `-resolve`, `-spool` or `-log`.
+ *
+ * @param options     the options
+ * @param thread_name 1 to 6 letters, digits, '-', '_' or '.'
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_thread_name(struct iscp_runtime_options_t *options,
+                                                   const char *thread_name,
+                                                   struct iscp_error_t **out_error);
+
+/**
+ * Sets how large the stacks of the library's threads are, those of callbacks included. Default: 0, which
+ * means two mebibytes.
+ *
+ * @param options    the options
+ * @param stack_size bytes, 65536 to 1073741824, or 0
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_stack_size(struct iscp_runtime_options_t *options,
+                                                  size_t stack_size,
+                                                  struct iscp_error_t **out_error);
+
+/**
+ * Sets callbacks that every thread of the library calls when it starts and when it ends.
+ *
+ * There they can be given a priority or processors, or be attached to a virtual machine and detached from it.
+ * Blocking functions answer `ISCP_ERR_IN_CALLBACK` there.
+ *
+ * @param options   the options
+ * @param on_start  called first on each thread, or NULL
+ * @param on_stop   called last on each thread, or NULL
+ * @param user_data handed to the callbacks
+ * @param release   called with `user_data` when neither the options nor the library need it, or NULL: the
+ *                  library does until other options are configured and its threads have ended
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT` also when both callbacks are NULL; `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_options_set_thread_callbacks(struct iscp_runtime_options_t *options,
+                                                        iscp_thread_cb on_start,
+                                                        iscp_thread_cb on_stop,
+                                                        void *user_data,
+                                                        iscp_release_cb release,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how the library starts its threads. It is possible while none of them runs: before the first
+ * connection and the first log callback, and after `iscp_shutdown`.
+ *
+ * @param options   the settings, or NULL for the defaults
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when a thread of the library runs; `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_FORKED`
+ *
+ * Thread: any. Blocking: no. Lifetime: `options` may be freed at once. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_runtime_configure(const struct iscp_runtime_options_t *options,
+                                     struct iscp_error_t **out_error);
+
+/**
+ * What an event says.
+ *
+ * @param event the event
+ * @return one of the `ISCP_EVENT_…` constants; 0 for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API iscp_event_kind_t iscp_event_kind(const struct iscp_event_t *event);
+
+/**
+ * When an event happened, by the clock of this machine.
+ *
+ * @param event the event
+ * @return nanoseconds since the Unix epoch; 0 for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_event_time_ns(const struct iscp_event_t *event);
+
+/**
+ * Why it happened.
+ *
+ * @param event the event
+ * @return an error of the event, which is not to be freed; NULL when there is none, as the kind says, and for
+ *         something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the event. Since: 0.1.0.
+ */
+ISCP_API const struct iscp_error_t *iscp_event_error(const struct iscp_event_t *event);
+
+/**
+ * Which attempt to connect will follow, with `ISCP_EVENT_RECONNECTING`.
+ *
+ * @param event the event
+ * @return its number in this outage, from 1; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_event_attempt(const struct iscp_event_t *event);
+
+/**
+ * How long the connection waits before the attempt, with `ISCP_EVENT_RECONNECTING`.
+ *
+ * @param event the event
+ * @return milliseconds; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint32_t iscp_event_delay_ms(const struct iscp_event_t *event);
+
+/**
+ * Stream that an event of a stream is about.
+ *
+ * @param event the event
+ * @return the id it has, or had when it ended; all zero for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_event_stream_id(const struct iscp_event_t *event);
+
+/**
+ * Id that the stream had before.
+ *
+ * @param event the event
+ * @return the former id of a stream that was opened anew, otherwise the same as `iscp_event_stream_id`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_event_former_stream_id(const struct iscp_event_t *event);
+
+/**
+ * How many points were not delivered, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return points whose delivery the server did not confirm; 0 for other kinds and for something that is no
+ *         event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_event_undelivered_points(const struct iscp_event_t *event);
+
+/**
+ * How many chunks were sent and not confirmed, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return their number; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API size_t iscp_event_undelivered_chunk_count(const struct iscp_event_t *event);
+
+/**
+ * Sequence numbers of the chunks that were sent and not confirmed, with `ISCP_EVENT_UPSTREAM_CLOSED`.
+ *
+ * @param event the event
+ * @return `iscp_event_undelivered_chunk_count` numbers, in order; NULL when there are none
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the event. Since: 0.1.0.
+ */
+ISCP_API const uint32_t *iscp_event_undelivered_chunks(const struct iscp_event_t *event);
+
+/**
+ * How many events were dropped, with `ISCP_EVENT_DROPPED`.
+ *
+ * @param event the event
+ * @return their number; 0 for other kinds and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API uint64_t iscp_event_dropped(const struct iscp_event_t *event);
+
+/**
+ * Name of a kind of events, for messages.
+ *
+ * @param kind one of the `ISCP_EVENT_…` constants
+ * @return its name, such as "upstream resumed"; "unknown event" for another number; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_event_kind_name(iscp_event_kind_t kind);
+
+/**
+ * Adds an owner to an event, also to one that a callback was given: it then takes one more
+ * `iscp_event_free`.
+ *
+ * @param event the event
+ * @return the same event; NULL for NULL and for something that is no event
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_event_t *iscp_event_ref(const struct iscp_event_t *event);
+
+/**
+ * Frees an event. Nothing happens for NULL.
+ *
+ * @param event the event, or NULL; not one that a callback was given, unless it was kept with
+ *              `iscp_event_ref`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the event and what was read from it end here.
+ * Since: 0.1.0.
+ */
+ISCP_API void iscp_event_free(struct iscp_event_t *event);
 
 /**
  * Answers with a token.
@@ -1414,6 +1899,78 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
                                                     struct iscp_error_t **out_error);
 
 /**
+ * Sets how the server is reached, instead of in the URL. Default: empty, which means as the URL says, or
+ * `wss` without one.
+ *
+ * Each part of the address that is set by itself, `transport`, `host`, `port` and `url_path`, takes the place
+ * of that of the URL; a URL that is set later replaces them all. Parts that do not go together, such as QUIC
+ * and a path, are refused when connecting.
+ *
+ * @param options   the options
+ * @param transport "ws", "wss", "quic" or "webtransport", or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` for what this
+ *         build lacks; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_transport(struct iscp_conn_options_t *options,
+                                              const char *transport,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets the host of the server, instead of in the URL. Default: empty, which means as the URL says.
+ *
+ * @param options   the options
+ * @param host      a name or an IP address, or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_host(struct iscp_conn_options_t *options,
+                                         const char *host,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the port of the server, instead of in the URL. Default: 0, which means as the URL says, or the usual one
+ * of the transport: 80 for `ws`, 443 for others.
+ *
+ * @param options   the options
+ * @param port      1 to 65535, or 0
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_port(struct iscp_conn_options_t *options,
+                                         uint16_t port,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the path at the server, instead of in the URL. Default: empty, which means as the URL says, or
+ * `/api/iscp/connect`.
+ *
+ * @param options   the options
+ * @param url_path  a path that begins with a slash, or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_url_path(struct iscp_conn_options_t *options,
+                                             const char *url_path,
+                                             struct iscp_error_t **out_error);
+
+/**
  * Sets how often both sides ask whether the other is still there. Default: 10000.
  *
  * @param options          the options
@@ -1580,6 +2137,23 @@ ISCP_API
 iscp_status_t iscp_conn_options_set_call_send_limit(struct iscp_conn_options_t *options,
                                                     size_t call_send_limit,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how many events may wait for the application, or for its event callback to return. When more come
+ * the oldest are dropped, and an event says so. Default: 256.
+ *
+ * @param options           the options
+ * @param event_queue_limit events, 1 to 1048576
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_event_queue_limit(struct iscp_conn_options_t *options,
+                                                      size_t event_queue_limit,
+                                                      struct iscp_error_t **out_error);
 
 /**
  * Sets how long a source of tokens may take: a callback, or an OAuth2 server. Default: 10000.
@@ -2225,8 +2799,8 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
                                                        struct iscp_error_t **out_error);
 
 /**
- * Sets a callback that is told what happens to the connection: that it is made, lost, made anew, and that
- * it ended.
+ * Sets a callback that is told what happens to the connection and its streams: that it is made, lost, made
+ * anew, and that it ended. Without it the events can be pulled, with `iscp_conn_next_event_wait`.
  *
  * @param options   the options
  * @param callback  told of every event
@@ -2240,7 +2814,7 @@ iscp_status_t iscp_conn_options_set_reconnect_total_ms(struct iscp_conn_options_
  */
 ISCP_API
 iscp_status_t iscp_conn_options_set_event_callback(struct iscp_conn_options_t *options,
-                                                   iscp_conn_event_cb callback,
+                                                   iscp_event_cb callback,
                                                    void *user_data,
                                                    iscp_release_cb release,
                                                    struct iscp_error_t **out_error);
@@ -2637,6 +3211,140 @@ ISCP_API struct iscp_call_t *iscp_call_ref(const struct iscp_call_t *call);
  * last owner. Since: 0.1.0.
  */
 ISCP_API void iscp_call_free(struct iscp_call_t *call);
+
+/**
+ * Takes the next event of a connection and its streams.
+ *
+ * Events wait for the application, `event_queue_limit` of them; when more come the oldest are dropped, and an
+ * event of the kind `ISCP_EVENT_DROPPED` says how many. The last event is `ISCP_EVENT_CLOSED`.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until there is one or the connection ends; 0 to try
+ * @param out_event  receives the event, to be freed with `iscp_event_free`; NULL on failure
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
+ *         `ISCP_ERR_TIMEOUT`; once every event was taken, `ISCP_ERR_CLOSED` or why the connection ended;
+ *         `ISCP_ERR_INVALID_STATE` when the options have an event callback; `ISCP_ERR_IN_CALLBACK`
+ *         unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
+ * the event is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_next_event_wait(struct iscp_conn_t *conn,
+                                        int32_t timeout_ms,
+                                        struct iscp_event_t **out_event,
+                                        struct iscp_error_t **out_error);
+
+/**
+ * A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is an event to take
+ * with `iscp_conn_next_event_wait`, or the connection has ended.
+ *
+ * It is level-triggered and belongs to the connection: never read, write or close it. When it is
+ * readable, take with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * connection has ended.
+ *
+ * @param conn      the connection
+ * @param out_fd    receives the descriptor; -1 on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the descriptor is valid until the connection
+ * is freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_event_pollable(struct iscp_conn_t *conn,
+                                       int32_t *out_fd,
+                                       struct iscp_error_t **out_error);
+
+/**
+ * Waits until a connection has ended: its transport is closed and nothing is under way any more. Its last
+ * callbacks may still run.
+ *
+ * @param conn       the connection
+ * @param timeout_ms milliseconds to wait; -1 until it has ended; 0 to try
+ * @param out_error  receives why the connection ended, or the detail of another failure, or NULL
+ * @return `ISCP_OK` when the application closed it; why it ended otherwise; `ISCP_ERR_WOULD_BLOCK` when it
+ *         has not ended and `timeout_ms` is 0; `ISCP_ERR_TIMEOUT` when it has not, or because closing it took
+ *         too long, which `iscp_conn_state` tells apart; `ISCP_ERR_CLOSED` when another thread freed the
+ *         connection; `ISCP_ERR_IN_CALLBACK` unless `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`,
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime: the
+ * connection must still be freed. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_wait_closed(struct iscp_conn_t *conn,
+                                    int32_t timeout_ms,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Asks the server for a sign of life, beside what the connection does by itself, and measures how long the
+ * answer takes. It is also what `ISCP_CONN_STAT_ROUND_TRIP_NS` then says.
+ *
+ * @param conn      the connection
+ * @param callback  told how long it took; must not be NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED`, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_ping(struct iscp_conn_t *conn,
+                             iscp_ping_cb callback,
+                             void *user_data,
+                             struct iscp_error_t **out_error);
+
+/**
+ * Asks the server for a sign of life and waits for it, as `iscp_conn_ping` does without waiting.
+ *
+ * @param conn              the connection
+ * @param timeout_ms        milliseconds to wait; -1 as long as the response time-out of the options allows
+ * @param out_round_trip_ns receives the nanoseconds from when the ping left to its answer; 0 on failure
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_ping` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_WOULD_BLOCK` when 64 wait for their answers already; `ISCP_ERR_CONNECTION_LOST` while the
+ *         connection is lost, and that or another reason when it is lost meanwhile
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_ping_wait(struct iscp_conn_t *conn,
+                                  int32_t timeout_ms,
+                                  int64_t *out_round_trip_ns,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Name of a kind of messages of the protocol, to go through all of them.
+ *
+ * @param index 0, 1 and so on; which number a kind has may be another in later versions
+ * @return the name, such as "UpstreamChunk"; NULL behind the last
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_message_name(size_t index);
+
+/**
+ * Counts the messages of one kind on a connection, reconnections included.
+ *
+ * @param conn         the connection
+ * @param name         name of the kind, see `iscp_message_name`
+ * @param out_sent     receives how many were sent; 0 on failure
+ * @param out_received receives how many were received; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such kind; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_message_count(const struct iscp_conn_t *conn,
+                                      const char *name,
+                                      uint64_t *out_sent,
+                                      uint64_t *out_received);
 
 /**
  * Sends a call to another node and does not wait for a reply. A reply that comes is received as others
@@ -4098,6 +4806,23 @@ iscp_status_t iscp_downstream_options_add_filter(struct iscp_downstream_options_
                                                  struct iscp_error_t **out_error);
 
 /**
+ * Adds a filter for everything of a node, as `iscp_downstream_options_add_filter` does with "#:#". By key it is the
+ * option "node".
+ *
+ * @param options   the options
+ * @param node      id of the node whose data is wanted
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` when the id is empty or too long; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_add_node(struct iscp_downstream_options_t *options,
+                                               const char *node,
+                                               struct iscp_error_t **out_error);
+
+/**
  * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
  *
  * @param options   the options
@@ -4195,8 +4920,90 @@ iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstrea
                                                            struct iscp_error_t **out_error);
 
 /**
- * Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
- * `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
+ * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+ * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+ *
+ * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
+ *
+ * @param options   the options
+ * @param reopen whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
+                                                 bool reopen,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets in which order the chunks of each upstream are received: `as_received`, as they come; `best_effort`, by
+ * their sequence numbers, where a missing one is waited for within the limits `reorder_limit` and
+ * `reorder_wait_ms`, and is received late if it comes after that; or `strict`, never in another order: what comes
+ * too late is dropped and counted, and a RELIABLE stream does not give up what is missing but ends with
+ * `ISCP_ERR_OUT_OF_ORDER` when `reorder_limit` is exceeded. Default: `as_received`.
+ *
+ * Chunks of different upstreams do not wait for each other. The order needs all chunks, empty ones too: other
+ * values than `as_received` contradict `omit_empty_chunk`, and opening with both fails with
+ * `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options     the options
+ * @param chunk_order the name of the order
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_chunk_order(struct iscp_downstream_options_t *options,
+                                                      const char *chunk_order,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets how many chunks of one upstream may wait for an earlier one, unless `chunk_order` is `as_received`.
+ * Default: 255, as in the official Rust client.
+ *
+ * Together, those of all upstreams take at most `buffer_limit` bytes.
+ *
+ * @param options       the options
+ * @param reorder_limit chunks, 1 to 65536
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_limit(struct iscp_downstream_options_t *options,
+                                                        size_t reorder_limit,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a chunk may wait for an earlier one, unless `chunk_order` is `as_received`, or the earlier one
+ * must come because the order is `strict` and downstream and upstream are RELIABLE. Default: 100.
+ *
+ * @param options         the options
+ * @param reorder_wait_ms milliseconds, 1 to 3600000
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_wait_ms(struct iscp_downstream_options_t *options,
+                                                          uint32_t reorder_wait_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of chunks may wait for the application; a single one may be larger. What happens beyond
+ * it is what `buffer_policy` says. Default: 67108864.
+ *
+ * A RELIABLE stream needs more than the server sends without an acknowledgement, which is 16 MiB with the open
+ * broker.
  *
  * @param options      the options
  * @param buffer_limit bytes, 1024 to 1073741824
@@ -4210,6 +5017,30 @@ ISCP_API
 iscp_status_t iscp_downstream_options_set_buffer_limit(struct iscp_downstream_options_t *options,
                                                        size_t buffer_limit,
                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets what happens when chunks arrive faster than the application takes them: `pause`, chunks are acknowledged
+ * when the application takes them, so that the server stops sending; `fail`, chunks are acknowledged when they
+ * arrive, and the stream ends with `ISCP_ERR_OVERFLOW` when one does not fit; `drop_oldest` or `drop_newest`,
+ * chunks that do not fit are dropped and counted; or `auto`, which is `pause` for RELIABLE streams and
+ * `drop_oldest` for others. Default: `auto`.
+ *
+ * A server that goes on sending beyond `buffer_limit` although nothing is acknowledged ends a stream that pauses
+ * with `ISCP_ERR_OVERFLOW`. Opening a RELIABLE stream that drops, or another that pauses, fails with
+ * `ISCP_ERR_INVALID_OPTION`. Other streams of the connection and its keep-alive go on in any case.
+ *
+ * @param options       the options
+ * @param buffer_policy the name of the policy
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_buffer_policy(struct iscp_downstream_options_t *options,
+                                                        const char *buffer_policy,
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told how the stream ended.
@@ -4231,25 +5062,6 @@ iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream
                                                           void *user_data,
                                                           iscp_release_cb release,
                                                           struct iscp_error_t **out_error);
-
-/**
- * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
- * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
- *
- * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
- *
- * @param options   the options
- * @param reopen whether it is
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
-                                                 bool reopen,
-                                                 struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told when the stream came back after the connection was lost.
@@ -4281,8 +5093,8 @@ iscp_status_t iscp_downstream_options_set_event_callback(struct iscp_downstream_
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_INVALID_OPTION` for options that
+ *         contradict each other, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -4315,6 +5127,114 @@ iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
                                         int32_t timeout_ms,
                                         struct iscp_downstream_t **out_downstream,
                                         struct iscp_error_t **out_error);
+
+/**
+ * Acknowledges what the application took and closes the stream. What was received stays readable.
+ *
+ * @param downstream the downstream
+ * @param callback   told how it ended, or NULL
+ * @param user_data  handed to the callback
+ * @param out_error  receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
+                                    iscp_done_cb callback,
+                                    void *user_data,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
+ *
+ * @param downstream the downstream
+ * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
+                                         int32_t timeout_ms,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * State of a downstream.
+ *
+ * @param downstream the downstream
+ * @return one of the `ISCP_DOWNSTREAM_STATE_…` constants; `ISCP_DOWNSTREAM_STATE_CLOSED` for something that is no
+ *         downstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_downstream_state_t iscp_downstream_state(const struct iscp_downstream_t *downstream);
+
+/**
+ * A number about a downstream.
+ *
+ * @param downstream the downstream
+ * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
+ * @param out_value  receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
+                                   iscp_downstream_stat_t stat,
+                                   uint64_t *out_value);
+
+/**
+ * Id that the server gave a downstream.
+ *
+ * @param downstream the downstream
+ * @return the id; all zero for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
+
+/**
+ * Clock of the server when a downstream was opened.
+ *
+ * @param downstream the downstream
+ * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
+ *         no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
+
+/**
+ * Adds an owner to a downstream: it then takes one more `iscp_downstream_free`.
+ *
+ * @param downstream the downstream
+ * @return the same downstream; NULL for NULL and for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_downstream_t *iscp_downstream_ref(struct iscp_downstream_t *downstream);
+
+/**
+ * Frees a downstream: the last owner ends it. Unless it was closed, it is closed in the background. Nothing happens for NULL.
+ *
+ * @param downstream the downstream, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in progress
+ * on other threads end in order, and its callbacks are released once they have returned.
+ * Since: 0.1.0.
+ */
+ISCP_API
+void iscp_downstream_free(struct iscp_downstream_t *downstream);
 
 /**
  * Hands chunks to a callback from now on, beginning with those received before. Can be set once.
@@ -4410,7 +5330,8 @@ iscp_status_t iscp_downstream_next_metadata_wait(struct iscp_downstream_t *downs
  *
  * It is level-triggered and belongs to the stream: never read, write or close it. When it is
  * readable, take chunks and metadata with a `timeout_ms` of 0 until both answer
- * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended.
+ * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended. Once `iscp_downstream_metadata_pollable` was
+ * called, metadata make that descriptor readable and not this one.
  *
  * @param downstream the downstream
  * @param out_fd     receives the descriptor, the same at every call; -1 on failure
@@ -4427,89 +5348,26 @@ iscp_status_t iscp_downstream_pollable(struct iscp_downstream_t *downstream,
                                        struct iscp_error_t **out_error);
 
 /**
- * Acknowledges what the application took and closes the stream. What was received stays readable.
+ * Makes a file descriptor that polls readable (`POLLIN`) as long as there is metadata to take, or the stream has
+ * ended. The descriptor of `iscp_downstream_pollable` is for chunks only from then on.
+ *
+ * It is level-triggered and belongs to the stream: never read, write or close it. When it is
+ * readable, take metadata with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * stream has ended.
  *
  * @param downstream the downstream
- * @param callback   told how it ended, or NULL
- * @param user_data  handed to the callback
- * @param out_error  receives the detail of a failure to begin, or NULL
- * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
-                                    iscp_done_cb callback,
-                                    void *user_data,
-                                    struct iscp_error_t **out_error);
-
-/**
- * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
- *
- * @param downstream the downstream
- * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_fd     receives the descriptor, the same at every call; -1 on failure
  * @param out_error  receives the detail of a failure, or NULL
- * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor left;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
- * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the downstream is not
+ * freed. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
-                                         int32_t timeout_ms,
-                                         struct iscp_error_t **out_error);
-
-/**
- * A number about a downstream.
- *
- * @param downstream the downstream
- * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
- * @param out_value  receives the number; 0 on failure
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
-                                   iscp_downstream_stat_t stat,
-                                   uint64_t *out_value);
-
-/**
- * Id that the server gave a downstream.
- *
- * @param downstream the downstream
- * @return the id; all zero for something that is no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
-
-/**
- * Clock of the server when a downstream was opened.
- *
- * @param downstream the downstream
- * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
- *         no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
-
-/**
- * Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
- *
- * @param downstream the downstream, or NULL
- *
- * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
- * on other threads end in order, and its callbacks are released once they have returned.
- * Since: 0.1.0.
- */
-ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
+iscp_status_t iscp_downstream_metadata_pollable(struct iscp_downstream_t *downstream,
+                                                int32_t *out_fd,
+                                                struct iscp_error_t **out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -233,12 +233,6 @@ impl Connection {
     pub fn reply_counters(&self) -> InboxCounters {
         self.shared().replies.counters()
     }
-
-    /// Nobody takes calls or replies any more, unless a handler does: ends those who wait for one.
-    pub fn abandon_calls(&self) {
-        self.shared().calls.abandon();
-        self.shared().replies.abandon();
-    }
 }
 
 #[cfg(test)]

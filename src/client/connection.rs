@@ -1,5 +1,6 @@
 //! The application's handle of a connection.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,7 @@ use super::credentials;
 use super::dialer::transport_error;
 use super::downstream::Downstream;
 use super::driver;
+use super::events::{Dated, EventQueue};
 use super::inbox::Inbox;
 use super::options::{ConnectOptions, DownstreamOptions, FullPolicy, UpstreamOptions};
 use super::read_queue::Notice;
@@ -21,7 +23,7 @@ use super::spool::{Kept, SpoolCounters, SpoolOutcome, SpoolSide};
 use super::upstream::Upstream;
 use crate::core::{FlushLevel, Keeper, OpenedUpstream, RestoredUpstream, StreamKey, UpstreamConfig};
 use crate::error::{Error, Result, Status};
-use crate::message::{BaseTime, DownstreamCall, Qos, UpstreamCall};
+use crate::message::{BaseTime, DownstreamCall, Message, Qos, UpstreamCall};
 use crate::transport::Target;
 
 /// What the application asks of the connection's task.
@@ -36,6 +38,7 @@ pub(super) enum Command {
     Fail(Completion<()>, Error),
     OpenDownstream(Box<DownstreamOptions>, Connection, Completion<Downstream>),
     SendBaseTime(Box<BaseTime>, bool, Completion<()>),
+    Ping(Completion<Duration>),
     SendCall(Box<UpstreamCall>, Admission, Completion<()>),
     Call(Box<UpstreamCall>, Duration, Admission, Completion<DownstreamCall>),
     /// Calls or replies got a handler.
@@ -73,6 +76,7 @@ impl Command {
             }
             Self::RestoreUpstream(_, _, done) => done.complete(Err(error), dispatcher),
             Self::Fail(done, error) => done.complete(Err(error), dispatcher),
+            Self::Ping(done) => done.complete(Err(error), dispatcher),
             Self::Call(_, _, _, done) => done.complete(Err(error), dispatcher),
             Self::SendBaseTime(_, _, done)
             | Self::SendCall(_, _, done)
@@ -115,6 +119,14 @@ pub struct ConnectionCounters {
     pub bytes_sent: AtomicU64,
     /// Bytes of the messages received, without the transport's framing.
     pub bytes_received: AtomicU64,
+    /// Messages sent, by [kind](Message::index).
+    pub sent_by_kind: [AtomicU64; Message::NAMES.len()],
+    /// Messages received that could be read, by kind.
+    pub received_by_kind: [AtomicU64; Message::NAMES.len()],
+    /// Points sent, those that were sent again included.
+    pub points_sent: AtomicU64,
+    /// Points received, those that came again included.
+    pub points_received: AtomicU64,
     /// Messages of UNRELIABLE streams that were dropped because datagrams left too slowly.
     pub messages_dropped: AtomicU64,
     /// Times the connection was lost and was to be made anew.
@@ -136,6 +148,7 @@ pub(super) struct Shared {
     pub(super) url: String,
     close_timeout: Duration,
     pub(super) reply_timeout: Duration,
+    pub(super) events: EventQueue,
     pub(super) calls: Inbox,
     pub(super) replies: Inbox,
     pub(super) outgoing: Arc<Outgoing>,
@@ -195,8 +208,8 @@ impl Connection {
     /// # Errors
     /// At once when the options are unusable or the runtime thread cannot be started; `done` is then
     /// dropped. Everything later is the outcome of `done`.
-    pub fn connect(options: ConnectOptions, done: Completion<Self>) -> Result<()> {
-        let target = Target::parse(&options.url)?;
+    pub fn connect(mut options: ConnectOptions, done: Completion<Self>) -> Result<()> {
+        let target = options.target()?;
         check_options(&options, &target)?;
         let spool = open_spool(&options)?;
         let (commands, receiver) = unbounded_channel();
@@ -205,9 +218,10 @@ impl Connection {
             state: AtomicU8::new(ConnectionState::Connecting as u8),
             protocol_version: OnceLock::new(),
             counters: ConnectionCounters::default(),
-            url: options.url.clone(),
+            url: if options.address.is_empty() { options.url.clone() } else { target.to_string() },
             close_timeout: options.close_timeout,
             reply_timeout: options.calls.reply_timeout,
+            events: EventQueue::new(options.event_queue_limit, options.on_event.take()),
             calls: Inbox::new("calls", options.calls.queue_limit, options.calls.queue_bytes),
             replies: Inbox::new("replies", options.calls.queue_limit, options.calls.queue_bytes),
             outgoing: Outgoing::new(options.calls.send_limit),
@@ -253,8 +267,9 @@ impl Connection {
     /// Opens a downstream.
     ///
     /// # Errors
-    /// `Closed`; `done` is then dropped.
+    /// `Closed`, or `InvalidOption` for options that contradict each other; `done` is then dropped.
     pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
+        let options = options.settled()?;
         self.shared().send(Command::OpenDownstream(Box::new(options), self.clone(), done))
     }
 
@@ -266,12 +281,60 @@ impl Connection {
         self.shared().send(Command::SendBaseTime(Box::new(base_time), persist, done))
     }
 
+    /// Asks the server for a sign of life, and measures how long that takes.
+    ///
+    /// # Errors
+    /// `Closed`; `done` is then dropped.
+    pub fn ping(&self, done: Completion<Duration>) -> Result<()> {
+        self.shared().send(Command::Ping(done))
+    }
+
     /// Flushes and closes every stream, says goodbye and closes the transport.
     ///
     /// # Errors
     /// `Closed`; `done` is then dropped.
     pub fn close(&self, done: Completion<()>) -> Result<()> {
         self.shared().send(Command::Close(self.shared().close_timeout, done))
+    }
+
+    /// The next event of the connection and its streams, waiting at most `timeout`; `None` waits until there
+    /// is one or the connection ends.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `Timeout`; once every event was taken `Closed`, or why the connection ended;
+    /// `InvalidState` when events go to a handler; `InCallback`.
+    pub fn next_event(&self, timeout: Option<Duration>) -> Result<Dated> {
+        self.shared().events.next(timeout)
+    }
+
+    /// A descriptor that polls readable while there is an event to take or the connection has ended. It is
+    /// level-triggered, and is not to be read.
+    ///
+    /// # Errors
+    /// `Resource` when the system has none.
+    pub fn event_pollable(&self) -> Result<RawFd> {
+        self.shared().events.pollable()
+    }
+
+    /// Events dropped because the application did not take them.
+    pub fn dropped_events(&self) -> u64 {
+        self.shared().events.dropped()
+    }
+
+    /// Waits until the connection has ended.
+    ///
+    /// # Errors
+    /// Why it ended, unless the application closed it; `WouldBlock`, `Timeout` while it has not;
+    /// `InCallback`.
+    pub fn wait_closed(&self, timeout: Option<Duration>) -> Result<()> {
+        self.shared().events.wait_closed(timeout)
+    }
+
+    /// Nobody will take calls, replies or events any more: whoever waits for them, or for the end, is told.
+    pub fn abandon(&self) {
+        self.shared().calls.abandon();
+        self.shared().replies.abandon();
+        self.shared().events.abandon();
     }
 
     /// Where the connection stands.

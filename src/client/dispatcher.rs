@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::runtime::{self, ThreadGuard};
+use super::runtime;
+use super::threads::ThreadKind;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -36,7 +37,7 @@ impl Dispatcher {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(receiver) = idle.take() {
             let jobs = receiver.clone();
-            if let Err(error) = runtime::spawn_thread("iscp-dispatch", move |guard| run(&jobs, &guard)) {
+            if let Err(error) = runtime::spawn_thread(ThreadKind::Dispatcher, move || run(&jobs)) {
                 tracing::error!("no dispatcher thread, callbacks wait for the next attempt: {error}");
                 *idle = Some(receiver);
             }
@@ -46,7 +47,7 @@ impl Dispatcher {
     }
 }
 
-fn run(jobs: &Receiver<Job>, _registered: &ThreadGuard) {
+fn run(jobs: &Receiver<Job>) {
     for job in jobs {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
             tracing::error!("a callback panicked");

@@ -4,10 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use http::header::AUTHORIZATION;
-use uuid::Uuid;
-
+use super::address::Address;
+use super::events::{Dated, StreamEvent};
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
 use super::spool::{SpoolOptions, SpoolOutcome};
@@ -15,64 +13,29 @@ use super::token::TokenSource;
 use crate::core::{
     ChunkOutcome, ConnectionConfig, DownstreamConfig, ReceivedChunk, UpstreamConfig, UpstreamEnd,
 };
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::transport::dial::DialOptions;
-use crate::transport::redacted;
+use crate::transport::{Target, redacted};
+use http::HeaderName;
+use http::header::AUTHORIZATION;
 
 /// A callback for events of one kind. Runs on the connection's dispatcher thread, and is dropped
 /// there after the last event.
 pub type Handler<E> = Box<dyn Fn(E) + Send + Sync>;
 
-/// A callback for the events of connections.
-pub type ConnectionHandler = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
+/// A callback for the events of connections and their streams.
+pub type ConnectionHandler = Arc<dyn Fn(Dated) + Send + Sync>;
 
 /// A callback for what became of points in a spool.
 pub type SpoolHandler = Arc<dyn Fn(SpoolOutcome) + Send + Sync>;
-
-/// What happened to a connection.
-#[derive(Clone, Debug)]
-pub enum ConnectionEvent {
-    /// The server accepted it for the first time.
-    Connected,
-    /// It was lost, and why; there will be attempts to make it anew.
-    Disconnected(Error),
-    /// There will be an attempt to make it anew.
-    Reconnecting {
-        /// Number of the attempt in this outage, from 1.
-        attempt: u32,
-        /// How long to wait before it.
-        delay: Duration,
-        /// Why the connection was lost, or the attempt before failed.
-        error: Error,
-    },
-    /// The server accepted it again. Streams come back afterwards, each with its own event.
-    Reconnected,
-    /// It ended, and why unless the application closed it. Nothing follows.
-    Closed(Option<Error>),
-}
-
-/// What happened to a stream whose connection had been lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StreamEvent {
-    /// It goes on.
-    Resumed {
-        /// Id it has.
-        stream_id: Uuid,
-    },
-    /// The server had forgotten it and opened another in its place.
-    Reopened {
-        /// Id it had.
-        former: Uuid,
-        /// Id it has.
-        stream_id: Uuid,
-    },
-}
 
 /// Settings of a connection.
 #[derive(Clone)]
 pub struct ConnectOptions {
     /// Address, see [`Target::parse`](crate::transport::Target::parse).
     pub url: String,
+    /// Parts of the address that take the place of those of the URL.
+    pub address: Address,
     /// Settings of the protocol.
     pub config: ConnectionConfig,
     /// Where the access token comes from.
@@ -99,7 +62,9 @@ pub struct ConnectOptions {
     pub spool: SpoolOptions,
     /// Told what became of points that an earlier process left there.
     pub on_spool: Option<SpoolHandler>,
-    /// Told what happens to the connection.
+    /// Events that may wait for the application. Beyond it the oldest are dropped and counted.
+    pub event_queue_limit: usize,
+    /// Told what happens to the connection and its streams.
     pub on_event: Option<ConnectionHandler>,
     /// Told when the connection ended, and why unless the application closed it.
     pub on_closed: Option<Arc<dyn Fn(Option<Error>) + Send + Sync>>,
@@ -134,6 +99,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             url: String::new(),
+            address: Address::default(),
             config: ConnectionConfig::default(),
             token: TokenSource::None,
             #[cfg(feature = "oauth2")]
@@ -147,6 +113,7 @@ impl Default for ConnectOptions {
             dial: DialOptions::default(),
             spool: SpoolOptions::default(),
             on_spool: None,
+            event_queue_limit: 256,
             on_event: None,
             on_closed: None,
         }
@@ -207,13 +174,29 @@ impl Default for UpstreamOptions {
     }
 }
 
+/// What happens when chunks arrive faster than the application takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferPolicy {
+    /// Chunks are acknowledged when the application takes them, so that the server stops sending. A server that
+    /// goes on beyond the limit ends the stream. Only RELIABLE streams can do this.
+    Pause,
+    /// Chunks are acknowledged when they arrive, so that nobody waits for this reader. One that does not fit
+    /// ends the stream.
+    Fail,
+    /// The oldest make room, and are counted. Not for RELIABLE streams.
+    DropOldest,
+    /// One that does not fit is dropped and counted. Not for RELIABLE streams.
+    DropNewest,
+}
+
 /// Settings of a downstream.
 pub struct DownstreamOptions {
-    /// Settings of the protocol.
+    /// Settings of the protocol; `reorder_bytes` and `ack_on_arrival` follow from the fields below.
     pub config: DownstreamConfig,
-    /// Bytes of chunks that may wait for the application. Beyond it a RELIABLE stream fails, others
-    /// drop their oldest chunks and count them.
+    /// Bytes of chunks that may wait for the application, and of those that may wait for earlier ones.
     pub buffer_limit: usize,
+    /// What happens beyond it. By default a RELIABLE stream pauses, and others drop the oldest.
+    pub buffer_policy: Option<BufferPolicy>,
     /// Told when the stream came back after the connection was lost.
     pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
@@ -222,7 +205,23 @@ pub struct DownstreamOptions {
 
 impl Default for DownstreamOptions {
     fn default() -> Self {
-        Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_event: None, on_closed: None }
+        Self {
+            config: DownstreamConfig::default(),
+            buffer_limit: 64 << 20,
+            buffer_policy: None,
+            on_event: None,
+            on_closed: None,
+        }
+    }
+}
+
+impl ConnectOptions {
+    /// Where to connect to.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `Unsupported` as for [`Target::parse`].
+    pub fn target(&self) -> Result<Target> {
+        self.address.over(&self.url)
     }
 }
 

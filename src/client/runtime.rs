@@ -1,20 +1,15 @@
 //! The library's threads: one runtime thread per process, and the dispatcher threads.
 
-use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
+use super::threads::{self, ThreadKind, on_library_thread};
 use crate::error::{Error, Result, Status};
-
-thread_local! {
-    static LIBRARY_THREAD: Cell<bool> = const { Cell::new(false) };
-}
 
 /// Something that must be ended before the runtime can stop.
 pub(super) trait Closable: Send + Sync {
@@ -53,11 +48,6 @@ fn process() -> MutexGuard<'static, Process> {
     PROCESS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the current thread belongs to the library: the runtime or a dispatcher thread.
-pub fn on_library_thread() -> bool {
-    LIBRARY_THREAD.get()
-}
-
 pub(super) fn refuse_on_library_thread() -> Result<()> {
     if on_library_thread() {
         return Err(Error::new(
@@ -78,45 +68,13 @@ impl Drop for ThreadGuard {
     }
 }
 
-/// Starts a library thread: known as one, and with every signal blocked so that the application's
-/// handlers run on the application's threads.
+/// Starts a library thread that [`shutdown`] waits for.
 pub(super) fn spawn_thread(
-    name: &str,
-    body: impl FnOnce(ThreadGuard) + Send + 'static,
+    kind: ThreadKind,
+    body: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     process().active += 1;
-    let guard = ThreadGuard(());
-    spawn(name, move || body(guard))
-}
-
-/// Starts a library thread that [`shutdown`] does not wait for; whoever started it ends it.
-pub fn spawn_detached(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    spawn(name, body)
-}
-
-/// Every signal but those that a thread causes itself: a fault in a callback must not go unnoticed.
-fn blocked_signals() -> SigSet {
-    let mut signals = SigSet::all();
-    for own in
-        [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGTRAP, Signal::SIGSYS]
-    {
-        signals.remove(own);
-    }
-    signals
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    // Blocked here too while the thread is made, since it inherits the mask.
-    let before = SigSet::thread_get_mask();
-    let _ = blocked_signals().thread_block();
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
-        LIBRARY_THREAD.set(true);
-        body();
-    });
-    if let Ok(before) = before {
-        let _ = before.thread_set_mask();
-    }
-    thread
+    threads::spawn(kind, ThreadGuard(()), body)
 }
 
 /// A connection's place on the runtime; gives it up when dropped.
@@ -152,11 +110,13 @@ pub(super) fn register(connection: std::sync::Weak<dyn Closable>) -> Result<Regi
 }
 
 fn start() -> io::Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = Builder::new_current_thread();
+    threads::options().prepare(runtime.enable_all());
+    let runtime = runtime.build()?;
     let handle = runtime.handle().clone();
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
-    let thread = spawn("iscp-runtime", move || {
+    let thread = threads::spawn(ThreadKind::Runtime, (), move || {
         runtime.block_on(stopped.notified());
         // A look-up of a name may hang for long; nobody waits for its answer any more.
         runtime.shutdown_background();

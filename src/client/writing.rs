@@ -8,8 +8,8 @@ use super::awaited::Place;
 use super::completion::Completion;
 use super::connection::Command;
 use super::options::FullPolicy;
-use super::runtime;
 use super::spool::Kept;
+use super::threads;
 use super::upstream::Upstream;
 use crate::core::{DataIdIndex, Pushed, WriteBuffer};
 use crate::error::{Error, Result, Status};
@@ -165,7 +165,7 @@ impl Upstream {
         let mut buffer = self.buffer.lock();
         self.ask_for_relief(&mut buffer);
         let (outcome, tell) = match self.full {
-            FullPolicy::Block(timeout) if !runtime::on_library_thread() => {
+            FullPolicy::Block(timeout) if !threads::on_library_thread() => {
                 let deadline = Instant::now() + timeout;
                 let (still, pushed) = self.push_until(deadline, buffer, &mut push);
                 buffer = still;
@@ -228,7 +228,7 @@ impl Upstream {
         waiter: &mut Waiter,
     ) -> Result<(), Status> {
         let deadline = match self.full {
-            FullPolicy::Block(timeout) if !runtime::on_library_thread() => Some(Instant::now() + timeout),
+            FullPolicy::Block(timeout) if !threads::on_library_thread() => Some(Instant::now() + timeout),
             _ => None,
         };
         let state = kept.lock();

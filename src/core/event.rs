@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::downstream::ReceiveCounters;
 use super::shared_buffer::SharedBuffer;
 use crate::error::{Error, Result};
 use crate::message::{
@@ -30,6 +31,8 @@ pub enum Output {
     Downstream(OpenedDownstream),
     /// The reply to a call.
     Reply(Box<DownstreamCall>),
+    /// The time a ping took.
+    RoundTrip(Duration),
 }
 
 /// An upstream that was opened.
@@ -54,6 +57,8 @@ pub struct OpenedDownstream {
     pub stream_id: Uuid,
     /// The server's clock, nanoseconds since the Unix epoch.
     pub server_time_ns: i64,
+    /// Numbers about what it receives.
+    pub counters: Arc<ReceiveCounters>,
 }
 
 /// Outcome of one chunk of an upstream.
@@ -100,6 +105,28 @@ pub struct ReceivedChunk {
     pub sequence_number: u32,
     /// Its points.
     pub groups: Vec<ReceivedGroup>,
+}
+
+/// Bytes that a chunk, and each of its groups, occupies beside its points.
+const CHUNK_OVERHEAD: usize = 256;
+const GROUP_OVERHEAD: usize = 128;
+
+impl ReceivedChunk {
+    /// Bytes that it occupies, about.
+    pub fn footprint(&self) -> usize {
+        let group = |group: &ReceivedGroup| GROUP_OVERHEAD + group.points.as_bytes().len();
+        CHUNK_OVERHEAD + self.groups.iter().map(group).sum::<usize>()
+    }
+
+    /// Number of its points.
+    pub fn points(&self) -> usize {
+        self.groups.iter().map(|group| group.points.len()).sum()
+    }
+
+    /// Sum of the lengths of the payloads.
+    pub fn payload_bytes(&self) -> usize {
+        self.groups.iter().map(|group| group.points.payload_bytes()).sum()
+    }
 }
 
 /// Metadata as the application sees it.

@@ -23,10 +23,11 @@ mod write_buffer;
 mod tests;
 
 pub use config::{
-    ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, ReconnectConfig, UpstreamConfig,
+    ChunkOrder, ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, ReconnectConfig,
+    UpstreamConfig,
 };
 pub use connection::Connection;
-pub use downstream::TakenAck;
+pub use downstream::{ReceiveCounters, TakenAck, URGENT_ACKS};
 pub use event::{
     ChunkOutcome, Event, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, ReceivedGroup,
     ReceivedMetadata, StreamKey, UpstreamEnd,

@@ -86,3 +86,23 @@ pub unsafe extern "C" fn iscp_conn_options_set_call_send_limit(
     // SAFETY: the caller passes options of this library.
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "call_send_limit", call_send_limit) } })
 }
+
+/// Sets how many events may wait for the application, or for its event callback to return. When more come
+/// the oldest are dropped, and an event says so. Default: 256.
+///
+/// @param options           the options
+/// @param event_queue_limit events, 1 to 1048576
+/// @param out_error         receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_event_queue_limit(
+    options: *mut iscp_conn_options_t,
+    event_queue_limit: usize,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "event_queue_limit", event_queue_limit) } })
+}

@@ -8,7 +8,7 @@ use super::conn_option_table::OPTIONS;
 use super::conn_options::iscp_conn_options_t;
 use super::convert::{self, Callback, iscp_release_cb};
 use super::error::iscp_error_t;
-use super::event::{self, iscp_conn_event_cb};
+use super::event::{self, iscp_event_cb};
 use super::options::set_typed;
 use super::status::iscp_status_t;
 use crate::client::ConnectionHandler;
@@ -117,8 +117,8 @@ pub unsafe extern "C" fn iscp_conn_options_set_reconnect_total_ms(
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reconnect_total_ms", reconnect_total_ms) } })
 }
 
-/// Sets a callback that is told what happens to the connection: that it is made, lost, made anew, and that
-/// it ended.
+/// Sets a callback that is told what happens to the connection and its streams: that it is made, lost, made
+/// anew, and that it ended. Without it the events can be pulled, with `iscp_conn_next_event_wait`.
 ///
 /// @param options   the options
 /// @param callback  told of every event
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn iscp_conn_options_set_reconnect_total_ms(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscp_conn_options_set_event_callback(
     options: *mut iscp_conn_options_t,
-    callback: iscp_conn_event_cb,
+    callback: iscp_event_cb,
     user_data: *mut c_void,
     release: iscp_release_cb,
     out_error: *mut *mut iscp_error_t,

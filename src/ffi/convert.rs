@@ -116,6 +116,17 @@ impl<T> Output<T> {
     }
 }
 
+/// Sets an output that the caller may not want.
+///
+/// # Safety
+/// `out` is NULL or writable.
+pub(super) unsafe fn set<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
+    }
+}
+
 /// A NULL where a pointer must be.
 pub(super) fn null(argument: &str) -> Error {
     Error::new(Status::NullArgument, format!("{argument}: NULL"))

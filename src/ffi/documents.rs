@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::conn_option_table;
 use super::downstream_options::{self, DownstreamSettings};
 use super::options::{Spec, set};
+use super::runtime_options;
 use super::upstream_options::{self, UpstreamSettings};
 use crate::client::{ConnectOptions, FullPolicy, TokenSource};
 use crate::error::Status;
@@ -49,13 +50,14 @@ struct Kind {
     snapshot: Snapshot,
 }
 
-fn kinds() -> [Kind; 3] {
+fn kinds() -> [Kind; 4] {
     [
         Kind {
             title: "Connection",
             prefix: "iscp_conn_options_",
             source: concat!(
                 include_str!("conn_options.rs"),
+                include_str!("conn_address_options.rs"),
                 include_str!("conn_timing_options.rs"),
                 include_str!("conn_limit_options.rs"),
                 include_str!("conn_credential_options.rs"),
@@ -82,9 +84,20 @@ fn kinds() -> [Kind; 3] {
         Kind {
             title: "Downstream",
             prefix: "iscp_downstream_options_",
-            source: include_str!("downstream_options.rs"),
+            source: concat!(
+                include_str!("downstream_options.rs"),
+                include_str!("downstream_flow_options.rs"),
+                include_str!("downstream_handlers.rs"),
+            ),
             table: rows(downstream_options::OPTIONS),
             snapshot: |values| applied(downstream_options::OPTIONS, values, show_downstream),
+        },
+        Kind {
+            title: "Runtime",
+            prefix: "iscp_runtime_options_",
+            source: include_str!("runtime_options.rs"),
+            table: rows(runtime_options::OPTIONS),
+            snapshot: |values| applied(runtime_options::OPTIONS, values, |options| format!("{options:?}")),
         },
     ]
 }
@@ -108,6 +121,7 @@ fn applied<D: Default>(
 fn show_connection(settings: &ConnectOptions) -> String {
     let ConnectOptions {
         url,
+        address,
         config,
         token,
         #[cfg(feature = "oauth2")]
@@ -120,6 +134,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
         calls,
         dial,
         spool,
+        event_queue_limit,
         on_spool: _,
         on_event: _,
         on_closed: _,
@@ -133,8 +148,8 @@ fn show_connection(settings: &ConnectOptions) -> String {
     #[cfg(not(feature = "oauth2"))]
     let oauth2 = "";
     format!(
-        "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
-         {connect_timeout:?} {close_timeout:?} {calls:?} {dial:?} {spool:?}"
+        "{url} {address:?} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
+         {connect_timeout:?} {close_timeout:?} {calls:?} {event_queue_limit} {dial:?} {spool:?}"
     )
 }
 
@@ -145,7 +160,7 @@ fn show_upstream(settings: &UpstreamSettings) -> String {
 
 fn show_downstream(settings: &DownstreamSettings) -> String {
     let options = settings.to_options();
-    format!("{:?} {}", options.config, options.buffer_limit)
+    format!("{:?} {} {:?}", options.config, options.buffer_limit, options.buffer_policy)
 }
 
 /// Functions of a source and the first paragraph of their documentation, in order.
@@ -284,7 +299,10 @@ fn documented_defaults_are_the_defaults() {
                 }
                 // No default, or a list that begins empty.
                 None => {
-                    assert!(["url", "path", "data_id", "filter"].contains(key), "{setter}: no `Default: …`")
+                    assert!(
+                        ["url", "path", "data_id", "filter", "node"].contains(key),
+                        "{setter}: no `Default: …`"
+                    )
                 }
             }
         }
@@ -326,6 +344,9 @@ fn every_option_shows_in_the_snapshot() {
         "100000",
         "disk",
         "drop_oldest",
+        "strict",
+        "wss",
+        "/x",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

@@ -22,7 +22,7 @@ use super::convert::{Callback, UserData, c_text, iscp_release_cb};
 use super::error::iscp_error_t;
 use super::fork;
 use super::status::iscp_status_t;
-use crate::client;
+use crate::client::{self, ThreadKind};
 use crate::error::{Error, Result, Status};
 
 /// Importance of a log message: one of the `ISCP_LOG_…` constants.
@@ -157,7 +157,7 @@ fn start(level: iscp_log_level_t, write: impl Fn(Message) + Send + 'static) -> R
     let _control = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
     stop_thread();
     let (queue, messages) = bounded(QUEUE);
-    let thread = client::spawn_detached("iscp-log", move || run(&messages, &write))
+    let thread = client::spawn_detached(ThreadKind::Log, move || run(&messages, &write))
         .map_err(|error| Error::new(Status::Resource, format!("log: no thread: {error}")))?;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sink { queue, thread });
     LEVEL.store(level, Relaxed);

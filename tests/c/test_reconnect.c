@@ -37,36 +37,45 @@ struct told {
         .released = EVENT_INIT                                                                               \
     }
 
-static void on_event(iscp_conn_event_t event, uint32_t attempt, uint32_t delay_ms, const iscp_error_t *error,
-                     void *user_data) {
+static void on_event(const iscp_event_t *event, void *user_data) {
     struct told *told = user_data;
+    iscp_event_kind_t kind = iscp_event_kind(event);
+    const iscp_error_t *error = iscp_event_error(event);
+    uint32_t attempt = iscp_event_attempt(event), delay_ms = iscp_event_delay_ms(event);
     CHECK_EQ(event_count(&told->closed), 0);
-    CHECK_EQ(attempt > 0, event == ISCP_CONN_EVENT_RECONNECTING);
-    switch (event) {
-    case ISCP_CONN_EVENT_CONNECTED:
+    CHECK_EQ(attempt > 0, kind == ISCP_EVENT_RECONNECTING);
+    switch (kind) {
+    case ISCP_EVENT_CONNECTED:
         CHECK(error == NULL);
         event_signal(&told->connected);
         break;
-    case ISCP_CONN_EVENT_DISCONNECTED:
+    case ISCP_EVENT_DISCONNECTED:
         told->lost_by = iscp_error_code(error);
         CHECK(told->lost_by != ISCP_OK && strlen(iscp_error_message(error)) > 0);
         event_signal(&told->disconnected);
         break;
-    case ISCP_CONN_EVENT_RECONNECTING:
+    case ISCP_EVENT_RECONNECTING:
         CHECK(error != NULL && delay_ms >= 10 && delay_ms <= 200);
         told->attempt = attempt;
         event_signal(&told->reconnecting);
         break;
-    case ISCP_CONN_EVENT_RECONNECTED:
+    case ISCP_EVENT_RECONNECTED:
         CHECK(error == NULL);
         event_signal(&told->reconnected);
         break;
-    case ISCP_CONN_EVENT_CLOSED:
+    case ISCP_EVENT_CLOSED:
         told->closed_by = iscp_error_code(error);
         event_signal(&told->closed);
         break;
+    case ISCP_EVENT_UPSTREAM_RESUMED:
+    case ISCP_EVENT_UPSTREAM_REOPENED:
+    case ISCP_EVENT_UPSTREAM_CLOSED:
+    case ISCP_EVENT_DOWNSTREAM_RESUMED:
+    case ISCP_EVENT_DOWNSTREAM_REOPENED:
+    case ISCP_EVENT_DOWNSTREAM_CLOSED:
+        break;
     default:
-        FAIL("event %d", (int)event);
+        FAIL("event %d", (int)kind);
     }
 }
 
@@ -141,12 +150,14 @@ TEST(streams_go_on_and_every_event_is_told) {
     chaos_do(&chaos, "cut");
     event_wait(&told.reconnecting, 3, "three attempts");
     CHECK_EQ(iscp_conn_state(conn), ISCP_CONN_STATE_RECONNECTING);
+    CHECK_EQ(iscp_downstream_state(down), ISCP_DOWNSTREAM_STATE_RESUMING);
     CHECK(told.attempt >= 3);
     client_write(up, data_id, 1, "meanwhile");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, 20, &error), ISCP_ERR_TIMEOUT, "");
     chaos_do(&chaos, "accept");
     event_wait(&told.up_resumed, 1, "the upstream");
     event_wait(&told.down_resumed, 1, "the downstream");
+    CHECK_EQ(iscp_downstream_state(down), ISCP_DOWNSTREAM_STATE_OPEN);
     CHECK_EQ(event_count(&told.reconnected), 1);
     CHECK(memcmp(&told.up_id, &id, sizeof id) == 0);
     client_write(up, data_id, 2, "after");

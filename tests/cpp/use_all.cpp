@@ -14,7 +14,7 @@ void use_all(iscp::connection &conn, iscp::upstream &up, iscp::downstream &down)
     options.url("ws://127.0.0.1:1").ping_interval(5s);
     options.on_token([](iscp::token_request request) { static_cast<void>(request.resolve("token")); });
     options.on_header_token([](iscp::token_request request) { static_cast<void>(request.reject("why")); });
-    options.on_event([](const iscp::conn_event &) {}).on_closed([](const iscp::result<> &) {});
+    options.on_event([](iscp::event_view event) { event.keep(); }).on_closed([](const iscp::result<> &) {});
     options.on_spool([](const iscp::spool_event &) {});
     iscp::connection::connect(options, [](iscp::result<iscp::connection> opened) { opened.value(); }).value();
     conn = iscp::connection::connect_wait(options, 1s).value();
@@ -63,4 +63,7 @@ void use_all(iscp::connection &conn, iscp::upstream &up, iscp::downstream &down)
     conn.close(done).value();
     iscp::set_log(iscp::log_level::warn, [](const iscp::log_message &) {}).value();
     iscp::stop_log().value();
+    iscp::runtime_options threads;
+    threads.on_threads([](iscp::thread_kind) {}, [](iscp::thread_kind) {});
+    iscp::configure_runtime(threads).value();
 }

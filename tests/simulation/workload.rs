@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use iscp::core::{
-    ConnectionConfig, DataIdIndex, Event, FlushLevel, OpId, Output, Pushed, ReceivedMetadata, SharedBuffer,
-    StreamKey, TakenAck,
+    ChunkOrder, ConnectionConfig, DataIdIndex, Event, FlushLevel, OpId, Output, Pushed, ReceiveCounters,
+    ReceivedChunk, ReceivedMetadata, SharedBuffer, StreamKey, TakenAck,
 };
 use iscp::error::{Error, Result, Status};
-use iscp::message::{BaseTime, DownstreamCall};
+use iscp::message::{BaseTime, DownstreamCall, Qos};
 use uuid::Uuid;
 
 use crate::calls::CallPlan;
@@ -73,6 +74,9 @@ struct UpstreamSide {
 struct DownstreamSide {
     plan: DownstreamPlan,
     opened: Option<(StreamKey, Uuid)>,
+    counters: Arc<ReceiveCounters>,
+    /// Number of the last chunk of each upstream.
+    last: BTreeMap<Uuid, u32>,
     waiting: VecDeque<TakenAck>,
     metadata: Vec<ReceivedMetadata>,
     taken: Vec<TakenAck>,
@@ -123,6 +127,8 @@ impl Application {
         let downstreams = plan.downstreams.iter().map(|plan| DownstreamSide {
             plan: plan.clone(),
             opened: None,
+            counters: Arc::default(),
+            last: BTreeMap::new(),
             waiting: VecDeque::new(),
             metadata: Vec::new(),
             taken: Vec::new(),
@@ -563,6 +569,7 @@ impl World {
                 let i = self.downstream(id, key);
                 let (_, stream_id) = self.sessions[id].app.downstreams[i].opened.expect("open");
                 self.ledger.read(id, stream_id, &chunk);
+                self.check_order(id, i, &chunk);
                 let taken =
                     TakenAck { upstream: chunk.upstream.stream_id, sequence_number: chunk.sequence_number };
                 self.sessions[id].app.downstreams[i].waiting.push_back(taken);
@@ -588,8 +595,18 @@ impl World {
                 let session = &mut self.sessions[id];
                 let side = &mut session.app.downstreams[i];
                 assert!(!std::mem::replace(&mut side.ended, true), "a second end of downstream {i}");
+                assert_eq!(side.counters.waiting_chunks.load(Relaxed), 0, "left behind by downstream {i}");
+                // The outage of a sender may leave a gap, or what comes late.
+                let out_of_order = error.as_ref().is_some_and(|error| error.status() == Status::OutOfOrder);
+                let config = &side.plan.config;
+                let must_fail = config.chunk_order == ChunkOrder::Strict && config.qos == Qos::Reliable;
+                assert!(!out_of_order || must_fail && self.ledger.outages, "downstream {i}: {error:?}");
                 assert!(
-                    session.disturbed || session.app.closing || side.failed || error.is_none(),
+                    session.disturbed
+                        || session.app.closing
+                        || side.failed
+                        || out_of_order
+                        || error.is_none(),
                     "downstream {i} of client {id}: {error:?}"
                 );
             }
@@ -619,6 +636,16 @@ impl World {
                 let opened = &mut self.sessions[id].app.downstreams[i].opened;
                 assert_eq!(opened.replace((key, stream_id)), Some((key, former)));
             }
+        }
+    }
+
+    /// A reader gets the chunks of an upstream in the order that it chose, each once if it chose one.
+    fn check_order(&mut self, id: SessionId, i: usize, chunk: &ReceivedChunk) {
+        let side = &mut self.sessions[id].app.downstreams[i];
+        let number = chunk.sequence_number;
+        let before = side.last.insert(chunk.upstream.stream_id, number);
+        if side.plan.config.chunk_order == ChunkOrder::Strict {
+            assert!(before.is_none_or(|before| before < number), "chunk {number} after chunk {before:?}");
         }
     }
 
@@ -719,6 +746,7 @@ impl World {
             }
             (OpKind::OpenDownstream(i), Ok(Output::Downstream(opened))) => {
                 app.downstreams[i].opened = Some((opened.key, opened.stream_id));
+                app.downstreams[i].counters = opened.counters;
             }
             (OpKind::OpenUpstream(_) | OpKind::OpenDownstream(_), Ok(output)) => {
                 panic!("{started:?} yielded {output:?}")

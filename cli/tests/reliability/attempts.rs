@@ -32,8 +32,8 @@ fn attempts_that_fail_leave_nothing_behind() {
     let mut options = ConnectOptions { url, ..ConnectOptions::default() };
     options.config.reconnect.min_interval = Duration::from_millis(1);
     options.config.reconnect.max_interval = Duration::from_millis(1);
-    options.on_event = Some(Arc::new(move |event| {
-        if let ConnectionEvent::Reconnecting { attempt, .. } = event {
+    options.on_event = Some(Arc::new(move |dated| {
+        if let ConnectionEvent::Reconnecting { attempt, .. } = dated.event {
             told.store(attempt, Relaxed);
         }
     }));

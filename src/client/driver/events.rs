@@ -11,10 +11,11 @@ use super::Driver;
 use super::ops::{DownstreamHandlers, UpstreamSide};
 use crate::client::connection::{Command, ConnectionState, Shared};
 use crate::client::dispatcher::Dispatcher;
+use crate::client::events::{ConnectionEvent, StreamEvent};
 use crate::client::inbox::Inbox;
-use crate::client::options::{ConnectionEvent, Handler, StreamEvent};
+use crate::client::options::Handler;
 use crate::client::read_queue::ReadQueue;
-use crate::core::{ChunkOutcome, Event, ReceivedChunk, StreamIdentity, StreamKey};
+use crate::core::{ChunkOutcome, Event, ReceivedChunk, StreamIdentity, StreamKey, UpstreamEnd};
 use crate::encoding::Schema;
 use crate::error::{Error, Status};
 use crate::message::Message;
@@ -63,11 +64,15 @@ impl Driver<'_> {
                 self.tell_upstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
             }
             Event::DownstreamResumed(key) => {
+                if let Some(side) = self.downstreams.get(&key) {
+                    side.queue.attach(true);
+                }
                 self.tell_downstream(key, |stream_id| StreamEvent::Resumed { stream_id });
             }
             Event::DownstreamReopened { key, former, stream_id, server_time_ns } => {
                 if let Some(side) = self.downstreams.get_mut(&key) {
                     side.stream_id = stream_id;
+                    side.queue.attach(true);
                     side.queue.identify(StreamIdentity { stream_id, server_time_ns });
                 }
                 self.tell_downstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
@@ -79,22 +84,7 @@ impl Driver<'_> {
                     side.awaited.settle(&points, &outcome, &self.dispatcher);
                 }
             }
-            Event::UpstreamClosed(key, end) => {
-                let Some(side) = self.upstreams.remove(&key) else { return };
-                log_end("upstream", &side.stream_id, end.error.as_ref());
-                let closed = || Error::new(Status::Closed, "the upstream is closed");
-                side.awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
-                let handlers = side.handlers;
-                if handlers.any() {
-                    self.dispatcher.post(move || {
-                        if let Some(on_closed) = &handlers.on_closed {
-                            on_closed(end);
-                        }
-                        // All of them, so that the application is not called on the runtime thread.
-                        drop(handlers);
-                    });
-                }
-            }
+            Event::UpstreamClosed(key, end) => self.end_upstream(key, end),
             Event::Chunk(key, chunk) => self.deliver(key, chunk),
             Event::Metadata(key, metadata) => {
                 if let Some(side) = self.downstreams.get(&key)
@@ -148,6 +138,9 @@ impl Driver<'_> {
         tracing::warn!("connection to {} lost: {error}", self.shared.url);
         self.shared.counters.losses.fetch_add(1, Relaxed);
         self.shared.set_state(ConnectionState::Reconnecting);
+        for side in self.downstreams.values() {
+            side.queue.attach(false);
+        }
         if let (Some(mut transport), Some(goodbye)) = (self.transport.take(), goodbye) {
             // What the transport does not take at once is not worth a wait.
             let mut cx = Context::from_waker(Waker::noop());
@@ -170,20 +163,27 @@ impl Driver<'_> {
     }
 
     fn tell(&self, event: ConnectionEvent) {
-        if let Some(on_event) = self.on_event.clone() {
-            self.dispatcher.post(move || on_event(event));
+        if self.shared.events.push(event) {
+            let shared = self.shared.clone();
+            self.dispatcher.post(move || shared.events.dispatch());
         }
     }
 
     fn tell_upstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
         if let Some(side) = self.upstreams.get(&key) {
-            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event(side.stream_id));
+            let event = event(side.stream_id);
+            tell_stream(&self.dispatcher, "upstream", &side.handlers.on_event, event);
+            if !side.recovering {
+                self.tell(ConnectionEvent::Upstream(event));
+            }
         }
     }
 
     fn tell_downstream(&self, key: StreamKey, event: impl FnOnce(Uuid) -> StreamEvent) {
         if let Some(side) = self.downstreams.get(&key) {
-            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event(side.stream_id));
+            let event = event(side.stream_id);
+            tell_stream(&self.dispatcher, "downstream", &side.handlers.on_event, event);
+            self.tell(ConnectionEvent::Downstream(event));
         }
     }
 
@@ -249,25 +249,45 @@ impl Driver<'_> {
         dispatch_inbox(self.dispatcher.clone(), self.shared.clone(), inbox);
     }
 
+    fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
+        let Some(side) = self.upstreams.remove(&key) else { return };
+        let UpstreamSide { stream_id, handlers, recovering, awaited, .. } = side;
+        log_end("upstream", &stream_id, end.error.as_ref());
+        let closed = || Error::new(Status::Closed, "the upstream is closed");
+        awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+        let told = (!recovering).then(|| ConnectionEvent::UpstreamClosed { stream_id, end: end.clone() });
+        if handlers.any() {
+            self.dispatcher.post(move || {
+                if let Some(on_closed) = &handlers.on_closed {
+                    on_closed(end);
+                }
+                // All of them, so that the application is not called on the runtime thread.
+                drop(handlers);
+            });
+        }
+        told.into_iter().for_each(|event| self.tell(event));
+    }
+
     fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
         let Some(side) = self.downstreams.remove(&key) else {
             return;
         };
         log_end("downstream", &side.stream_id, error.as_ref());
         side.queue.end(error.clone());
+        let told = ConnectionEvent::DownstreamClosed { stream_id: side.stream_id, error: error.clone() };
         let DownstreamHandlers { on_event, on_closed } = side.handlers;
-        if on_event.is_none() && on_closed.is_none() && !side.queue.has_handlers() {
-            return;
-        }
         let queue = side.queue;
-        self.dispatcher.post(move || {
-            // Nothing more comes, so this ends.
-            while queue.dispatch(|_| {}) {}
-            if let Some(on_closed) = &on_closed {
-                on_closed(error);
-            }
-            drop((queue.take_handlers(), on_event));
-        });
+        if on_event.is_some() || on_closed.is_some() || queue.has_handlers() {
+            self.dispatcher.post(move || {
+                // Nothing more comes, so this ends.
+                while queue.dispatch(|_| {}) {}
+                if let Some(on_closed) = &on_closed {
+                    on_closed(error);
+                }
+                drop((queue.take_handlers(), on_event));
+            });
+        }
+        self.tell(told);
     }
 }
 

@@ -20,7 +20,8 @@ use super::completion::Completion;
 use super::connection::{Command, Connection, ConnectionState, Shared};
 use super::dialer::{Dialer, Established};
 use super::dispatcher::Dispatcher;
-use super::options::{ConnectOptions, ConnectionEvent, ConnectionHandler, SpoolHandler};
+use super::events::ConnectionEvent;
+use super::options::{ConnectOptions, SpoolHandler};
 use super::runtime::Registration;
 use super::spool;
 use crate::core::{self, Event, OpId, StreamKey};
@@ -47,7 +48,6 @@ pub(super) async fn run(
 ) {
     let dispatcher = Dispatcher::new();
     let on_closed = options.on_closed.take();
-    let on_event = options.on_event.take();
     let on_spool = options.on_spool.take();
     let dialer = Dialer::new(target, &mut options, dispatcher.clone());
     let established = tokio::select! {
@@ -60,15 +60,8 @@ pub(super) async fn run(
     let ended = match established {
         Ok(established) => {
             let way = (dialer.clone(), established);
-            let mut driver = Driver::new(
-                &shared,
-                options,
-                way,
-                (on_event.clone(), on_spool.clone()),
-                done,
-                commands,
-                dispatcher.clone(),
-            );
+            let mut driver =
+                Driver::new(&shared, options, way, on_spool.clone(), done, commands, dispatcher.clone());
             poll_fn(|cx| driver.poll_guarded(cx)).await;
             driver.finish().await
         }
@@ -81,18 +74,21 @@ pub(super) async fn run(
             Some(error)
         }
     };
-    if on_closed.is_some() || on_event.is_some() || on_spool.is_some() || dialer.asks_application() {
-        let accepted = shared.protocol_version.get().is_some();
+    // A connection that never was did not end either; whoever asked for it was told.
+    let accepted = shared.protocol_version.get().is_some();
+    if accepted {
+        shared.events.push(ConnectionEvent::Closed(ended.clone()));
+    }
+    shared.events.end(ended.clone());
+    let told = shared.events.has_handler();
+    if on_closed.is_some() || told || on_spool.is_some() || dialer.asks_application() {
         dispatcher.post(move || {
-            // A connection that never was did not end either; whoever asked for it was told.
-            if let (Some(on_event), true) = (&on_event, accepted) {
-                on_event(ConnectionEvent::Closed(ended.clone()));
-            }
+            shared.events.dispatch();
             if let (Some(on_closed), true) = (&on_closed, accepted) {
                 on_closed(ended);
             }
             // Dropped here, so that the application is not called on the runtime thread.
-            drop((on_event, on_spool, on_closed, dialer));
+            drop((shared.events.take_handler(), on_spool, on_closed, dialer));
         });
     }
     drop(registration);
@@ -129,7 +125,6 @@ struct Driver<'a> {
     /// What the transport was introduced with.
     #[cfg(feature = "oauth2")]
     token: String,
-    on_event: Option<ConnectionHandler>,
     on_spool: Option<SpoolHandler>,
     encoding: Encoding,
     schema: Schema,
@@ -155,7 +150,7 @@ impl<'a> Driver<'a> {
         shared: &'a Arc<Shared>,
         options: ConnectOptions,
         (dialer, Established { transport, token }): (Arc<Dialer>, Established),
-        (on_event, on_spool): (Option<ConnectionHandler>, Option<SpoolHandler>),
+        on_spool: Option<SpoolHandler>,
         done: Completion<Connection>,
         commands: UnboundedReceiver<Command>,
         dispatcher: Dispatcher,
@@ -178,7 +173,6 @@ impl<'a> Driver<'a> {
             dialling: None,
             #[cfg(feature = "oauth2")]
             token: shown,
-            on_event,
             on_spool,
             encoding,
             schema: Schema::default(),

@@ -12,16 +12,17 @@ use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
 use crate::client::downstream::Downstream;
-use crate::client::options::{FullPolicy, Handler, StreamEvent};
+use crate::client::events::StreamEvent;
+use crate::client::options::{BufferPolicy, FullPolicy, Handler};
 use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
 use crate::core::{
     ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, SharedBuffer,
-    StreamIdentity, UpstreamEnd,
+    StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
-use crate::message::{DownstreamCall, Qos};
+use crate::message::DownstreamCall;
 
 /// An operation of the application, until it ends.
 pub(super) enum Op {
@@ -30,11 +31,11 @@ pub(super) enum Op {
     RestoreUpstream(Completion<OpenedUpstream>),
     OpenDownstream {
         connection: Connection,
-        limit: usize,
-        reliable: bool,
+        buffer: (usize, BufferPolicy),
         handlers: DownstreamHandlers,
         done: Completion<Downstream>,
     },
+    CloseDownstream(StreamKey, Completion<()>),
     SendCall {
         done: Completion<()>,
         _under_way: Admission,
@@ -43,6 +44,7 @@ pub(super) enum Op {
         done: Completion<DownstreamCall>,
         _under_way: Admission,
     },
+    Ping(Completion<Duration>),
     Simple(Completion<()>),
     Close(Completion<()>),
 }
@@ -71,6 +73,8 @@ pub(super) struct DownstreamHandlers {
 pub(super) struct UpstreamSide {
     pub(super) stream_id: Uuid,
     pub(super) handlers: UpstreamHandlers,
+    /// Delivers what an earlier process left; not a stream that the application knows.
+    pub(super) recovering: bool,
     pub(super) buffer: Arc<SharedBuffer>,
     pub(super) awaited: Arc<Awaited>,
 }
@@ -78,7 +82,11 @@ pub(super) struct UpstreamSide {
 impl UpstreamSide {
     fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
         let (buffer, awaited) = (opened.buffer.clone(), Arc::default());
-        Self { stream_id: opened.stream_id, handlers, buffer, awaited }
+        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer, awaited }
+    }
+
+    fn recovering(opened: &OpenedUpstream) -> Self {
+        Self { recovering: true, ..Self::new(opened, UpstreamHandlers::default()) }
     }
 }
 
@@ -136,8 +144,7 @@ impl Driver<'_> {
             Command::OpenDownstream(options, connection, done) => {
                 let op = self.new_op(Op::OpenDownstream {
                     connection,
-                    limit: options.buffer_limit,
-                    reliable: options.config.qos == Qos::Reliable,
+                    buffer: (options.buffer_limit, options.policy()),
                     handlers: DownstreamHandlers {
                         on_event: options.on_event.map(Arc::new),
                         on_closed: options.on_closed,
@@ -149,6 +156,10 @@ impl Driver<'_> {
             Command::SendBaseTime(base_time, persist, done) => {
                 let op = self.new_op(Op::Simple(done));
                 self.core.send_base_time(op, *base_time, persist, now);
+            }
+            Command::Ping(done) => {
+                let op = self.new_op(Op::Ping(done));
+                self.core.ping(op, now);
             }
             Command::SendCall(call, admission, done) => {
                 let op = self.new_op(Op::SendCall { done, _under_way: admission });
@@ -182,7 +193,7 @@ impl Driver<'_> {
                 self.core.want_ack(key, urgent, now);
             }
             Command::CloseDownstream(key, done) => {
-                let op = self.new_op(Op::Simple(done));
+                let op = self.new_op(Op::CloseDownstream(key, done));
                 self.core.close_downstream(Some(op), key, now);
             }
             Command::Close(timeout, done) => {
@@ -213,16 +224,16 @@ impl Driver<'_> {
                 done.complete(Ok(upstream), &dispatcher);
             }
             (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, UpstreamHandlers::default()));
+                self.upstreams.insert(opened.key, UpstreamSide::recovering(&opened));
                 done.complete(Ok(opened), &dispatcher);
             }
             (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (
-                Op::OpenDownstream { connection, limit, reliable, handlers, done },
+                Op::OpenDownstream { connection, buffer: (limit, policy), handlers, done },
                 Ok(Output::Downstream(opened)),
             ) => {
                 tracing::info!("downstream {} opened", opened.stream_id);
-                let queue = Arc::new(ReadQueue::new(limit, reliable));
+                let queue = Arc::new(ReadQueue::new(limit, policy, opened.counters.clone()));
                 let OpenedDownstream { stream_id, server_time_ns, .. } = opened;
                 queue.identify(StreamIdentity { stream_id, server_time_ns });
                 self.downstreams.insert(
@@ -239,8 +250,17 @@ impl Driver<'_> {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(handlers));
             }
+            (Op::CloseDownstream(key, done), outcome) => {
+                // Whoever waited for this sees that the stream has ended.
+                if let (Ok(_), Some(side)) = (&outcome, self.downstreams.get(&key)) {
+                    side.queue.end(None);
+                }
+                done.complete(outcome.map(drop), &dispatcher);
+            }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
+            (Op::Ping(done), Ok(Output::RoundTrip(took))) => done.complete(Ok(took), &dispatcher),
+            (Op::Ping(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (Op::SendCall { done, .. } | Op::Simple(done), outcome) => {
                 done.complete(outcome.map(drop), &dispatcher);
             }

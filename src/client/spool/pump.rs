@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::kept::{Deferred, Kept};
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Shared};
-use crate::client::runtime;
+use crate::client::threads::{ThreadKind, spawn_detached};
 use crate::core::{Pushed, SharedBuffer, StreamKey};
 use crate::error::{Error, Status};
 use crate::message::DataPoint;
@@ -29,7 +29,7 @@ impl Pump {
     /// Starts a thread that brings over what the buffer does not have. The caller set `backlog`.
     pub(in crate::client) fn start(self) {
         let kept = self.kept.clone();
-        if let Err(error) = runtime::spawn_detached("iscp-spool", move || self.run()) {
+        if let Err(error) = spawn_detached(ThreadKind::Spool, move || self.run()) {
             // Everything is on disk, and the next write tries again.
             tracing::error!("spool: cannot start a thread: {error}");
             kept.lock().backlog = false;

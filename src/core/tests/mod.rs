@@ -5,6 +5,7 @@ mod downstream;
 mod ending;
 mod handshake;
 mod keep_alive;
+mod order;
 mod reconnect;
 mod resume_downstream;
 mod resume_upstream;
