@@ -33,11 +33,11 @@ type EventKind int32
 
 // The kinds of events.
 const (
-	EventConnected    EventKind = C.ISCP_CONN_EVENT_CONNECTED
-	EventDisconnected EventKind = C.ISCP_CONN_EVENT_DISCONNECTED
-	EventReconnecting EventKind = C.ISCP_CONN_EVENT_RECONNECTING
-	EventReconnected  EventKind = C.ISCP_CONN_EVENT_RECONNECTED
-	EventClosed       EventKind = C.ISCP_CONN_EVENT_CLOSED
+	EventConnected    EventKind = C.ISCP_EVENT_CONNECTED
+	EventDisconnected EventKind = C.ISCP_EVENT_DISCONNECTED
+	EventReconnecting EventKind = C.ISCP_EVENT_RECONNECTING
+	EventReconnected  EventKind = C.ISCP_EVENT_RECONNECTED
+	EventClosed       EventKind = C.ISCP_EVENT_CLOSED
 )
 
 // Event is what happened to a connection.

@@ -85,6 +85,12 @@
 #define ISCP_MAX_PAYLOAD 15728640
 
 /**
+ * Most bytes of points that `iscp_upstream_write_together` writes: each point counts its payload and 23
+ * bytes.
+ */
+#define ISCP_MAX_TOGETHER 524288
+
+/**
  * A received call, or a reply to one.
  *
  * It never changes and may be read from any thread. Everything read from it, the payload included, is
@@ -312,6 +318,15 @@ typedef int32_t iscp_conn_state_t;
 typedef int32_t iscp_conn_stat_t;
 
 /**
+ * Told how long the server took to answer a ping.
+ *
+ * Called once on the connection's dispatcher thread. On success `error` is NULL and `round_trip_ns` the
+ * nanoseconds from when the ping left to its answer; on failure `round_trip_ns` is 0 and `error` is valid
+ * until the callback returns.
+ */
+typedef void (*iscp_ping_cb)(int64_t round_trip_ns, const struct iscp_error_t *error, void *user_data);
+
+/**
  * Told how a call ended.
  *
  * Called once on the connection's dispatcher thread. On success `error` is NULL and `reply` is valid
@@ -349,13 +364,29 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
                             void *user_data);
 
 /**
+ * Shown a chunk that is about to be sent.
+ *
+ * Called on the connection's dispatcher thread for every chunk, one at a time, in the order of their sequence
+ * numbers, before every other callback about the chunk or a point in it. `chunk` is valid until the callback
+ * returns; `iscp_chunk_ref` keeps it longer. It shares the memory of what is sent: nothing is copied.
+ *
+ * The callback observes and does not hold up the chunk: it is asked for before the chunk is handed to the
+ * transport, and may run before, while or after the bytes leave. Only when it lags behind so far that 16384
+ * calls of it and of the acknowledgement callback wait, or chunks of `in_flight_limit` bytes, no further chunk is
+ * made until it catches up; the write buffer fills meanwhile. A chunk that is sent again after the connection
+ * was lost is not shown again, also when it has another number then (option `reopen`).
+ */
+typedef void (*iscp_before_send_cb)(const struct iscp_chunk_t *chunk, void *user_data);
+
+/**
  * Told how an upstream ended.
  *
  * Called once on the connection's dispatcher thread, after every other callback of the stream, and
  * never for one that could not be opened.
  * `error` is NULL when the application closed the stream and the server confirmed everything, or what it
  * did not was lost as the QoS allows: by datagrams, or with the connection.
- * `undelivered_points` counts the points whose delivery the server did not confirm,
+ * `undelivered_points` counts the points whose delivery the server did not confirm, those included that were
+ * dropped because the buffer was full (option `buffer_policy`);
  * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
  * and not confirmed, in order; points that never left the buffer have no number. Once the stream was opened
  * anew (option `reopen`) the numbers are those of its last id. Error and array are valid until the callback
@@ -401,6 +432,21 @@ typedef void (*iscp_upstream_open_cb)(struct iscp_upstream_t *upstream,
 typedef uint32_t iscp_data_id_t;
 
 /**
+ * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ */
+typedef int32_t iscp_flush_level_t;
+
+/**
+ * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_upstream_stat_t;
+
+/**
+ * State of an upstream: one of the `ISCP_UPSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_upstream_state_t;
+
+/**
  * A data point.
  */
 typedef struct iscp_data_point_t {
@@ -419,14 +465,18 @@ typedef struct iscp_data_point_t {
 } iscp_data_point_t;
 
 /**
- * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ * A data point to be written and what it belongs to.
  */
-typedef int32_t iscp_flush_level_t;
-
-/**
- * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_upstream_stat_t;
+typedef struct iscp_upstream_point_t {
+    /**
+     * What the point belongs to, from `iscp_upstream_data_id` of the upstream.
+     */
+    iscp_data_id_t data_id;
+    /**
+     * The point.
+     */
+    struct iscp_data_point_t point;
+} iscp_upstream_point_t;
 
 /**
  * Kind of metadata: one of the `ISCP_METADATA_…` constants.
@@ -819,7 +869,7 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
 #define ISCP_CONN_STAT_BYTES_RECEIVED 4
 
 /**
- * Nanoseconds the last keep-alive question and answer took; 0 before the first.
+ * Nanoseconds the last ping and its answer took; 0 before the first.
  */
 #define ISCP_CONN_STAT_ROUND_TRIP_NS 5
 
@@ -894,6 +944,16 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
 #define ISCP_CONN_STAT_EVENTS_DROPPED 19
 
 /**
+ * Points sent, those that were sent again included.
+ */
+#define ISCP_CONN_STAT_POINTS_SENT 20
+
+/**
+ * Points received, those that came again included.
+ */
+#define ISCP_CONN_STAT_POINTS_RECEIVED 21
+
+/**
  * Points may be lost; datagrams where the transport has them.
  */
 #define ISCP_QOS_UNRELIABLE 0
@@ -909,13 +969,15 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
 #define ISCP_QOS_PARTIAL 2
 
 /**
- * Everything written before is on its way.
+ * Everything written before was handed to the transport. It may still be in a buffer of the operating system; if
+ * the connection is lost, RELIABLE points are sent again and others may be lost. While there is no connection
+ * what waits in the write buffer is waited for.
  */
 #define ISCP_FLUSH_SENT 0
 
 /**
  * The server answered for everything written before; a chunk that it refused since the last flush of
- * this level makes the flush fail with `ISCP_ERR_REFUSED`.
+ * this level makes the flush fail with `ISCP_ERR_REFUSED`, one that was lost with `ISCP_ERR_TIMEOUT`.
  */
 #define ISCP_FLUSH_ACKNOWLEDGED 1
 
@@ -953,6 +1015,36 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
  * Points that the server refused, or that were given up.
  */
 #define ISCP_UPSTREAM_STAT_FAILED_POINTS 7
+
+/**
+ * Points that were dropped because the buffer was full (option `buffer_policy`).
+ */
+#define ISCP_UPSTREAM_STAT_DROPPED_POINTS 8
+
+/**
+ * Data ids that travel as aliases, which the server has given so far.
+ */
+#define ISCP_UPSTREAM_STAT_ALIASES 9
+
+/**
+ * In use.
+ */
+#define ISCP_UPSTREAM_STATE_OPEN 1
+
+/**
+ * The connection was lost, or the server forgot the stream, and it is about to come back. Points may be written.
+ */
+#define ISCP_UPSTREAM_STATE_RESUMING 2
+
+/**
+ * Being closed: no points are taken any more, and what was written is being delivered.
+ */
+#define ISCP_UPSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, in order or not.
+ */
+#define ISCP_UPSTREAM_STATE_CLOSED 4
 
 /**
  * The node sent a base time: session, name, priority, elapsed time and base time.
@@ -1201,7 +1293,8 @@ ISCP_API const char *iscp_result_code_name(int32_t result_code);
  * Status of the error, the same that the function returned.
  *
  * @param error an error, or NULL
- * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+ * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error,
+ *         `ISCP_ERR_FORKED` for an error of the process that forked this one
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
@@ -1804,6 +1897,78 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
                                                     void *user_data,
                                                     iscp_release_cb release,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how the server is reached, instead of in the URL. Default: empty, which means as the URL says, or
+ * `wss` without one.
+ *
+ * Each part of the address that is set by itself, `transport`, `host`, `port` and `url_path`, takes the place
+ * of that of the URL; a URL that is set later replaces them all. Parts that do not go together, such as QUIC
+ * and a path, are refused when connecting.
+ *
+ * @param options   the options
+ * @param transport "ws", "wss", "quic" or "webtransport", or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` for what this
+ *         build lacks; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_transport(struct iscp_conn_options_t *options,
+                                              const char *transport,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets the host of the server, instead of in the URL. Default: empty, which means as the URL says.
+ *
+ * @param options   the options
+ * @param host      a name or an IP address, or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_host(struct iscp_conn_options_t *options,
+                                         const char *host,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the port of the server, instead of in the URL. Default: 0, which means as the URL says, or the usual one
+ * of the transport: 80 for `ws`, 443 for others.
+ *
+ * @param options   the options
+ * @param port      1 to 65535, or 0
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_port(struct iscp_conn_options_t *options,
+                                         uint16_t port,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the path at the server, instead of in the URL. Default: empty, which means as the URL says, or
+ * `/api/iscp/connect`.
+ *
+ * @param options   the options
+ * @param url_path  a path that begins with a slash, or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_url_path(struct iscp_conn_options_t *options,
+                                             const char *url_path,
+                                             struct iscp_error_t **out_error);
 
 /**
  * Sets how often both sides ask whether the other is still there. Default: 10000.
@@ -3116,6 +3281,72 @@ iscp_status_t iscp_conn_wait_closed(struct iscp_conn_t *conn,
                                     struct iscp_error_t **out_error);
 
 /**
+ * Asks the server for a sign of life, beside what the connection does by itself, and measures how long the
+ * answer takes. It is also what `ISCP_CONN_STAT_ROUND_TRIP_NS` then says.
+ *
+ * @param conn      the connection
+ * @param callback  told how long it took; must not be NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED`, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_ping(struct iscp_conn_t *conn,
+                             iscp_ping_cb callback,
+                             void *user_data,
+                             struct iscp_error_t **out_error);
+
+/**
+ * Asks the server for a sign of life and waits for it, as `iscp_conn_ping` does without waiting.
+ *
+ * @param conn              the connection
+ * @param timeout_ms        milliseconds to wait; -1 as long as the response time-out of the options allows
+ * @param out_round_trip_ns receives the nanoseconds from when the ping left to its answer; 0 on failure
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_ping` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_WOULD_BLOCK` when 64 wait for their answers already; `ISCP_ERR_CONNECTION_LOST` while the
+ *         connection is lost, and that or another reason when it is lost meanwhile
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_ping_wait(struct iscp_conn_t *conn,
+                                  int32_t timeout_ms,
+                                  int64_t *out_round_trip_ns,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Name of a kind of messages of the protocol, to go through all of them.
+ *
+ * @param index 0, 1 and so on; which number a kind has may be another in later versions
+ * @return the name, such as "UpstreamChunk"; NULL behind the last
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_message_name(size_t index);
+
+/**
+ * Counts the messages of one kind on a connection, reconnections included.
+ *
+ * @param conn         the connection
+ * @param name         name of the kind, see `iscp_message_name`
+ * @param out_sent     receives how many were sent; 0 on failure
+ * @param out_received receives how many were received; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such kind; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_message_count(const struct iscp_conn_t *conn,
+                                      const char *name,
+                                      uint64_t *out_sent,
+                                      uint64_t *out_received);
+
+/**
  * Sends a call to another node and does not wait for a reply. A reply that comes is received as others
  * are, see `iscp_conn_set_reply_handler`.
  *
@@ -3688,8 +3919,14 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_opt
 
 /**
  * Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
- * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
- * Default: `block`.
+ * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that; `drop_oldest`
+ * drops the oldest points that wait, and `drop_newest` the one that is written, and both succeed. Default:
+ * `block`.
+ *
+ * Points of a RELIABLE upstream are never dropped: opening one with a policy that does is refused.
+ * `drop_oldest` drops the points that would have been the next chunk, at most a sixteenth of the buffer
+ * at a time unless a single point or those of `iscp_upstream_write_together` take more.
+ * `ISCP_UPSTREAM_STAT_DROPPED_POINTS` counts what was dropped; a flush does not wait for it.
  *
  * @param options       the options
  * @param buffer_policy the name of the policy
@@ -3702,6 +3939,25 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_opt
 ISCP_API
 iscp_status_t iscp_upstream_options_set_buffer_policy(struct iscp_upstream_options_t *options,
                                                       const char *buffer_policy,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the points of each data id are sorted by their elapsed times within a chunk. Those of one time
+ * stay in the order in which they were written. Default: false.
+ *
+ * Points in different chunks are not sorted. A chunk of an earlier process that a spool sends again is not, either.
+ *
+ * @param options       the options
+ * @param points_sorted whether they are
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_points_sorted(struct iscp_upstream_options_t *options,
+                                                      bool points_sorted,
                                                       struct iscp_error_t **out_error);
 
 /**
@@ -3783,6 +4039,26 @@ iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_option
                                                      struct iscp_error_t **out_error);
 
 /**
+ * Sets a callback that is shown every chunk that is about to be sent, with its sequence number and its points.
+ *
+ * @param options   the options
+ * @param callback  shown every chunk once
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_before_send_callback(struct iscp_upstream_options_t *options,
+                                                             iscp_before_send_cb callback,
+                                                             void *user_data,
+                                                             iscp_release_cb release,
+                                                             struct iscp_error_t **out_error);
+
+/**
  * Sets a callback that is told how the stream ended, and what could not be delivered.
  *
  * @param options   the options
@@ -3832,7 +4108,8 @@ iscp_status_t iscp_upstream_options_set_event_callback(struct iscp_upstream_opti
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
  *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_OPTION` when the buffer policy drops
+ *         points and the QoS is RELIABLE; `ISCP_ERR_SPOOL`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -3886,49 +4163,6 @@ iscp_status_t iscp_upstream_data_id(struct iscp_upstream_t *upstream,
                                     const char *type,
                                     iscp_data_id_t *out_data_id,
                                     struct iscp_error_t **out_error);
-
-/**
- * Writes a point. It is sent when the flush policy says so.
- *
- * @param upstream        the upstream
- * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
- * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
- * @param payload         the bytes; NULL only when there are none
- * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
- * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
- *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
- *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
- *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
- * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
-                                  iscp_data_id_t data_id,
-                                  int64_t elapsed_time_ns,
-                                  const uint8_t *payload,
-                                  size_t payload_len);
-
-/**
- * Writes several points of one data id, in order. It stops at the first that cannot be written.
- *
- * @param upstream    the upstream
- * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
- * @param points      the points; NULL only when there are none
- * @param point_count how many there are
- * @param out_written receives how many were written, or NULL
- * @return as `iscp_upstream_write`, for the first point that was not written
- *
- * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
- * copied. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
-                                         iscp_data_id_t data_id,
-                                         const struct iscp_data_point_t *points,
-                                         size_t point_count,
-                                         size_t *out_written);
 
 /**
  * Sends everything written before, whatever the flush policy.
@@ -4034,6 +4268,19 @@ iscp_status_t iscp_upstream_stat(const struct iscp_upstream_t *upstream,
                                  uint64_t *out_value);
 
 /**
+ * Where an upstream stands. There is no state before it is open, since there is no handle.
+ *
+ * @param upstream the upstream
+ * @return one of the `ISCP_UPSTREAM_STATE_…` constants; `ISCP_UPSTREAM_STATE_CLOSED` for something that is no
+ *         upstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value; it may change at any moment.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_upstream_state_t iscp_upstream_state(const struct iscp_upstream_t *upstream);
+
+/**
  * Id that the server gave an upstream.
  *
  * @param upstream the upstream
@@ -4064,6 +4311,135 @@ ISCP_API int64_t iscp_upstream_server_time_ns(const struct iscp_upstream_t *upst
  * on other threads end in order. Since: 0.1.0.
  */
 ISCP_API void iscp_upstream_free(struct iscp_upstream_t *upstream);
+
+/**
+ * Writes a point. It is sent when the flush policy says so.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
+ *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
+ *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
+ * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
+                                  iscp_data_id_t data_id,
+                                  int64_t elapsed_time_ns,
+                                  const uint8_t *payload,
+                                  size_t payload_len);
+
+/**
+ * Writes several points of one data id, in order: all of them or, when it fails, none.
+ *
+ * Together they may take as much as the buffer of the upstream has room for (option `buffer_limit`). They may
+ * travel in several chunks.
+ *
+ * @param upstream    the upstream
+ * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @return as `iscp_upstream_write`; `ISCP_ERR_TOO_LARGE` too when the buffer can never hold all of them
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
+                                         iscp_data_id_t data_id,
+                                         const struct iscp_data_point_t *points,
+                                         size_t point_count);
+
+/**
+ * Writes several points, each with its data id, in order: all of them into one chunk or, when it fails, none.
+ *
+ * What is measured at one moment so stays together. Only points that waited in a spool (option `spool_dir`)
+ * for room in the buffer may travel in several chunks.
+ *
+ * @param upstream    the upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @return as `iscp_upstream_write`; `ISCP_ERR_TOO_LARGE` too when several points take more than
+ *         `ISCP_MAX_TOGETHER` bytes, or more than the buffer of the upstream can ever hold
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_together(struct iscp_upstream_t *upstream,
+                                           const struct iscp_upstream_point_t *points,
+                                           size_t point_count);
+
+/**
+ * Writes a point and tells when it is delivered. It is sent when the flush policy says so, like any other.
+ *
+ * The callback is called once: with NULL when the server acknowledged the chunk that holds the point, otherwise
+ * with the reason why that is not known or will not happen: `ISCP_ERR_REFUSED` when the server refused the chunk,
+ * `ISCP_ERR_TIMEOUT` when its acknowledgement did not come in time (option `ack_timeout_ms`, or the time-out of
+ * closing) or the chunk was lost as the QoS allows, `ISCP_ERR_OVERFLOW` when the point was dropped because
+ * the buffer was full (options `buffer_policy`, `spool_policy`), `ISCP_ERR_CLOSED` or the error of the connection
+ * when the stream ended first. A RELIABLE point waits through an outage.
+ *
+ * It costs more than `iscp_upstream_write`: at most 65536 points of an upstream are waited for at a time, those
+ * included whose callback has not returned. To know that all points up to some moment are delivered,
+ * `iscp_upstream_flush` is enough.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @param callback        told what became of the point; NULL for nobody
+ * @param user_data       handed to the callback
+ * @param out_error       receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when the point was taken, and the callback is called once; otherwise it is not called: as
+ *         `iscp_upstream_write`; `ISCP_ERR_WOULD_BLOCK` too when 65536 points are waited for
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payload is copied.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_acknowledged(struct iscp_upstream_t *upstream,
+                                               iscp_data_id_t data_id,
+                                               int64_t elapsed_time_ns,
+                                               const uint8_t *payload,
+                                               size_t payload_len,
+                                               iscp_done_cb callback,
+                                               void *user_data,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Writes a point and waits until it is delivered, as `iscp_upstream_write_acknowledged` does without waiting.
+ *
+ * The point is sent when the flush policy says so: with the policy `none` somebody has to flush meanwhile.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms      milliseconds to wait for the acknowledgement; then it fails with `ISCP_ERR_TIMEOUT`,
+ *                        and the point stays on its way; -1 as long as the stream lives
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK` when the server acknowledged it; what `iscp_upstream_write_acknowledged` returns, or tells its
+ *         callback; `ISCP_ERR_IN_CALLBACK`, and the point is not written
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_acknowledged_wait(struct iscp_upstream_t *upstream,
+                                                    iscp_data_id_t data_id,
+                                                    int64_t elapsed_time_ns,
+                                                    const uint8_t *payload,
+                                                    size_t payload_len,
+                                                    int32_t timeout_ms,
+                                                    struct iscp_error_t **out_error);
 
 /**
  * Number of a chunk in its upstream.

@@ -6,6 +6,8 @@
 //! path, through the buffers they share with it. Callbacks run on the connection's dispatcher
 //! thread, never on the runtime thread and never under a lock.
 
+mod address;
+mod awaited;
 mod calls;
 mod completion;
 mod connection;
@@ -26,7 +28,10 @@ mod spool;
 mod threads;
 mod token;
 mod upstream;
+mod writing;
 
+pub use address::Address;
+pub use awaited::MAX_AWAITED;
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
@@ -46,3 +51,4 @@ pub use spool::{SpoolCounters, SpoolFull, SpoolOptions, SpoolOutcome};
 pub use threads::{RuntimeOptions, ThreadHooks, ThreadKind, configure, on_library_thread, spawn_detached};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;
+pub use writing::NewPoint;

@@ -4,15 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::events::{Dated, StreamEvent};
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
 use super::spool::{SpoolOptions, SpoolOutcome};
 use super::token::TokenSource;
-use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
-use crate::error::Error;
+use crate::core::{
+    ChunkOutcome, ConnectionConfig, DownstreamConfig, ReceivedChunk, UpstreamConfig, UpstreamEnd,
+};
+use crate::error::{Error, Result};
 use crate::transport::dial::DialOptions;
-use crate::transport::redacted;
+use crate::transport::{Target, redacted};
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 
@@ -31,6 +34,8 @@ pub type SpoolHandler = Arc<dyn Fn(SpoolOutcome) + Send + Sync>;
 pub struct ConnectOptions {
     /// Address, see [`Target::parse`](crate::transport::Target::parse).
     pub url: String,
+    /// Parts of the address that take the place of those of the URL.
+    pub address: Address,
     /// Settings of the protocol.
     pub config: ConnectionConfig,
     /// Where the access token comes from.
@@ -94,6 +99,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             url: String::new(),
+            address: Address::default(),
             config: ConnectionConfig::default(),
             token: TokenSource::None,
             #[cfg(feature = "oauth2")]
@@ -121,6 +127,21 @@ pub enum FullPolicy {
     Block(Duration),
     /// Fails at once.
     Fail,
+    /// Drops the oldest points that wait to be sent. Not for RELIABLE streams.
+    DropOldest,
+    /// Drops the point that is written, and succeeds. Not for RELIABLE streams.
+    DropNewest,
+}
+
+impl FullPolicy {
+    /// Its name, if it drops points.
+    pub(super) fn drops(self) -> Option<&'static str> {
+        match self {
+            Self::Block(_) | Self::Fail => None,
+            Self::DropOldest => Some("drop_oldest"),
+            Self::DropNewest => Some("drop_newest"),
+        }
+    }
 }
 
 /// Settings of an upstream.
@@ -131,6 +152,9 @@ pub struct UpstreamOptions {
     pub full: FullPolicy,
     /// Told the outcome of every chunk.
     pub on_ack: Option<Handler<ChunkOutcome>>,
+    /// Shown every chunk that is about to be sent, in order, and not again when it is sent again. Nothing waits
+    /// for it, but when too much waits for it no further chunks are made.
+    pub on_chunk: Option<Handler<ReceivedChunk>>,
     /// Told when the stream came back after the connection was lost.
     pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
@@ -143,6 +167,7 @@ impl Default for UpstreamOptions {
             config: UpstreamConfig::default(),
             full: FullPolicy::Block(Duration::from_secs(10)),
             on_ack: None,
+            on_chunk: None,
             on_event: None,
             on_closed: None,
         }
@@ -187,6 +212,16 @@ impl Default for DownstreamOptions {
             on_event: None,
             on_closed: None,
         }
+    }
+}
+
+impl ConnectOptions {
+    /// Where to connect to.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `Unsupported` as for [`Target::parse`].
+    pub fn target(&self) -> Result<Target> {
+        self.address.over(&self.url)
     }
 }
 

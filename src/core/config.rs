@@ -145,6 +145,13 @@ pub struct UpstreamConfig {
     pub reopen: bool,
     /// Whether the outcome of every chunk is reported.
     pub report_acks: bool,
+    /// Whether every chunk is shown before it is sent.
+    pub report_chunks: bool,
+    /// Whether the points of each data id are sorted by their elapsed times in a chunk; equal ones stay in the
+    /// order in which they were written.
+    pub points_sorted: bool,
+    /// Whether the oldest points may be dropped when too many wait to be sent. Not for RELIABLE streams.
+    pub drop_oldest: bool,
     /// Keeps the points of a RELIABLE stream until they are delivered.
     pub keeper: Option<Arc<dyn Keeper>>,
 }
@@ -166,6 +173,9 @@ impl Default for UpstreamConfig {
             ack_timeout: None,
             reopen: false,
             report_acks: false,
+            report_chunks: false,
+            points_sorted: false,
+            drop_oldest: false,
             keeper: None,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::downstream::ReceiveCounters;
-use super::write_buffer::SharedBuffer;
+use super::shared_buffer::SharedBuffer;
 use crate::error::{Error, Result};
 use crate::message::{
     DataId, DownstreamCall, FilterReference, Message, Metadata, Points, ResultCode, UpstreamInfo,
@@ -31,6 +31,8 @@ pub enum Output {
     Downstream(OpenedDownstream),
     /// The reply to a call.
     Reply(Box<DownstreamCall>),
+    /// The time a ping took.
+    RoundTrip(Duration),
 }
 
 /// An upstream that was opened.
@@ -76,7 +78,7 @@ pub struct UpstreamEnd {
     /// Why, unless the application closed it and everything was delivered. Chunks of an UNRELIABLE stream
     /// that datagrams lost are no reason.
     pub error: Option<Error>,
-    /// Points whose delivery the server did not confirm.
+    /// Points whose delivery the server did not confirm, those that were dropped included.
     pub undelivered_points: u64,
     /// Sequence numbers of chunks that were sent and not confirmed, in order. Those of the last stream, if it
     /// was opened anew.
@@ -205,6 +207,9 @@ pub enum Event {
     Done(OpId, Result<Output>),
     /// The server answered for a chunk.
     ChunkAcked(StreamKey, ChunkOutcome),
+    /// What became of points whose outcome is awaited ([`WriteBuffer::await_point`](super::WriteBuffer::await_point)).
+    /// Those of which nothing was told when the stream ends ended with it.
+    PointsSettled(StreamKey, Vec<u64>, Result<()>),
     /// An upstream ended.
     UpstreamClosed(StreamKey, UpstreamEnd),
     /// A chunk arrived.

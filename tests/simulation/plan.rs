@@ -133,6 +133,7 @@ fn upstream(rng: &mut Rng) -> UpstreamPlan {
             ack_timeout: None,
             reopen: false,
             report_acks: rng.chance(50),
+            ..UpstreamConfig::default()
         },
         data_ids,
         opens,

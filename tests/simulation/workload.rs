@@ -62,6 +62,8 @@ struct UpstreamSide {
     ids: Vec<DataIdIndex>,
     left: u64,
     counter: u64,
+    /// Numbers of points whose outcome the application waits for.
+    awaited: BTreeSet<u64>,
     closing: bool,
     /// When closing stops waiting for acknowledgements.
     gives_up: Option<Duration>,
@@ -117,6 +119,7 @@ impl Application {
             ids: Vec::new(),
             left: plan.writes,
             counter: 0,
+            awaited: BTreeSet::new(),
             closing: false,
             gives_up: None,
             ended: false,
@@ -357,7 +360,14 @@ impl World {
         };
         let len = rng.range(0, side.plan.sizes as u64) as usize;
         let payload: Bytes = (0..len).map(|n| (side.counter as usize + n) as u8).collect();
-        let pushed = buffer.lock().push(side.ids[at], elapsed_time, &payload);
+        let mut locked = buffer.lock();
+        let pushed = locked.push(side.ids[at], elapsed_time, &payload);
+        if pushed.is_ok() && side.counter.is_multiple_of(3) {
+            let number = locked.written() - 1;
+            locked.await_point(number);
+            side.awaited.insert(number);
+        }
+        drop(locked);
         let mut command = None;
         match pushed {
             Ok(pushed) => {
@@ -524,7 +534,18 @@ impl World {
                     .iter()
                     .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key));
                 let (_, _, buffer) = side.and_then(|side| side.opened.as_ref()).expect("an upstream");
-                buffer.counters.unreported.fetch_sub(1, Relaxed);
+                buffer.told(0);
+            }
+            Event::PointsSettled(key, points, outcome) => {
+                let side = self.sessions[id]
+                    .app
+                    .upstreams
+                    .iter_mut()
+                    .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key))
+                    .expect("an upstream that was opened");
+                for point in points {
+                    assert!(side.awaited.remove(&point), "nobody waits for point {point}: {outcome:?}");
+                }
             }
             Event::UpstreamClosed(key, end) => {
                 let session = &mut self.sessions[id];
@@ -535,6 +556,8 @@ impl World {
                     .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key))
                     .expect("an upstream that was opened");
                 assert!(!std::mem::replace(&mut side.ended, true), "a second end of upstream {key:?}");
+                // A stream that delivered everything told so of every point.
+                assert!(side.awaited.is_empty() || end.undelivered_points > 0, "{:?}", side.awaited);
                 let (_, stream_id, buffer) = side.opened.as_ref().expect("an open upstream");
                 assert!(buffer.lock().push(0, 0, b"").is_err(), "a write after the end is refused");
                 // An application that closes its connection in a hurry gives up what is under way.

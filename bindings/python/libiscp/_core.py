@@ -214,10 +214,14 @@ def on_token(request: int, user_data: int) -> None:
         lib.iscp_token_request_resolve(request, token, None)
 
 
-@_native.conn_event_cb
-def on_conn_event(event: int, attempt: int, delay_ms: int, error: int | None, user_data: int) -> None:
+@_native.event_cb
+def on_conn_event(event: int, user_data: int) -> None:
+    kind = lib.iscp_event_kind(event)
+    if kind > _native.EVENT_CLOSED:
+        return  # about a stream
+    error = lib.iscp_event_error(event)
     detail = make_error(lib.iscp_error_code(error), error) if error else None
-    _targets[user_data](event, attempt, delay_ms / 1000, detail)
+    _targets[user_data](kind, lib.iscp_event_attempt(event), lib.iscp_event_delay_ms(event) / 1000, detail)
 
 
 @_native.ack_cb

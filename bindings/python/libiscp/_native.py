@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import CFUNCTYPE, POINTER, c_bool, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 
 # The name that the linker would record: it changes when a version breaks the ABI.
 LIBRARY = "libiscp.so.0.1"
@@ -27,11 +27,11 @@ CONN_STATE_CONNECTED = 1
 CONN_STATE_CLOSED = 2
 CONN_STATE_RECONNECTING = 3
 
-CONN_EVENT_CONNECTED = 1
-CONN_EVENT_DISCONNECTED = 2
-CONN_EVENT_RECONNECTING = 3
-CONN_EVENT_RECONNECTED = 4
-CONN_EVENT_CLOSED = 5
+EVENT_CONNECTED = 1
+EVENT_DISCONNECTED = 2
+EVENT_RECONNECTING = 3
+EVENT_RECONNECTED = 4
+EVENT_CLOSED = 5
 
 QOS_UNRELIABLE = 0
 QOS_RELIABLE = 1
@@ -51,8 +51,9 @@ class DataPoint(ctypes.Structure):
 
 
 release_cb = CFUNCTYPE(None, c_void_p)
+done_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 token_cb = CFUNCTYPE(None, c_void_p, c_void_p)
-conn_event_cb = CFUNCTYPE(None, c_int32, c_uint32, c_uint32, c_void_p, c_void_p)
+event_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 ack_cb = CFUNCTYPE(None, c_uint32, c_int32, c_char_p, c_void_p)
 
 # Text and bytes that come from Python, and the places where functions store what they return.
@@ -84,8 +85,13 @@ FUNCTIONS = {
     "iscp_conn_options_free": (None, [c_void_p]),
     "iscp_conn_options_set": (c_int32, [c_void_p, _TEXT, _TEXT, _ERROR]),
     "iscp_conn_options_set_token_callback": (c_int32, [c_void_p, token_cb, c_void_p, release_cb, _ERROR]),
-    "iscp_conn_options_set_event_callback": (c_int32, [c_void_p, conn_event_cb, c_void_p, release_cb, _ERROR]),
+    "iscp_conn_options_set_event_callback": (c_int32, [c_void_p, event_cb, c_void_p, release_cb, _ERROR]),
+    "iscp_event_kind": (c_int32, [c_void_p]),
+    "iscp_event_error": (c_void_p, [c_void_p]),
+    "iscp_event_attempt": (c_uint32, [c_void_p]),
+    "iscp_event_delay_ms": (c_uint32, [c_void_p]),
     "iscp_connect_wait": (c_int32, [c_void_p, c_int32, _OUT, _ERROR]),
+    "iscp_conn_close": (c_int32, [_HANDLE, done_cb, c_void_p, _ERROR]),
     "iscp_conn_close_wait": (c_int32, [_HANDLE, c_int32, _ERROR]),
     "iscp_conn_send_base_time_wait": (
         c_int32,
@@ -151,6 +157,7 @@ FUNCTIONS = {
     "iscp_downstream_next_chunk_wait": (c_int32, [_HANDLE, c_int32, _OUT, _ERROR]),
     "iscp_downstream_next_metadata_wait": (c_int32, [_HANDLE, c_int32, _OUT, _ERROR]),
     "iscp_downstream_pollable": (c_int32, [_HANDLE, POINTER(c_int32), _ERROR]),
+    "iscp_downstream_close": (c_int32, [_HANDLE, done_cb, c_void_p, _ERROR]),
     "iscp_downstream_close_wait": (c_int32, [_HANDLE, c_int32, _ERROR]),
     "iscp_downstream_stat": (c_int32, [_HANDLE, c_int32, POINTER(c_uint64)]),
     "iscp_downstream_id": (Uuid, [_HANDLE]),

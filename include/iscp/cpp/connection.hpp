@@ -38,6 +38,7 @@ enum class conn_stat : iscp_conn_stat_t {
     spool_dropped = ISCP_CONN_STAT_SPOOL_DROPPED,
     spool_recovered = ISCP_CONN_STAT_SPOOL_RECOVERED,
     paths = ISCP_CONN_STAT_PATHS,
+    events_dropped = ISCP_CONN_STAT_EVENTS_DROPPED,
 };
 
 /** A base time to send: it ties the elapsed times of a session to a clock. */
@@ -247,6 +248,29 @@ class connection : public detail::handle<iscp_conn_t, iscp_conn_free> {
     /** A descriptor for event loops, readable while there is a reply to take; see `downstream::pollable`. */
     result<int> reply_pollable() {
         return detail::invoke_for<int, std::int32_t>(iscp_conn_reply_pollable, get());
+    }
+
+    /**
+     * Takes the next event of the connection and its streams, as `downstream::next_chunk_wait` takes a chunk.
+     * `ISCP_ERR_INVALID_STATE` when the options have a handler for them.
+     */
+    result<event> next_event_wait(timeout limit) {
+        return detail::invoke_for<event, iscp_event_t *>(iscp_conn_next_event_wait, get(),
+                                                         limit.milliseconds());
+    }
+
+    /** A descriptor for event loops, readable while there is an event to take; see `downstream::pollable`. */
+    result<int> event_pollable() {
+        return detail::invoke_for<int, std::int32_t>(iscp_conn_event_pollable, get());
+    }
+
+    /**
+     * Waits until the connection has ended. Success when the application closed it, otherwise why it ended;
+     * `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when it has not. Not on a thread of the library, unless
+     * the time-out is 0.
+     */
+    result<> wait_closed(timeout limit) {
+        return detail::invoke(iscp_conn_wait_closed, get(), limit.milliseconds());
     }
 
     conn_state state() const noexcept {

@@ -5,7 +5,7 @@
 #ifndef ISCP_CPP_CONNECTION_OPTIONS_HPP
 #define ISCP_CPP_CONNECTION_OPTIONS_HPP
 
-#include <iscp/cpp/handler.hpp>
+#include <iscp/cpp/event.hpp>
 
 namespace iscp {
 
@@ -56,23 +56,6 @@ class token_request {
     }
 
     iscp_token_request_t *raw_;
-};
-
-/** What happened to a connection. Later versions may have more. */
-enum class conn_event_kind : iscp_conn_event_t {
-    connected = ISCP_CONN_EVENT_CONNECTED,
-    disconnected = ISCP_CONN_EVENT_DISCONNECTED,
-    reconnecting = ISCP_CONN_EVENT_RECONNECTING,
-    reconnected = ISCP_CONN_EVENT_RECONNECTED,
-    closed = ISCP_CONN_EVENT_CLOSED,
-};
-
-/** What the event handler of a connection is told. */
-struct conn_event {
-    conn_event_kind kind;            /**< what happened */
-    std::uint32_t attempt;           /**< of `reconnecting`: number of the attempt in this outage, from 1 */
-    std::chrono::milliseconds delay; /**< of `reconnecting`: how long the connection waits before it */
-    result<> why;                    /**< the reason, when there is one */
 };
 
 /** What became of points that an earlier process left in the spool. */
@@ -382,13 +365,18 @@ class connection_options
         return *this;
     }
 
-    /** `handler(const conn_event &)`: told what happens to the connection. */
+    connection_options &event_queue_limit(std::size_t value) {
+        assign(iscp_conn_options_set_event_queue_limit, value);
+        return *this;
+    }
+
+    /**
+     * `handler(event_view)`: told what happens to the connection and its streams. Without it the events can
+     * be pulled, with `connection::next_event_wait`.
+     */
     template <class F> connection_options &on_event(F &&handler) {
-        auto callback = [](iscp_conn_event_t event, std::uint32_t attempt, std::uint32_t delay_ms,
-                           const iscp_error_t *why, void *user_data) noexcept {
-            (*static_cast<std::decay_t<F> *>(user_data))(
-                conn_event{static_cast<conn_event_kind>(event), attempt, std::chrono::milliseconds(delay_ms),
-                           detail::from_callback(why)});
+        auto callback = [](const iscp_event_t *event, void *user_data) noexcept {
+            (*static_cast<std::decay_t<F> *>(user_data))(event_view(event));
         };
         keep(detail::set_handler(iscp_conn_options_set_event_callback, callback, std::forward<F>(handler),
                                  get()));

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::events::{calls, replies};
 use super::{Driver, spool};
+use crate::client::awaited::Awaited;
 use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
@@ -17,8 +18,8 @@ use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
 use crate::core::{
-    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, SharedBuffer, StreamIdentity, StreamKey,
-    UpstreamEnd,
+    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, SharedBuffer,
+    StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
 use crate::message::DownstreamCall;
@@ -43,6 +44,7 @@ pub(super) enum Op {
         done: Completion<DownstreamCall>,
         _under_way: Admission,
     },
+    Ping(Completion<Duration>),
     Simple(Completion<()>),
     Close(Completion<()>),
 }
@@ -58,6 +60,7 @@ pub(super) struct OpeningUpstream {
 #[derive(Default)]
 pub(super) struct UpstreamHandlers {
     pub(super) on_ack: Option<Arc<Handler<ChunkOutcome>>>,
+    pub(super) on_chunk: Option<Arc<Handler<ReceivedChunk>>>,
     pub(super) on_event: Option<Arc<Handler<StreamEvent>>>,
     pub(super) on_closed: Option<Handler<UpstreamEnd>>,
 }
@@ -73,11 +76,13 @@ pub(super) struct UpstreamSide {
     /// Delivers what an earlier process left; not a stream that the application knows.
     pub(super) recovering: bool,
     pub(super) buffer: Arc<SharedBuffer>,
+    pub(super) awaited: Arc<Awaited>,
 }
 
 impl UpstreamSide {
     fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
-        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer: opened.buffer.clone() }
+        let (buffer, awaited) = (opened.buffer.clone(), Arc::default());
+        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer, awaited }
     }
 
     fn recovering(opened: &OpenedUpstream) -> Self {
@@ -93,7 +98,10 @@ pub(super) struct DownstreamSide {
 
 impl UpstreamHandlers {
     pub(super) fn any(&self) -> bool {
-        self.on_ack.is_some() || self.on_event.is_some() || self.on_closed.is_some()
+        self.on_ack.is_some()
+            || self.on_chunk.is_some()
+            || self.on_event.is_some()
+            || self.on_closed.is_some()
     }
 }
 
@@ -120,8 +128,11 @@ impl Driver<'_> {
             Command::OpenUpstream(options, kept, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
+                config.report_chunks = options.on_chunk.is_some();
+                self.shows_chunks |= config.report_chunks;
                 let handlers = UpstreamHandlers {
                     on_ack: options.on_ack.map(Arc::new),
+                    on_chunk: options.on_chunk.map(Arc::new),
                     on_event: options.on_event.map(Arc::new),
                     on_closed: options.on_closed,
                 };
@@ -145,6 +156,10 @@ impl Driver<'_> {
             Command::SendBaseTime(base_time, persist, done) => {
                 let op = self.new_op(Op::Simple(done));
                 self.core.send_base_time(op, *base_time, persist, now);
+            }
+            Command::Ping(done) => {
+                let op = self.new_op(Op::Ping(done));
+                self.core.ping(op, now);
             }
             Command::SendCall(call, admission, done) => {
                 let op = self.new_op(Op::SendCall { done, _under_way: admission });
@@ -202,8 +217,11 @@ impl Driver<'_> {
             (Op::OpenUpstream(opening, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
                 let OpeningUpstream { manners, kept, connection, handlers } = *opening;
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, handlers));
-                done.complete(Ok(Upstream::new(connection, opened, manners, kept)), &dispatcher);
+                let side = UpstreamSide::new(&opened, handlers);
+                let awaited = side.awaited.clone();
+                self.upstreams.insert(opened.key, side);
+                let upstream = Upstream::new(connection, opened, manners, kept, awaited);
+                done.complete(Ok(upstream), &dispatcher);
             }
             (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
                 self.upstreams.insert(opened.key, UpstreamSide::recovering(&opened));
@@ -241,6 +259,8 @@ impl Driver<'_> {
             }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
+            (Op::Ping(done), Ok(Output::RoundTrip(took))) => done.complete(Ok(took), &dispatcher),
+            (Op::Ping(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (Op::SendCall { done, .. } | Op::Simple(done), outcome) => {
                 done.complete(outcome.map(drop), &dispatcher);
             }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::calls::Calls;
 use super::config::{ConnectionConfig, DownstreamConfig, PROTOCOL_VERSION, UpstreamConfig};
 use super::downstream::Downstream;
-use super::event::{Event, OpId, Output, StreamKey};
+use super::event::{Event, OpId, Output, ReceivedChunk, StreamKey};
 use super::keep_alive::{Due, KeepAlive};
 use super::reconnect::Backoff;
 use super::upstream::Upstream;
@@ -26,6 +26,9 @@ use crate::message::{
 
 /// Answers and requests that wait to be sent before reading stops: a peer must not make us hold more.
 const MAX_ANSWERS: usize = 4096;
+
+/// Pings of the application that may be under way.
+const MAX_PINGS: usize = 64;
 
 #[derive(Debug)]
 enum State {
@@ -62,6 +65,8 @@ enum Request {
     ReopenDownstream(StreamKey),
     CloseDownstream(StreamKey),
     Metadata(OpId, Box<(BaseTime, bool)>),
+    /// A ping of the application, and when it left.
+    Ping(OpId, Option<Instant>),
 }
 
 impl Request {
@@ -75,6 +80,7 @@ impl Request {
             Self::ResumeDownstream(..) => "resume downstream",
             Self::CloseDownstream(_) => "close downstream",
             Self::Metadata(..) => "send metadata",
+            Self::Ping(..) => "ping",
         }
     }
 }
@@ -248,8 +254,8 @@ impl Connection {
     /// Next message to send. Call it whenever the transport can take one.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Message> {
         if let Some(message) = self.control.pop_front() {
-            if matches!(message, Message::Ping(_)) {
-                self.keep_alive.sent(now);
+            if let Message::Ping(request_id) = message {
+                self.ping_left(request_id, now);
             }
             return Some(message);
         }
@@ -278,6 +284,13 @@ impl Connection {
         None
     }
 
+    fn ping_left(&mut self, request_id: u32, now: Instant) {
+        match self.pending.get_mut(&request_id) {
+            Some(Pending { request: Request::Ping(_, left), .. }) => *left = Some(now),
+            _ => self.keep_alive.sent(request_id, now),
+        }
+    }
+
     /// Next chunk for a transport that takes nothing but datagrams at the moment, for messages of at most
     /// `limit` bytes: what is under way on its stream does not hold up the chunks of UNRELIABLE upstreams,
     /// unless they are large.
@@ -294,6 +307,15 @@ impl Connection {
         let upstream =
             self.upstream_aliases.get(&chunk.stream_id_alias).and_then(|key| self.upstreams.get(key));
         upstream.is_some_and(Upstream::is_unreliable)
+    }
+
+    /// What the application is to be shown before a message from [`poll_transmit`](Self::poll_transmit) is sent:
+    /// the chunk that it carries and the wire bytes of its points, unless that was shown before.
+    pub fn take_to_show(&mut self, message: &Message) -> Option<(StreamKey, ReceivedChunk, usize)> {
+        let Message::UpstreamChunk(chunk) = message else { return None };
+        let key = *self.upstream_aliases.get(&chunk.stream_id_alias)?;
+        let (chunk, bytes) = self.upstreams.get_mut(&key)?.take_to_show(&self.config.node_id)?;
+        Some((key, chunk, bytes))
     }
 
     fn poll_chunk(&mut self, now: Instant, eligible: impl Fn(&Upstream) -> bool) -> Option<Message> {
@@ -409,9 +431,10 @@ impl Connection {
                 }
                 self.link_lost(&error, None, now);
             }
-            Request::OpenUpstream(op, _) | Request::OpenDownstream(op, ..) | Request::Metadata(op, _) => {
-                self.done(op, Err(error));
-            }
+            Request::OpenUpstream(op, _)
+            | Request::OpenDownstream(op, ..)
+            | Request::Metadata(op, _)
+            | Request::Ping(op, _) => self.done(op, Err(error)),
             Request::ResumeUpstream(..) | Request::ResumeDownstream(..) => {
                 self.resume_unanswered(request_id, request, error, now);
             }
@@ -473,7 +496,8 @@ impl Connection {
                 Request::Connect(Some(op))
                 | Request::OpenUpstream(op, _)
                 | Request::OpenDownstream(op, ..)
-                | Request::Metadata(op, _) => self.events.push(Event::Done(op, Err(reason.clone()))),
+                | Request::Metadata(op, _)
+                | Request::Ping(op, _) => self.events.push(Event::Done(op, Err(reason.clone()))),
                 // Their streams were told above.
                 _ => {}
             }

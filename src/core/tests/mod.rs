@@ -10,6 +10,8 @@ mod reconnect;
 mod resume_downstream;
 mod resume_upstream;
 mod upstream;
+mod upstream_points;
+mod write_buffer;
 
 use std::time::{Duration, Instant};
 
