@@ -4890,6 +4890,8 @@ iscp_status_t iscp_downstream_options_set_ack_interval_ms(struct iscp_downstream
 /**
  * Sets whether the server leaves out chunks of which no point matches. Default: false.
  *
+ * Then nobody can tell what is missing: it contradicts every `chunk_order` but `as_received`.
+ *
  * @param options          the options
  * @param omit_empty_chunk whether it does
  * @param out_error        receives the detail of a failure, or NULL
@@ -5155,7 +5157,8 @@ iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
  * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
  * @param out_error  receives the detail of a failure, or NULL
  * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`; `ISCP_ERR_OUT_OF_ORDER` when
+ *         the `chunk_order` is `strict` and something is missing
  *
  * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
  * Since: 0.1.0.
