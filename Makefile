@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation test-reliability interop fuzz bench header abi fmt clean
+.PHONY: help demo test test-matrix test-simulation test-reliability interop fuzz bench header abi docs fmt clean
 
 SEEDS ?= 20000
 
@@ -36,6 +36,9 @@ header: ## Write include/iscp/iscp.h anew from the Rust sources
 
 abi: ## Add what is new in the header to abi/
 	ISCP_UPDATE_ABI=1 cargo test -p iscp --test abi
+
+docs: ## Make the reference of the C and C++ interface, build/docs/index.html
+	@scripts/docs.sh
 
 fmt: ## Format all Rust and C sources
 	@scripts/fmt.sh

@@ -55,6 +55,7 @@ check_packages() {
     need "pkg-config" command -v pkg-config
     need "valgrind" command -v valgrind
     need "binutils" command -v readelf
+    need "doxygen" command -v doxygen
 }
 
 check_rust() {

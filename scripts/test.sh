@@ -87,6 +87,7 @@ c_tests() {
 run "Rust formatting" rust_format
 run "C formatting" c_format
 run "Documents" tests/docs/links.sh
+run "Reference" scripts/docs.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Fuzz targets" fuzz_targets
 run "Rust tests" cargo test --locked --workspace

@@ -11,6 +11,7 @@ const SOURCES: &[&str] = &[
     "log",
     "convert",
     "types",
+    "data_id",
     "runtime_options",
     "completion",
     "event",
@@ -32,10 +33,14 @@ const SOURCES: &[&str] = &[
     "upstream_outage_options",
     "upstream_handlers",
     "upstream",
+    "upstream_write",
     "chunk",
     "metadata",
     "downstream_options",
+    "downstream_flow_options",
+    "downstream_handlers",
     "downstream",
+    "downstream_read",
 ];
 
 fn root() -> PathBuf {

@@ -60,6 +60,27 @@ pub(super) unsafe fn bytes<'a>(data: *const u8, len: usize) -> Result<&'a [u8], 
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
+/// An array argument: NULL is allowed for no items only.
+///
+/// # Safety
+/// `items` is NULL or points to `count` readable items.
+pub(super) unsafe fn items<'a, T>(items: *const T, count: usize) -> Result<&'a [T], Status> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if items.is_null() {
+        return Err(Status::NullArgument);
+    }
+    if !items.is_aligned() {
+        return Err(Status::InvalidArgument);
+    }
+    if count > isize::MAX as usize / size_of::<T>() {
+        return Err(Status::TooLarge);
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { std::slice::from_raw_parts(items, count) })
+}
+
 /// A time-out argument: −1 waits for ever, 0 does not wait.
 pub(super) fn timeout(timeout_ms: i32) -> Result<Option<Duration>> {
     match timeout_ms {
@@ -92,6 +113,17 @@ impl<T> Output<T> {
     pub(super) fn set(self, value: T) {
         // SAFETY: `output` was promised that the place is writable for the duration of the call.
         unsafe { self.0.write(value) };
+    }
+}
+
+/// Sets an output that the caller may not want.
+///
+/// # Safety
+/// `out` is NULL or writable.
+pub(super) unsafe fn set<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
     }
 }
 

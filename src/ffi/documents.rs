@@ -83,7 +83,11 @@ fn kinds() -> [Kind; 4] {
         Kind {
             title: "Downstream",
             prefix: "iscp_downstream_options_",
-            source: include_str!("downstream_options.rs"),
+            source: concat!(
+                include_str!("downstream_options.rs"),
+                include_str!("downstream_flow_options.rs"),
+                include_str!("downstream_handlers.rs"),
+            ),
             table: rows(downstream_options::OPTIONS),
             snapshot: |values| applied(downstream_options::OPTIONS, values, show_downstream),
         },
@@ -154,7 +158,7 @@ fn show_upstream(settings: &UpstreamSettings) -> String {
 
 fn show_downstream(settings: &DownstreamSettings) -> String {
     let options = settings.to_options();
-    format!("{:?} {}", options.config, options.buffer_limit)
+    format!("{:?} {} {:?}", options.config, options.buffer_limit, options.buffer_policy)
 }
 
 /// Functions of a source and the first paragraph of their documentation, in order.
@@ -293,7 +297,10 @@ fn documented_defaults_are_the_defaults() {
                 }
                 // No default, or a list that begins empty.
                 None => {
-                    assert!(["url", "path", "data_id", "filter"].contains(key), "{setter}: no `Default: …`")
+                    assert!(
+                        ["url", "path", "data_id", "filter", "node"].contains(key),
+                        "{setter}: no `Default: …`"
+                    )
                 }
             }
         }
@@ -335,6 +342,7 @@ fn every_option_shows_in_the_snapshot() {
         "100000",
         "disk",
         "drop_oldest",
+        "strict",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

@@ -66,7 +66,7 @@ TEST(null_arguments) {
     FAILS(iscp_downstream_read(NULL, never_chunk, NULL, NULL, &error), ISCP_ERR_NULL_ARGUMENT, "downstream");
     FAILS(iscp_token_request_resolve(NULL, "t", &error), ISCP_ERR_NULL_ARGUMENT, "request");
     CHECK_STATUS(iscp_upstream_write(NULL, 0, 0, NULL, 0), ISCP_ERR_NULL_ARGUMENT);
-    CHECK_STATUS(iscp_upstream_write_points(NULL, 0, NULL, 0, NULL), ISCP_ERR_NULL_ARGUMENT);
+    CHECK_STATUS(iscp_upstream_write_points(NULL, 0, NULL, 0), ISCP_ERR_NULL_ARGUMENT);
     uint64_t value = 7;
     CHECK_STATUS(iscp_conn_stat(NULL, ISCP_CONN_STAT_BYTES_SENT, &value), ISCP_ERR_NULL_ARGUMENT);
     CHECK_EQ(value, 0);
@@ -99,7 +99,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_write(up, id + 1000, 0, NULL, 0), ISCP_ERR_INVALID_ARGUMENT);
     static const uint8_t byte;
     CHECK_STATUS(iscp_upstream_write(up, id, 0, &byte, ISCP_MAX_PAYLOAD + 1), ISCP_ERR_TOO_LARGE);
-    CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1, NULL), ISCP_ERR_NULL_ARGUMENT);
+    CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1), ISCP_ERR_NULL_ARGUMENT);
     FAILS(iscp_upstream_flush_wait(up, 2, -1, &error), ISCP_ERR_INVALID_ARGUMENT, "level");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -2, &error), ISCP_ERR_INVALID_ARGUMENT, "timeout_ms");
     FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -2, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,

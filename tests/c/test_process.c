@@ -74,23 +74,6 @@ TEST(forked_child) {
     broker_stop(&broker);
 }
 
-static int connect_and_exit(void) {
-    conn = client_connect(broker.url, "node");
-    up = client_upstream(conn, NULL);
-    down = client_downstream(conn, "node");
-    client_write(up, client_data_id(up, "a"), 0, "x");
-    return 0;
-}
-
-TEST(exit_while_connected) {
-    broker_start(&broker, NULL);
-    int64_t before = test_now_ms();
-    CHECK_EQ(in_child(connect_and_exit), 0);
-    /* Nothing waits for a time-out. */
-    CHECK(test_now_ms() - before < 5000);
-    broker_stop(&broker);
-}
-
 static int do_nothing(void) {
     return iscp_version() != NULL ? 0 : 1;
 }

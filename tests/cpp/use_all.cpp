@@ -22,12 +22,16 @@ void use_all(iscp::connection &conn, iscp::upstream &up, iscp::downstream &down)
     iscp::upstream_options up_options;
     up_options.on_ack([](const iscp::ack &) {}).on_closed([](const iscp::upstream_end &) {});
     up_options.on_event([](const iscp::stream_event &) {});
+    up_options.before_send([](iscp::chunk_view chunk) { chunk.keep(); }).points_sorted(true);
     conn.open_upstream(up_options, [](iscp::result<iscp::upstream> opened) { opened.value(); }).value();
     up = conn.open_upstream_wait(up_options, iscp::forever).value();
     up.write(iscp::data_id(1), 5ms, std::string("payload")).value();
     std::vector<iscp_data_point_t> points;
     points.push_back(iscp::point(1ms, "payload"));
     up.write_points(iscp::data_id(1), points).value();
+    up.write_together(std::vector<iscp_upstream_point_t>()).value();
+    up.write_acknowledged(iscp::data_id(1), 5ms, "payload", done).value();
+    up.write_acknowledged_wait(iscp::data_id(1), 5ms, "payload", 1s).value();
     up.flush(iscp::flush_level::sent, iscp::forever).value();
     up.flush(iscp::flush_level::sent, 1s, done).value();
     up.close(true, done).value();

@@ -134,6 +134,8 @@ struct Driver<'a> {
     upstreams: HashMap<StreamKey, UpstreamSide>,
     downstreams: HashMap<StreamKey, DownstreamSide>,
     dispatcher: Dispatcher,
+    /// Whether any upstream has a handler for its chunks.
+    shows_chunks: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     events: VecDeque<Event>,
     /// Bytes written when the transport last refused to take more.
@@ -180,6 +182,7 @@ impl<'a> Driver<'a> {
             upstreams: HashMap::new(),
             downstreams: HashMap::new(),
             dispatcher,
+            shows_chunks: false,
             timer: None,
             events: VecDeque::new(),
             full_at: None,
@@ -309,6 +312,9 @@ impl<'a> Driver<'a> {
         // The core answers for every operation; should it not, the application must not wait for ever.
         for op in self.ops.keys().copied().collect::<Vec<_>>() {
             self.handle_done(op, Err(closed.clone()));
+        }
+        for side in self.upstreams.values() {
+            side.awaited.end(&closed, &self.dispatcher);
         }
         for (done, outcome) in self.closing.drain(..) {
             done.complete(outcome, &self.dispatcher);

@@ -64,14 +64,13 @@ impl Kept {
     pub(in crate::client) fn append<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        id: DataIdIndex,
-        points: &Points,
+        runs: &[(DataIdIndex, Points)],
         deadline: Option<Instant>,
         counters: &SpoolCounters,
     ) -> Result<(MutexGuard<'a, State>, Option<Unsynced>), Status> {
         loop {
             let journal = state.journal.as_mut().ok_or(Status::Closed)?;
-            match journal.append(id, points) {
+            match journal.append_all(runs) {
                 Ok(unsynced) => return Ok((state, unsynced)),
                 Err(SpoolError::Full) => {}
                 Err(error) => {
@@ -143,6 +142,11 @@ impl State {
     /// A cursor before the point `from`.
     pub(super) fn cursor(&self, from: u64) -> Cursor {
         Cursor::new(from)
+    }
+
+    /// Points that were ever written.
+    pub(in crate::client) fn written(&self) -> u64 {
+        self.journal.as_ref().map_or(0, Journal::written)
     }
 
     /// Points that are not settled.
