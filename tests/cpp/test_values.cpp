@@ -155,6 +155,7 @@ TEST(values, times_beyond_their_option_are_refused_by_name) {
     REFUSED(downstream_options, ack_interval);
     REFUSED(downstream_options, expiry_interval);
     REFUSED(downstream_options, close_timeout);
+    REFUSED(downstream_options, reorder_wait);
 #undef REFUSED
 }
 
@@ -222,5 +223,10 @@ TEST(values, the_library_itself) {
     EXPECT_FALSE(iscp::has_feature("no such feature"));
     EXPECT_EQ(iscp::result_code_name(66), "AUTH_FAILED");
     EXPECT_EQ(iscp::to_string(iscp::metadata_kind::base_time), "base_time");
+    const iscp::data_id_parts parts =
+        iscp::parse_data_id(std::string_view("float64:room/temperature")).value();
+    EXPECT_EQ(parts.type, "float64");
+    EXPECT_EQ(parts.name, "room/temperature");
+    EXPECT_EQ(iscp::parse_data_id("no colon").status(), ISCP_ERR_INVALID_ARGUMENT);
     EXPECT_TRUE(iscp::shutdown(ample));
 }
