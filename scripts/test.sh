@@ -97,6 +97,7 @@ run "CMake build again" cmake_build_again
 run "Size of the library" library_size
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
+run "Bindings" scripts/bindings.sh "$build"
 run "Consumer projects" tests/consumer/run.sh "$build"
 if command -v go >/dev/null; then
     run "Interoperability" scripts/interop.sh

@@ -318,6 +318,15 @@ typedef int32_t iscp_conn_state_t;
 typedef int32_t iscp_conn_stat_t;
 
 /**
+ * Told how long the server took to answer a ping.
+ *
+ * Called once on the connection's dispatcher thread. On success `error` is NULL and `round_trip_ns` the
+ * nanoseconds from when the ping left to its answer; on failure `round_trip_ns` is 0 and `error` is valid
+ * until the callback returns.
+ */
+typedef void (*iscp_ping_cb)(int64_t round_trip_ns, const struct iscp_error_t *error, void *user_data);
+
+/**
  * Told how a call ended.
  *
  * Called once on the connection's dispatcher thread. On success `error` is NULL and `reply` is valid
@@ -860,7 +869,7 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
 #define ISCP_CONN_STAT_BYTES_RECEIVED 4
 
 /**
- * Nanoseconds the last keep-alive question and answer took; 0 before the first.
+ * Nanoseconds the last ping and its answer took; 0 before the first.
  */
 #define ISCP_CONN_STAT_ROUND_TRIP_NS 5
 
@@ -933,6 +942,16 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
  * Events dropped because too many waited for the application (`event_queue_limit`).
  */
 #define ISCP_CONN_STAT_EVENTS_DROPPED 19
+
+/**
+ * Points sent, those that were sent again included.
+ */
+#define ISCP_CONN_STAT_POINTS_SENT 20
+
+/**
+ * Points received, those that came again included.
+ */
+#define ISCP_CONN_STAT_POINTS_RECEIVED 21
 
 /**
  * Points may be lost; datagrams where the transport has them.
@@ -1878,6 +1897,78 @@ iscp_status_t iscp_conn_options_set_closed_callback(struct iscp_conn_options_t *
                                                     void *user_data,
                                                     iscp_release_cb release,
                                                     struct iscp_error_t **out_error);
+
+/**
+ * Sets how the server is reached, instead of in the URL. Default: empty, which means as the URL says, or
+ * `wss` without one.
+ *
+ * Each part of the address that is set by itself, `transport`, `host`, `port` and `url_path`, takes the place
+ * of that of the URL; a URL that is set later replaces them all. Parts that do not go together, such as QUIC
+ * and a path, are refused when connecting.
+ *
+ * @param options   the options
+ * @param transport "ws", "wss", "quic" or "webtransport", or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_UNSUPPORTED` for what this
+ *         build lacks; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_transport(struct iscp_conn_options_t *options,
+                                              const char *transport,
+                                              struct iscp_error_t **out_error);
+
+/**
+ * Sets the host of the server, instead of in the URL. Default: empty, which means as the URL says.
+ *
+ * @param options   the options
+ * @param host      a name or an IP address, or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_host(struct iscp_conn_options_t *options,
+                                         const char *host,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the port of the server, instead of in the URL. Default: 0, which means as the URL says, or the usual one
+ * of the transport: 80 for `ws`, 443 for others.
+ *
+ * @param options   the options
+ * @param port      1 to 65535, or 0
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_port(struct iscp_conn_options_t *options,
+                                         uint16_t port,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * Sets the path at the server, instead of in the URL. Default: empty, which means as the URL says, or
+ * `/api/iscp/connect`.
+ *
+ * @param options   the options
+ * @param url_path  a path that begins with a slash, or ""
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for something else; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_url_path(struct iscp_conn_options_t *options,
+                                             const char *url_path,
+                                             struct iscp_error_t **out_error);
 
 /**
  * Sets how often both sides ask whether the other is still there. Default: 10000.
@@ -3188,6 +3279,72 @@ ISCP_API
 iscp_status_t iscp_conn_wait_closed(struct iscp_conn_t *conn,
                                     int32_t timeout_ms,
                                     struct iscp_error_t **out_error);
+
+/**
+ * Asks the server for a sign of life, beside what the connection does by itself, and measures how long the
+ * answer takes. It is also what `ISCP_CONN_STAT_ROUND_TRIP_NS` then says.
+ *
+ * @param conn      the connection
+ * @param callback  told how long it took; must not be NULL
+ * @param user_data handed to the callback
+ * @param out_error receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED`, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_ping(struct iscp_conn_t *conn,
+                             iscp_ping_cb callback,
+                             void *user_data,
+                             struct iscp_error_t **out_error);
+
+/**
+ * Asks the server for a sign of life and waits for it, as `iscp_conn_ping` does without waiting.
+ *
+ * @param conn              the connection
+ * @param timeout_ms        milliseconds to wait; -1 as long as the response time-out of the options allows
+ * @param out_round_trip_ns receives the nanoseconds from when the ping left to its answer; 0 on failure
+ * @param out_error         receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_conn_ping` returns; `ISCP_ERR_IN_CALLBACK`; `ISCP_ERR_TIMEOUT`;
+ *         `ISCP_ERR_WOULD_BLOCK` when 64 wait for their answers already; `ISCP_ERR_CONNECTION_LOST` while the
+ *         connection is lost, and that or another reason when it is lost meanwhile
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_ping_wait(struct iscp_conn_t *conn,
+                                  int32_t timeout_ms,
+                                  int64_t *out_round_trip_ns,
+                                  struct iscp_error_t **out_error);
+
+/**
+ * Name of a kind of messages of the protocol, to go through all of them.
+ *
+ * @param index 0, 1 and so on; which number a kind has may be another in later versions
+ * @return the name, such as "UpstreamChunk"; NULL behind the last
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_message_name(size_t index);
+
+/**
+ * Counts the messages of one kind on a connection, reconnections included.
+ *
+ * @param conn         the connection
+ * @param name         name of the kind, see `iscp_message_name`
+ * @param out_sent     receives how many were sent; 0 on failure
+ * @param out_received receives how many were received; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there is no such kind; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_message_count(const struct iscp_conn_t *conn,
+                                      const char *name,
+                                      uint64_t *out_sent,
+                                      uint64_t *out_received);
 
 /**
  * Sends a call to another node and does not wait for a reply. A reply that comes is received as others

@@ -23,7 +23,7 @@ use super::spool::{Kept, SpoolCounters, SpoolOutcome, SpoolSide};
 use super::upstream::Upstream;
 use crate::core::{FlushLevel, Keeper, OpenedUpstream, RestoredUpstream, StreamKey, UpstreamConfig};
 use crate::error::{Error, Result, Status};
-use crate::message::{BaseTime, DownstreamCall, Qos, UpstreamCall};
+use crate::message::{BaseTime, DownstreamCall, Message, Qos, UpstreamCall};
 use crate::transport::Target;
 
 /// What the application asks of the connection's task.
@@ -38,6 +38,7 @@ pub(super) enum Command {
     Fail(Completion<()>, Error),
     OpenDownstream(Box<DownstreamOptions>, Connection, Completion<Downstream>),
     SendBaseTime(Box<BaseTime>, bool, Completion<()>),
+    Ping(Completion<Duration>),
     SendCall(Box<UpstreamCall>, Admission, Completion<()>),
     Call(Box<UpstreamCall>, Duration, Admission, Completion<DownstreamCall>),
     /// Calls or replies got a handler.
@@ -75,6 +76,7 @@ impl Command {
             }
             Self::RestoreUpstream(_, _, done) => done.complete(Err(error), dispatcher),
             Self::Fail(done, error) => done.complete(Err(error), dispatcher),
+            Self::Ping(done) => done.complete(Err(error), dispatcher),
             Self::Call(_, _, _, done) => done.complete(Err(error), dispatcher),
             Self::SendBaseTime(_, _, done)
             | Self::SendCall(_, _, done)
@@ -117,6 +119,14 @@ pub struct ConnectionCounters {
     pub bytes_sent: AtomicU64,
     /// Bytes of the messages received, without the transport's framing.
     pub bytes_received: AtomicU64,
+    /// Messages sent, by [kind](Message::index).
+    pub sent_by_kind: [AtomicU64; Message::NAMES.len()],
+    /// Messages received that could be read, by kind.
+    pub received_by_kind: [AtomicU64; Message::NAMES.len()],
+    /// Points sent, those that were sent again included.
+    pub points_sent: AtomicU64,
+    /// Points received, those that came again included.
+    pub points_received: AtomicU64,
     /// Messages of UNRELIABLE streams that were dropped because datagrams left too slowly.
     pub messages_dropped: AtomicU64,
     /// Times the connection was lost and was to be made anew.
@@ -199,7 +209,7 @@ impl Connection {
     /// At once when the options are unusable or the runtime thread cannot be started; `done` is then
     /// dropped. Everything later is the outcome of `done`.
     pub fn connect(mut options: ConnectOptions, done: Completion<Self>) -> Result<()> {
-        let target = Target::parse(&options.url)?;
+        let target = options.target()?;
         check_options(&options, &target)?;
         let spool = open_spool(&options)?;
         let (commands, receiver) = unbounded_channel();
@@ -208,7 +218,7 @@ impl Connection {
             state: AtomicU8::new(ConnectionState::Connecting as u8),
             protocol_version: OnceLock::new(),
             counters: ConnectionCounters::default(),
-            url: options.url.clone(),
+            url: if options.address.is_empty() { options.url.clone() } else { target.to_string() },
             close_timeout: options.close_timeout,
             reply_timeout: options.calls.reply_timeout,
             events: EventQueue::new(options.event_queue_limit, options.on_event.take()),
@@ -269,6 +279,14 @@ impl Connection {
     /// `Closed`; `done` is then dropped.
     pub fn send_base_time(&self, base_time: BaseTime, persist: bool, done: Completion<()>) -> Result<()> {
         self.shared().send(Command::SendBaseTime(Box::new(base_time), persist, done))
+    }
+
+    /// Asks the server for a sign of life, and measures how long that takes.
+    ///
+    /// # Errors
+    /// `Closed`; `done` is then dropped.
+    pub fn ping(&self, done: Completion<Duration>) -> Result<()> {
+        self.shared().send(Command::Ping(done))
     }
 
     /// Flushes and closes every stream, says goodbye and closes the transport.

@@ -6,6 +6,7 @@
 //! path, through the buffers they share with it. Callbacks run on the connection's dispatcher
 //! thread, never on the runtime thread and never under a lock.
 
+mod address;
 mod awaited;
 mod calls;
 mod completion;
@@ -29,6 +30,7 @@ mod token;
 mod upstream;
 mod writing;
 
+pub use address::Address;
 pub use awaited::MAX_AWAITED;
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};

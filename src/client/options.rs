@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::Address;
 use super::events::{Dated, StreamEvent};
 #[cfg(feature = "oauth2")]
 use super::oauth2::OAuth2;
@@ -12,9 +13,9 @@ use super::token::TokenSource;
 use crate::core::{
     ChunkOutcome, ConnectionConfig, DownstreamConfig, ReceivedChunk, UpstreamConfig, UpstreamEnd,
 };
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::transport::dial::DialOptions;
-use crate::transport::redacted;
+use crate::transport::{Target, redacted};
 use http::HeaderName;
 use http::header::AUTHORIZATION;
 
@@ -33,6 +34,8 @@ pub type SpoolHandler = Arc<dyn Fn(SpoolOutcome) + Send + Sync>;
 pub struct ConnectOptions {
     /// Address, see [`Target::parse`](crate::transport::Target::parse).
     pub url: String,
+    /// Parts of the address that take the place of those of the URL.
+    pub address: Address,
     /// Settings of the protocol.
     pub config: ConnectionConfig,
     /// Where the access token comes from.
@@ -96,6 +99,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             url: String::new(),
+            address: Address::default(),
             config: ConnectionConfig::default(),
             token: TokenSource::None,
             #[cfg(feature = "oauth2")]
@@ -208,6 +212,16 @@ impl Default for DownstreamOptions {
             on_event: None,
             on_closed: None,
         }
+    }
+}
+
+impl ConnectOptions {
+    /// Where to connect to.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `Unsupported` as for [`Target::parse`].
+    pub fn target(&self) -> Result<Target> {
+        self.address.over(&self.url)
     }
 }
 

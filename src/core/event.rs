@@ -31,6 +31,8 @@ pub enum Output {
     Downstream(OpenedDownstream),
     /// The reply to a call.
     Reply(Box<DownstreamCall>),
+    /// The time a ping took.
+    RoundTrip(Duration),
 }
 
 /// An upstream that was opened.

@@ -53,9 +53,9 @@ impl KeepAlive {
         self.next_ping = now + self.interval;
     }
 
-    /// The ping left.
-    pub(super) fn sent(&mut self, now: Instant) {
-        if let Some(ping) = &mut self.outstanding {
+    /// A ping left.
+    pub(super) fn sent(&mut self, request_id: u32, now: Instant) {
+        if let Some(ping) = self.outstanding.as_mut().filter(|ping| ping.request_id == request_id) {
             ping.sent.get_or_insert(now);
             ping.alive = now;
         }
@@ -72,6 +72,11 @@ impl KeepAlive {
         if let Some(ping) = self.outstanding.take_if(|ping| ping.request_id == request_id) {
             self.round_trip = ping.sent.map(|sent| now.saturating_duration_since(sent));
         }
+    }
+
+    /// A ping of the application took this long.
+    pub(super) fn measured(&mut self, round_trip: Duration) {
+        self.round_trip = Some(round_trip);
     }
 
     pub(super) fn round_trip(&self) -> Option<Duration> {

@@ -56,7 +56,7 @@ pub const ISCP_CONN_STAT_MESSAGES_RECEIVED: iscp_conn_stat_t = 2;
 pub const ISCP_CONN_STAT_BYTES_SENT: iscp_conn_stat_t = 3;
 /// Bytes of the messages received, without the transport's framing.
 pub const ISCP_CONN_STAT_BYTES_RECEIVED: iscp_conn_stat_t = 4;
-/// Nanoseconds the last keep-alive question and answer took; 0 before the first.
+/// Nanoseconds the last ping and its answer took; 0 before the first.
 pub const ISCP_CONN_STAT_ROUND_TRIP_NS: iscp_conn_stat_t = 5;
 /// Messages of UNRELIABLE upstreams that were dropped because datagrams left too slowly.
 pub const ISCP_CONN_STAT_MESSAGES_DROPPED: iscp_conn_stat_t = 6;
@@ -86,6 +86,10 @@ pub const ISCP_CONN_STAT_SPOOL_RECOVERED: iscp_conn_stat_t = 17;
 pub const ISCP_CONN_STAT_PATHS: iscp_conn_stat_t = 18;
 /// Events dropped because too many waited for the application (`event_queue_limit`).
 pub const ISCP_CONN_STAT_EVENTS_DROPPED: iscp_conn_stat_t = 19;
+/// Points sent, those that were sent again included.
+pub const ISCP_CONN_STAT_POINTS_SENT: iscp_conn_stat_t = 20;
+/// Points received, those that came again included.
+pub const ISCP_CONN_STAT_POINTS_RECEIVED: iscp_conn_stat_t = 21;
 
 /// Told how an attempt to connect ended.
 ///
@@ -110,7 +114,7 @@ unsafe fn prepare(options: *const iscp_conn_options_t) -> Result<ConnectOptions>
     log::follow_environment();
     // SAFETY: the caller's promise.
     let options = unsafe { convert::object(options, "options")? }.lock().clone();
-    if options.url.is_empty() {
+    if options.url.is_empty() && !options.address.has_host() {
         return Err(Error::new(Status::InvalidOption, "option url: it is not set"));
     }
     Ok(options)
@@ -406,6 +410,8 @@ pub unsafe extern "C" fn iscp_conn_stat(
                 connection.spool().map_or(0, |(counters, _)| counters.recovered_points.load(Relaxed))
             }
             ISCP_CONN_STAT_PATHS => counters.paths.load(Relaxed),
+            ISCP_CONN_STAT_POINTS_SENT => counters.points_sent.load(Relaxed),
+            ISCP_CONN_STAT_POINTS_RECEIVED => counters.points_received.load(Relaxed),
             ISCP_CONN_STAT_EVENTS_DROPPED => connection.dropped_events(),
             ISCP_CONN_STAT_CALLS_RECEIVED => connection.call_counters().received,
             ISCP_CONN_STAT_CALLS_DROPPED => connection.call_counters().dropped,

@@ -13,14 +13,14 @@ use super::options::file;
 use super::options::{
     Refusal, Settings, Spec, boolean, bounded, built_in, milliseconds, needs, number, whole_seconds,
 };
-use crate::client::{ConnectOptions, SpoolFull, TokenSource, check_header_token_name};
+use crate::client::{Address, ConnectOptions, SpoolFull, TokenSource, check_header_token_name};
 use crate::encoding::Encoding;
 use crate::spool::SyncPolicy;
 #[cfg(feature = "quic")]
 use crate::transport::dial::Congestion;
 #[cfg(feature = "multi")]
 use crate::transport::multi::Scheduler;
-use crate::transport::{Compression, Target};
+use crate::transport::{Compression, Scheme, Target};
 
 impl Settings for ConnectOptions {
     type Held = [TokenSource; 2];
@@ -39,8 +39,35 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
             Target::parse(value)
                 .map_err(|error| Refusal { status: error.status(), why: error.message().to_owned() })?;
             value.clone_into(&mut options.url);
+            options.address = Address::default();
             Ok(())
         },
+    },
+    Spec {
+        key: "transport",
+        range: "ws, wss, quic or webtransport, or empty",
+        set: |options, value| {
+            let mut address = options.address.clone();
+            address.set_scheme(value)?;
+            address.scheme().map_or(&[][..], Scheme::features).iter().try_for_each(|name| built_in(name))?;
+            options.address = address;
+            Ok(())
+        },
+    },
+    Spec {
+        key: "host",
+        range: "a host name or an IP address, or empty",
+        set: |options, value| Ok(options.address.set_host(value)?),
+    },
+    Spec {
+        key: "port",
+        range: "0 to 65535",
+        set: |options, value| number(value, 0, u16::MAX).map(|value| options.address.set_port(value)),
+    },
+    Spec {
+        key: "url_path",
+        range: "a path that begins with a slash, or empty",
+        set: |options, value| Ok(options.address.set_path(value)?),
     },
     Spec {
         key: "node_id",

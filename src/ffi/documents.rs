@@ -57,6 +57,7 @@ fn kinds() -> [Kind; 4] {
             prefix: "iscp_conn_options_",
             source: concat!(
                 include_str!("conn_options.rs"),
+                include_str!("conn_address_options.rs"),
                 include_str!("conn_timing_options.rs"),
                 include_str!("conn_limit_options.rs"),
                 include_str!("conn_credential_options.rs"),
@@ -120,6 +121,7 @@ fn applied<D: Default>(
 fn show_connection(settings: &ConnectOptions) -> String {
     let ConnectOptions {
         url,
+        address,
         config,
         token,
         #[cfg(feature = "oauth2")]
@@ -146,7 +148,7 @@ fn show_connection(settings: &ConnectOptions) -> String {
     #[cfg(not(feature = "oauth2"))]
     let oauth2 = "";
     format!(
-        "{url} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
+        "{url} {address:?} {config:?} {token} {oauth2} {header_token} {header_token_name:?} {token_timeout:?} \
          {connect_timeout:?} {close_timeout:?} {calls:?} {event_queue_limit} {dial:?} {spool:?}"
     )
 }
@@ -343,6 +345,8 @@ fn every_option_shows_in_the_snapshot() {
         "disk",
         "drop_oldest",
         "strict",
+        "wss",
+        "/x",
     ];
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let pem = made.cert.pem() + &made.signing_key.serialize_pem();

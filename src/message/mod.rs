@@ -33,6 +33,19 @@ macro_rules! messages {
         }
 
         impl Message {
+            /// Names of all messages.
+            pub const NAMES: [&'static str; [$(stringify!($arm)),+].len()] = [$(stringify!($arm)),+];
+
+            /// Place of the message's name among [all](Self::NAMES).
+            pub fn index(&self) -> usize {
+                enum Index {
+                    $($arm,)+
+                }
+                match self {
+                    $(Self::$arm(_) => Index::$arm as usize,)+
+                }
+            }
+
             /// Name of the message in the protocol.
             pub fn name(&self) -> &'static str {
                 match self {

@@ -88,6 +88,13 @@ pub struct StreamChunk {
     pub groups: Vec<DataPointGroup>,
 }
 
+impl StreamChunk {
+    /// How many points it has.
+    pub fn points(&self) -> u64 {
+        self.groups.iter().map(|group| group.points.len() as u64).sum()
+    }
+}
+
 /// `UpstreamOpenRequest`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamOpenRequest {

@@ -73,7 +73,7 @@ impl Scheme {
         self != Self::Ws
     }
 
-    fn default_port(self) -> u16 {
+    pub(crate) fn default_port(self) -> u16 {
         match self {
             Self::Ws => 80,
             Self::Wss | Self::Quic | Self::WebTransport => 443,

@@ -47,6 +47,10 @@ impl Driver<'_> {
             }
             (Err(error), Channel::Reliable) => self.core.handle_malformed(&error.to_string(), now),
             (Ok(message), _) => {
+                counters.received_by_kind[message.index()].fetch_add(1, Relaxed);
+                if let Message::DownstreamChunk(chunk) = &message {
+                    counters.points_received.fetch_add(chunk.chunk.points(), Relaxed);
+                }
                 let pong = matches!(message, Message::Pong(_));
                 self.core.handle_message(message, now);
                 if let (true, Some(took)) = (pong, self.core.round_trip()) {
@@ -124,6 +128,10 @@ impl Driver<'_> {
         let bytes = self.encoding.encode(message, self.schema);
         let counters = &self.shared.counters;
         counters.messages_sent.fetch_add(1, Relaxed);
+        counters.sent_by_kind[message.index()].fetch_add(1, Relaxed);
+        if let Message::UpstreamChunk(chunk) = message {
+            counters.points_sent.fetch_add(chunk.chunk.points(), Relaxed);
+        }
         counters.bytes_sent.fetch_add(bytes.len() as u64, Relaxed);
         if !self.core.is_unreliable(message) {
             return transport.send(bytes);

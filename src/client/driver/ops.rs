@@ -44,6 +44,7 @@ pub(super) enum Op {
         done: Completion<DownstreamCall>,
         _under_way: Admission,
     },
+    Ping(Completion<Duration>),
     Simple(Completion<()>),
     Close(Completion<()>),
 }
@@ -156,6 +157,10 @@ impl Driver<'_> {
                 let op = self.new_op(Op::Simple(done));
                 self.core.send_base_time(op, *base_time, persist, now);
             }
+            Command::Ping(done) => {
+                let op = self.new_op(Op::Ping(done));
+                self.core.ping(op, now);
+            }
             Command::SendCall(call, admission, done) => {
                 let op = self.new_op(Op::SendCall { done, _under_way: admission });
                 self.core.send_call(op, *call, now);
@@ -254,6 +259,8 @@ impl Driver<'_> {
             }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),
+            (Op::Ping(done), Ok(Output::RoundTrip(took))) => done.complete(Ok(took), &dispatcher),
+            (Op::Ping(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (Op::SendCall { done, .. } | Op::Simple(done), outcome) => {
                 done.complete(outcome.map(drop), &dispatcher);
             }

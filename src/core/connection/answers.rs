@@ -34,7 +34,7 @@ impl Connection {
             Message::ConnectResponse(response) => self.handle_connect_response(response, now),
             Message::Disconnect(disconnect) => self.handle_disconnect(&disconnect, now),
             Message::Ping(request_id) => self.control.push_front(Message::Pong(request_id)),
-            Message::Pong(request_id) => self.keep_alive.pong(request_id, now),
+            Message::Pong(request_id) => self.handle_pong(request_id, now),
             Message::UpstreamOpenResponse(response) => self.handle_upstream_open(response, now),
             Message::UpstreamResumeResponse(response) => self.handle_upstream_resume(response, now),
             Message::DownstreamResumeResponse(response) => self.handle_downstream_resume(response, now),
@@ -74,6 +74,17 @@ impl Connection {
             // Well-formed messages that a client has no use for are ignored
             // (docs/protocol/behaviour.md §12.5 item 12).
             other => tracing::debug!("ignored a {} from the server", other.name()),
+        }
+    }
+
+    fn handle_pong(&mut self, request_id: u32, now: Instant) {
+        match self.answered(request_id, |request| matches!(request, Request::Ping(_, Some(_)))) {
+            Some(Request::Ping(op, Some(left))) => {
+                let took = now.saturating_duration_since(left);
+                self.keep_alive.measured(took);
+                self.done(op, Ok(Output::RoundTrip(took)));
+            }
+            _ => self.keep_alive.pong(request_id, now),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Closing, Connection, MAX_ANSWERS, Request, State};
+use super::{Closing, Connection, MAX_ANSWERS, MAX_PINGS, Pending, Request, State};
 use crate::core::config::{DownstreamConfig, UpstreamConfig};
 use crate::core::downstream::TakenAck;
 use crate::core::event::{OpId, Output, ReceivedMetadata, StreamKey};
@@ -55,6 +55,27 @@ impl Connection {
             let deadline = now + self.config.response_timeout;
             self.ask(Request::Metadata(op, Box::new((base_time, persist))), deadline);
         }
+    }
+
+    /// Asks the server for a sign of life; `op` yields [`Output::RoundTrip`], or fails with the connection.
+    pub fn ping(&mut self, op: OpId, now: Instant) {
+        if self.refuse_if_closed(op) {
+            return;
+        }
+        let refusal = |status, why: String| Err(Error::new(status, format!("ping: {why}")));
+        if !matches!(self.state, State::Open) {
+            let lost = refusal(Status::ConnectionLost, "the connection is lost at present".to_owned());
+            return self.done(op, lost);
+        }
+        let is_ping = |pending: &&Pending| matches!(pending.request, Request::Ping(..));
+        if self.pending.values().filter(is_ping).count() >= MAX_PINGS {
+            return self.done(
+                op,
+                refusal(Status::WouldBlock, format!("{MAX_PINGS} wait for their answers already")),
+            );
+        }
+        let request_id = self.request(Request::Ping(op, None), now);
+        self.control.push_back(Message::Ping(request_id));
     }
 
     /// Sends a call, or a reply to one; `op` ends when the server took it.

@@ -27,6 +27,9 @@ use crate::message::{
 /// Answers and requests that wait to be sent before reading stops: a peer must not make us hold more.
 const MAX_ANSWERS: usize = 4096;
 
+/// Pings of the application that may be under way.
+const MAX_PINGS: usize = 64;
+
 #[derive(Debug)]
 enum State {
     /// The server has not accepted, for the first time or again.
@@ -62,6 +65,8 @@ enum Request {
     ReopenDownstream(StreamKey),
     CloseDownstream(StreamKey),
     Metadata(OpId, Box<(BaseTime, bool)>),
+    /// A ping of the application, and when it left.
+    Ping(OpId, Option<Instant>),
 }
 
 impl Request {
@@ -75,6 +80,7 @@ impl Request {
             Self::ResumeDownstream(..) => "resume downstream",
             Self::CloseDownstream(_) => "close downstream",
             Self::Metadata(..) => "send metadata",
+            Self::Ping(..) => "ping",
         }
     }
 }
@@ -248,8 +254,8 @@ impl Connection {
     /// Next message to send. Call it whenever the transport can take one.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Message> {
         if let Some(message) = self.control.pop_front() {
-            if matches!(message, Message::Ping(_)) {
-                self.keep_alive.sent(now);
+            if let Message::Ping(request_id) = message {
+                self.ping_left(request_id, now);
             }
             return Some(message);
         }
@@ -276,6 +282,13 @@ impl Connection {
             return self.control.pop_front();
         }
         None
+    }
+
+    fn ping_left(&mut self, request_id: u32, now: Instant) {
+        match self.pending.get_mut(&request_id) {
+            Some(Pending { request: Request::Ping(_, left), .. }) => *left = Some(now),
+            _ => self.keep_alive.sent(request_id, now),
+        }
     }
 
     /// Next chunk for a transport that takes nothing but datagrams at the moment, for messages of at most
@@ -418,9 +431,10 @@ impl Connection {
                 }
                 self.link_lost(&error, None, now);
             }
-            Request::OpenUpstream(op, _) | Request::OpenDownstream(op, ..) | Request::Metadata(op, _) => {
-                self.done(op, Err(error));
-            }
+            Request::OpenUpstream(op, _)
+            | Request::OpenDownstream(op, ..)
+            | Request::Metadata(op, _)
+            | Request::Ping(op, _) => self.done(op, Err(error)),
             Request::ResumeUpstream(..) | Request::ResumeDownstream(..) => {
                 self.resume_unanswered(request_id, request, error, now);
             }
@@ -482,7 +496,8 @@ impl Connection {
                 Request::Connect(Some(op))
                 | Request::OpenUpstream(op, _)
                 | Request::OpenDownstream(op, ..)
-                | Request::Metadata(op, _) => self.events.push(Event::Done(op, Err(reason.clone()))),
+                | Request::Metadata(op, _)
+                | Request::Ping(op, _) => self.events.push(Event::Done(op, Err(reason.clone()))),
                 // Their streams were told above.
                 _ => {}
             }

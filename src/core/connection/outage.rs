@@ -75,6 +75,8 @@ impl Connection {
                 Request::OpenUpstream(..) | Request::OpenDownstream(..) | Request::Metadata(..) => {
                     self.waiting.push_back(pending);
                 }
+                // What it was to measure is gone.
+                Request::Ping(op, _) => self.done(op, Err(error.clone().context("ping"))),
                 Request::CloseUpstream(key) => {
                     if let Some(upstream) = self.upstreams.get_mut(&key) {
                         upstream.close_again(pending.deadline);

@@ -66,3 +66,62 @@ fn a_leap_of_the_clock_leads_to_one_ping() {
     assert_eq!(rig.sent().len(), 1);
     assert!(!rig.core.is_closed());
 }
+
+fn ping(rig: &mut Rig) -> OpId {
+    let op = rig.op();
+    rig.core.ping(op, rig.now);
+    rig.collect();
+    op
+}
+
+fn round_trip(rig: &Rig, op: OpId) -> Duration {
+    match rig.outcome(op) {
+        Ok(Output::RoundTrip(took)) => took,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_ping_of_the_application_is_measured_from_when_it_leaves() {
+    let mut rig = Rig::open();
+    let op = ping(&mut rig);
+    rig.pass(ms(50));
+    assert_eq!(rig.sends(), Message::Ping(2));
+    rig.pass(ms(30));
+    rig.receive(Message::Pong(2));
+    assert_eq!(round_trip(&rig, op), ms(30));
+    assert_eq!(rig.core.round_trip(), Some(ms(30)));
+}
+
+#[test]
+fn pings_of_the_application_and_of_the_connection_do_not_answer_each_other() {
+    let mut rig = Rig::open();
+    rig.pass(ms(9_990));
+    let op = ping(&mut rig);
+    assert_eq!(rig.sends(), Message::Ping(2));
+    rig.pass(ms(10));
+    assert_eq!(rig.sends(), Message::Ping(4));
+    rig.pass(ms(500));
+    rig.receive(Message::Pong(4));
+    assert!(!rig.is_done(op));
+    assert_eq!(rig.core.round_trip(), Some(ms(500)));
+    rig.receive(Message::Pong(2));
+    assert_eq!(round_trip(&rig, op), ms(510));
+}
+
+#[test]
+fn pings_of_the_application_are_bounded_and_end_with_what_they_measure() {
+    let mut rig = Rig::resilient();
+    let pings: Vec<_> = (0..64).map(|_| ping(&mut rig)).collect();
+    let refused = ping(&mut rig);
+    assert_eq!(rig.status(refused), Status::WouldBlock);
+    rig.lose();
+    assert!(pings.iter().all(|op| rig.status(*op) == Status::ConnectionLost));
+    let meanwhile = ping(&mut rig);
+    assert_eq!(rig.status(meanwhile), Status::ConnectionLost);
+    assert!(!rig.reconnect().iter().any(|message| matches!(message, Message::Ping(_))));
+    let late = ping(&mut rig);
+    rig.sent();
+    rig.pass(ms(10_000));
+    assert_eq!(rig.status(late), Status::Timeout);
+}
