@@ -222,6 +222,7 @@ TEST(statistics) {
     process_expect(&process, "round trip, ns");
     process_expect(&process, "points in the buffer");
     process_expect(&process, "chunks received");
+    process_expect(&process, "ConnectRequest");
     finish(&process, 0, "in total 100 points\n");
     broker_stop(&broker);
 }
