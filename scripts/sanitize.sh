@@ -40,7 +40,7 @@ sanitize() {
     nm -D "$build/lib/libiscp.so" | grep -q "__${sanitizer:0:1}san_\|__tsan_" || die "libiscp.so is not instrumented"
     # valgrind and a sanitizer exclude each other; headers are not run.
     (cd "$build" && ctest --output-on-failure --parallel "$jobs" --label-exclude valgrind \
-        --tests-regex "$wanted" --exclude-regex "(header|complete)|$skipped")
+        --tests-regex "$wanted" --exclude-regex '^(cpp\.)?header\.|complete$|'"$skipped")
 }
 
 address() {

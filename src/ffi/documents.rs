@@ -202,13 +202,13 @@ fn types(source: &str, function: &str) -> String {
     let (parameters, _) = signature.split_once(')').expect("parameters");
     let types = parameters.split(',').filter_map(|parameter| Some(parameter.split_once(':')?.1.trim()));
     let named = types.filter(|what| !what.starts_with("*mut ")).map(|what| match what {
-        "*const c_char" => "text",
-        "bool" => "`bool`",
-        "u16" => "`uint16_t`",
-        "u32" => "`uint32_t`",
-        "u64" => "`uint64_t`",
-        "usize" => "`size_t`",
-        "iscp_qos_t" => "`iscp_qos_t`",
+        "*const c_char" => "text".to_owned(),
+        "bool" => "`bool`".to_owned(),
+        "u16" => "`uint16_t`".to_owned(),
+        "u32" => "`uint32_t`".to_owned(),
+        "u64" => "`uint64_t`".to_owned(),
+        "usize" => "`size_t`".to_owned(),
+        other if other.starts_with("iscp_") => format!("`{other}`"),
         other => panic!("{function}: no name for {other}"),
     });
     named.collect::<Vec<_>>().join(", ")
