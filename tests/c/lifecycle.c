@@ -207,6 +207,7 @@ FREE(conn)
 REF(conn)
 FREE(upstream)
 FREE(downstream)
+REF(downstream)
 FREE(chunk)
 REF(chunk)
 FREE(metadata)
@@ -227,7 +228,7 @@ const struct handle_type handle_types[] = {
      .waits = {wait_for_call, wait_for_late_reply, wait_for_reply}},
     {TYPE(upstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_upstream,
      .waits = {wait_for_acknowledgement}},
-    {TYPE(downstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_downstream,
+    {COUNTED(downstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_downstream,
      .waits = {wait_for_chunk, wait_for_metadata}},
     {COUNTED(chunk), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(metadata), .of_null = ISCP_ERR_NULL_ARGUMENT},
