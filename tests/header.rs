@@ -29,6 +29,7 @@ const SOURCES: &[&str] = &[
     "call",
     "conn_events",
     "conn_ping",
+    "path",
     "conn_calls",
     "upstream_options",
     "upstream_outage_options",

@@ -39,6 +39,8 @@ enum class conn_stat : iscp_conn_stat_t {
     spool_recovered = ISCP_CONN_STAT_SPOOL_RECOVERED,
     paths = ISCP_CONN_STAT_PATHS,
     events_dropped = ISCP_CONN_STAT_EVENTS_DROPPED,
+    points_sent = ISCP_CONN_STAT_POINTS_SENT,
+    points_received = ISCP_CONN_STAT_POINTS_RECEIVED,
 };
 
 /** A base time to send: it ties the elapsed times of a session to a clock. */

@@ -109,6 +109,26 @@ class connection_options
         return *this;
     }
 
+    connection_options &transport(const text &value) {
+        assign(iscp_conn_options_set_transport, value);
+        return *this;
+    }
+
+    connection_options &host(const text &value) {
+        assign(iscp_conn_options_set_host, value);
+        return *this;
+    }
+
+    connection_options &port(std::uint16_t value) {
+        assign(iscp_conn_options_set_port, value);
+        return *this;
+    }
+
+    connection_options &url_path(const text &value) {
+        assign(iscp_conn_options_set_url_path, value);
+        return *this;
+    }
+
     connection_options &node_id(const text &value) {
         assign(iscp_conn_options_set_node_id, value);
         return *this;
@@ -247,6 +267,11 @@ class connection_options
 
     connection_options &local_address(const text &value) {
         assign(iscp_conn_options_set_local_address, value);
+        return *this;
+    }
+
+    connection_options &multipath_tcp(bool value) {
+        assign(iscp_conn_options_set_multipath_tcp, value);
         return *this;
     }
 

@@ -134,6 +134,8 @@ struct Driver<'a> {
     upstreams: HashMap<StreamKey, UpstreamSide>,
     downstreams: HashMap<StreamKey, DownstreamSide>,
     dispatcher: Dispatcher,
+    /// Of what the application knows to be the paths; 0 for none.
+    path_stamp: u64,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     events: VecDeque<Event>,
     /// Bytes written when the transport last refused to take more.
@@ -180,6 +182,7 @@ impl<'a> Driver<'a> {
             upstreams: HashMap::new(),
             downstreams: HashMap::new(),
             dispatcher,
+            path_stamp: 0,
             timer: None,
             events: VecDeque::new(),
             full_at: None,
@@ -278,6 +281,7 @@ impl<'a> Driver<'a> {
                 self.token.clone_from(&token);
                 self.schema = Schema::default();
                 self.full_at = None;
+                self.path_stamp = 0;
                 self.core.transport_established(token, transport.has_datagrams(), now);
                 self.transport = Some(transport);
             }
@@ -304,6 +308,7 @@ impl<'a> Driver<'a> {
             // A peer that does not answer the goodbye is left alone.
             let _ = timeout(GOODBYE, goodbye).await;
         }
+        self.note_paths();
         let ended = self.ended.take().flatten();
         let closed = Error::new(Status::Closed, "the connection is closed");
         // The core answers for every operation; should it not, the application must not wait for ever.
