@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation test-reliability interop fuzz bench header abi fmt clean
+.PHONY: help demo test test-matrix test-simulation test-reliability sanitize interop fuzz bench header abi docs fmt clean
 
 SEEDS ?= 20000
 
@@ -22,6 +22,9 @@ test-reliability: ## Break connections, brokers and processes a thousand times, 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS=N (600) each
 	@scripts/fuzz.sh
 
+sanitize: ## Run the C tests with address and thread sanitizers, and the FFI layer under Miri, for half an hour
+	@scripts/sanitize.sh
+
 test-matrix: ## Send points over every combination of transport, encoding, compression and QoS
 	@scripts/test_matrix.sh
 
@@ -36,6 +39,9 @@ header: ## Write include/iscp/iscp.h anew from the Rust sources
 
 abi: ## Add what is new in the header to abi/
 	ISCP_UPDATE_ABI=1 cargo test -p iscp --test abi
+
+docs: ## Make the reference of the C and C++ interface, build/docs/index.html
+	@scripts/docs.sh
 
 fmt: ## Format all Rust and C sources
 	@scripts/fmt.sh

@@ -61,6 +61,46 @@ static inline void example_print_error(const char *what, iscp_status_t status, i
     iscp_error_free(error);
 }
 
+/* Ends the program when a step failed, with what and why; the library needs no farewell. */
+static inline void example_check(const char *what, iscp_status_t status, iscp_error_t **error) {
+    if (status != ISCP_OK) {
+        example_print_error(what, status, error != NULL ? *error : NULL);
+        exit(EXIT_FAILURE);
+    }
+}
+
+/* A connection as a node. */
+static inline iscp_conn_t *example_connect(const char *url, const char *node) {
+    iscp_conn_t *conn = NULL;
+    iscp_error_t *error = NULL;
+    iscp_conn_options_t *options = iscp_conn_options_new();
+    example_check("url", iscp_conn_options_set_url(options, url, &error), &error);
+    example_check("node", iscp_conn_options_set_node_id(options, node, &error), &error);
+    example_check("connect", iscp_connect_wait(options, -1, &conn, &error), &error);
+    iscp_conn_options_free(options);
+    return conn;
+}
+
+/* A RELIABLE downstream of everything that a node sends, without the chunks of which nothing matches. */
+static inline iscp_downstream_t *example_subscribe(iscp_conn_t *conn, const char *source) {
+    iscp_downstream_t *downstream = NULL;
+    iscp_error_t *error = NULL;
+    iscp_downstream_options_t *options = iscp_downstream_options_new();
+    example_check("filter", iscp_downstream_options_add_filter(options, source, "#:#", &error), &error);
+    example_check("qos", iscp_downstream_options_set_qos(options, ISCP_QOS_RELIABLE, &error), &error);
+    example_check("empty", iscp_downstream_options_set_omit_empty_chunk(options, true, &error), &error);
+    example_check("subscribe", iscp_downstream_open_wait(conn, options, -1, &downstream, &error), &error);
+    iscp_downstream_options_free(options);
+    return downstream;
+}
+
+/* Closes a connection with its streams, and frees it. */
+static inline void example_disconnect(iscp_conn_t *conn) {
+    iscp_error_t *error = NULL;
+    example_check("close connection", iscp_conn_close_wait(conn, -1, &error), &error);
+    iscp_conn_free(conn);
+}
+
 /* A clock in nanoseconds: CLOCK_REALTIME counts from the Unix epoch, CLOCK_MONOTONIC never jumps. */
 static inline int64_t example_clock_ns(clockid_t clock) {
     struct timespec now;

@@ -7,6 +7,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 mode=${1:-test}
 packages=()
+# What tests can do without: they then say what they did not run.
+optional=()
 lacking=
 
 # need PACKAGES COMMAND...: the command succeeds, or the packages are missing.
@@ -18,6 +20,15 @@ need() {
         packages+=("${missing[@]}")
         mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
     fi
+}
+
+# want PACKAGES COMMAND...: the same for what tests can do without.
+want() {
+    local former=("${packages[@]}")
+    packages=("${optional[@]}")
+    need "$@"
+    optional=("${packages[@]}")
+    packages=("${former[@]}")
 }
 
 # compiles COMPILER LANGUAGE HEADER: the compiler is there, and so are its headers and libraries.
@@ -35,9 +46,13 @@ cmake_is_new() {
 build_tool() {
     command -v ninja || command -v make
 }
+has_mono() {
+    command -v mono && command -v mcs
+}
 
 check_packages() {
     packages=()
+    optional=()
     need "gcc libc6-dev" compiles gcc c stdio.h
     need "cmake" cmake_is_new
     need "ninja-build" build_tool
@@ -55,6 +70,10 @@ check_packages() {
     need "pkg-config" command -v pkg-config
     need "valgrind" command -v valgrind
     need "binutils" command -v readelf
+    need "doxygen" command -v doxygen
+    # For the callers in other languages, scripts/bindings.sh.
+    want "python3" command -v python3
+    want "mono-runtime mono-mcs" has_mono
 }
 
 check_rust() {
@@ -90,12 +109,20 @@ demo | test) ;;
 esac
 
 check_packages
-if ((${#packages[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
-    echo "setup: installing ${packages[*]}"
+if ((${#packages[@]} + ${#optional[@]})) && [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+    echo "setup: installing ${packages[*]} ${optional[*]}"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    if ((${#packages[@]})); then
+        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    fi
+    if ((${#optional[@]})); then
+        apt-get install -y -qq --no-install-recommends "${optional[@]}" >/dev/null || true
+    fi
     check_packages
+fi
+if ((${#optional[@]})); then
+    echo "setup: not there, and not needed for most tests: ${optional[*]}" >&2
 fi
 if ((${#packages[@]})); then
     echo "setup: missing: ${packages[*]}. On Debian or Ubuntu install with" >&2

@@ -87,6 +87,7 @@ c_tests() {
 run "Rust formatting" rust_format
 run "C formatting" c_format
 run "Documents" tests/docs/links.sh
+run "Reference" scripts/docs.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Fuzz targets" fuzz_targets
 run "Rust tests" cargo test --locked --workspace
@@ -96,6 +97,7 @@ run "CMake build again" cmake_build_again
 run "Size of the library" library_size
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
+run "Bindings" scripts/bindings.sh "$build"
 run "Consumer projects" tests/consumer/run.sh "$build"
 if command -v go >/dev/null; then
     run "Interoperability" scripts/interop.sh

@@ -63,6 +63,8 @@ statuses! {
     InvalidState = -105, "the operation does not fit the state of the object";
     /// The sequence numbers of the stream are used up.
     SequenceExhausted = -106, "the sequence numbers of the stream are used up";
+    /// Chunks of an upstream are missing, or came in another order than was promised.
+    OutOfOrder = -107, "chunks of an upstream are missing or out of order";
 
     /// The host name was not found.
     Resolve = -200, "the host name was not found";

@@ -12,7 +12,7 @@ use iscp::message::{
 };
 use uuid::Uuid;
 
-use c_api::Conn;
+use c_api::{Conn, Down};
 use scripted_server::{STREAM, ScriptedServer};
 
 fn quiet(_: &Message) -> Vec<Message> {
@@ -234,5 +234,98 @@ fn filter_references_become_the_numbers_of_the_filters() {
     let expected: [&[&[u32]]; 5] = [&[&[0], &[1, 2], &[]], &[&[], &[]], &[&[2], &[]], &[&[1]], &[]];
     for filters in expected {
         assert_eq!(down.next_filters(), filters);
+    }
+}
+
+fn numbered(numbers: &[u32]) -> Vec<Message> {
+    numbers.iter().map(|number| chunk(*number, 1, &[])).collect()
+}
+
+fn reader(conn: &Conn, options: &[(&str, &str)]) -> Down {
+    conn.downstream(&[&[("node", "a")], options].concat())
+}
+
+/// Statistics: reordered, given up, late, late and dropped chunks.
+fn order_statistics(down: &Down) -> [u64; 4] {
+    [13, 15, 16, 17].map(|stat| down.stat(stat))
+}
+
+#[test]
+fn chunks_come_in_the_order_that_the_application_chose() {
+    let sent = [1, 3, 5, 4, 2, 6, 6];
+    for (options, expected, statistics) in [
+        (&[("chunk_order", "as_received")][..], &[1, 3, 5, 4, 2, 6, 6][..], [0, 0, 0, 0]),
+        (&[("chunk_order", "as_received"), ("qos", "reliable")], &[1, 3, 5, 4, 2, 6], [0, 0, 0, 0]),
+        (&[("chunk_order", "best_effort")], &[1, 2, 3, 4, 5, 6], [3, 0, 0, 0]),
+        (&[("chunk_order", "strict")], &[1, 2, 3, 4, 5, 6], [3, 0, 0, 0]),
+        (&[("chunk_order", "strict"), ("qos", "reliable")], &[1, 2, 3, 4, 5, 6], [3, 0, 0, 0]),
+        // Only one chunk may wait.
+        (&[("chunk_order", "best_effort"), ("reorder_limit", "1")], &[1, 3, 4, 5, 2, 6], [2, 1, 1, 0]),
+        (&[("chunk_order", "strict"), ("reorder_limit", "1")], &[1, 3, 4, 5, 6], [2, 1, 1, 1]),
+    ] {
+        let server = ScriptedServer::start("3.0.0", once_open(numbered(&sent)));
+        let conn = connect(&server);
+        // Nothing is given up for time.
+        let down = reader(&conn, &[options, &[("reorder_wait_ms", "3600000")]].concat());
+        let received: Vec<_> = expected.iter().map(|_| down.next_number().unwrap()).collect();
+        assert_eq!(received, expected, "{options:?}");
+        assert_eq!(order_statistics(&down), statistics, "{options:?}");
+    }
+}
+
+#[test]
+fn a_missing_chunk_is_waited_for_no_longer_than_the_application_says() {
+    for order in ["best_effort", "strict"] {
+        let server = ScriptedServer::start("3.0.0", once_open(numbered(&[1, 3, 4])));
+        let conn = connect(&server);
+        let down = reader(&conn, &[("chunk_order", order), ("reorder_wait_ms", "50")]);
+        assert_eq!([(); 3].map(|()| down.next_number().unwrap()), [1, 3, 4]);
+        assert_eq!(order_statistics(&down), [2, 1, 0, 0]);
+        assert_eq!(down.stat(12), 1, "lost");
+    }
+}
+
+#[test]
+fn a_strict_reliable_stream_ends_naming_what_is_missing() {
+    let server = ScriptedServer::start("3.0.0", once_open(numbered(&[1, 3, 4, 6])));
+    let conn = connect(&server);
+    let options = [("chunk_order", "strict"), ("qos", "reliable"), ("reorder_limit", "2")];
+    let down = reader(&conn, &options);
+    assert_eq!(down.next_number(), Ok(1));
+    let (status, message) = down.next_number().unwrap_err();
+    assert_eq!(status, Status::OutOfOrder.number());
+    assert!(message.contains("2, 5") && message.contains(&STREAM.to_string()), "{message}");
+}
+
+/// Numbers of the next `count` chunks that are acknowledged.
+fn acknowledged(server: &ScriptedServer, count: usize) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        numbers.extend(server.expect(|message| match message {
+            Message::DownstreamChunkAck(ack) => {
+                let results = ack.results.into_iter();
+                Some(results.map(|result| result.upstream_sequence_number).collect::<Vec<_>>())
+            }
+            _ => None,
+        }));
+    }
+    numbers
+}
+
+#[test]
+fn a_reader_that_pauses_acknowledges_what_was_taken_and_one_that_fails_what_came() {
+    for policy in ["auto", "pause", "fail"] {
+        let server = ScriptedServer::start("3.0.0", once_open(numbered(&[1, 2, 3])));
+        let conn = connect(&server);
+        let options = [("qos", "reliable"), ("buffer_policy", policy), ("ack_interval_ms", "10")];
+        let down = reader(&conn, &options);
+        if policy == "fail" {
+            assert_eq!(acknowledged(&server, 3), [1, 2, 3]);
+        } else {
+            assert_eq!([down.next_number(), down.next_number()], [Ok(1), Ok(2)]);
+            assert_eq!(acknowledged(&server, 2), [1, 2], "{policy}");
+            assert_eq!(down.next_number(), Ok(3));
+            assert_eq!(acknowledged(&server, 1), [3]);
+        }
     }
 }

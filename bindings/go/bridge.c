@@ -9,7 +9,8 @@ static void on_release(void *user_data) {
     goiscpRelease((uintptr_t)user_data);
 }
 
-/* --- One-shot callbacks: they only pass the outcome on ---------------------------------------------------- */
+/* --- One-shot callbacks: they only pass the outcome on ----------------------------------------------------
+ */
 
 static void on_done(const iscp_error_t *error, void *user_data) {
     goiscpDone(NULL, (iscp_error_t *)error, (uintptr_t)user_data);
@@ -46,30 +47,32 @@ iscp_status_t goiscp_conn_close(iscp_conn_t *conn, uintptr_t handle, iscp_error_
     return iscp_conn_close(conn, on_done, (void *)handle, out_error);
 }
 
-iscp_status_t goiscp_send_base_time(iscp_conn_t *conn, const char *session_id, const char *name, uint32_t priority,
-                                    int64_t elapsed_time_ns, int64_t base_time_ns, bool persist, uintptr_t handle,
-                                    iscp_error_t **out_error) {
+iscp_status_t goiscp_send_base_time(iscp_conn_t *conn, const char *session_id, const char *name,
+                                    uint32_t priority, int64_t elapsed_time_ns, int64_t base_time_ns,
+                                    bool persist, uintptr_t handle, iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK
-    return iscp_conn_send_base_time(conn, session_id, name, priority, elapsed_time_ns, base_time_ns, persist, on_done,
-                                    (void *)handle, out_error);
+    return iscp_conn_send_base_time(conn, session_id, name, priority, elapsed_time_ns, base_time_ns, persist,
+                                    on_done, (void *)handle, out_error);
 }
 
 iscp_status_t goiscp_call(iscp_conn_t *conn, const char *node_id, const char *name, const char *type,
                           const uint8_t *payload, size_t payload_len, int32_t timeout_ms, uintptr_t handle,
                           iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK
-    return iscp_conn_call(conn, node_id, name, type, payload, payload_len, timeout_ms, on_reply, (void *)handle,
-                          out_error);
+    return iscp_conn_call(conn, node_id, name, type, payload, payload_len, timeout_ms, on_reply,
+                          (void *)handle, out_error);
 }
 
 iscp_status_t goiscp_reply(iscp_conn_t *conn, const iscp_call_t *call, const char *name, const char *type,
-                           const uint8_t *payload, size_t payload_len, uintptr_t handle, iscp_error_t **out_error) {
+                           const uint8_t *payload, size_t payload_len, uintptr_t handle,
+                           iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK
-    return iscp_conn_send_reply(conn, call, name, type, payload, payload_len, on_done, (void *)handle, out_error);
+    return iscp_conn_send_reply(conn, call, name, type, payload, payload_len, on_done, (void *)handle,
+                                out_error);
 }
 
-iscp_status_t goiscp_upstream_open(iscp_conn_t *conn, const iscp_upstream_options_t *options, uintptr_t handle,
-                                   iscp_error_t **out_error) {
+iscp_status_t goiscp_upstream_open(iscp_conn_t *conn, const iscp_upstream_options_t *options,
+                                   uintptr_t handle, iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK
     return iscp_upstream_open(conn, options, on_upstream, (void *)handle, out_error);
 }
@@ -86,18 +89,20 @@ iscp_status_t goiscp_upstream_close(iscp_upstream_t *upstream, bool close_sessio
     return iscp_upstream_close(upstream, close_session, on_done, (void *)handle, out_error);
 }
 
-iscp_status_t goiscp_downstream_open(iscp_conn_t *conn, const iscp_downstream_options_t *options, uintptr_t handle,
-                                     iscp_error_t **out_error) {
+iscp_status_t goiscp_downstream_open(iscp_conn_t *conn, const iscp_downstream_options_t *options,
+                                     uintptr_t handle, iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK
     return iscp_downstream_open(conn, options, on_downstream, (void *)handle, out_error);
 }
 
-iscp_status_t goiscp_downstream_close(iscp_downstream_t *downstream, uintptr_t handle, iscp_error_t **out_error) {
+iscp_status_t goiscp_downstream_close(iscp_downstream_t *downstream, uintptr_t handle,
+                                      iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK
     return iscp_downstream_close(downstream, on_done, (void *)handle, out_error);
 }
 
-/* --- Long-lived callbacks: they run code of the application ----------------------------------------------- */
+/* --- Long-lived callbacks: they run code of the application -----------------------------------------------
+ */
 
 static void on_token(iscp_token_request_t *request, void *user_data) {
     /* Go answers on a goroutine of its own, so nothing of the application runs here. */
@@ -116,13 +121,15 @@ static void on_event(const iscp_event_t *event, void *user_data) {
     in_callback = false;
 }
 
-static void on_ack(uint32_t sequence_number, int32_t result_code, const char *result_string, void *user_data) {
+static void on_ack(uint32_t sequence_number, int32_t result_code, const char *result_string,
+                   void *user_data) {
     in_callback = true;
     goiscpAck(sequence_number, result_code, (char *)result_string, (uintptr_t)user_data);
     in_callback = false;
 }
 
-iscp_status_t goiscp_set_token_source(iscp_conn_options_t *options, uintptr_t handle, iscp_error_t **out_error) {
+iscp_status_t goiscp_set_token_source(iscp_conn_options_t *options, uintptr_t handle,
+                                      iscp_error_t **out_error) {
     return iscp_conn_options_set_token_callback(options, on_token, (void *)handle, on_release, out_error);
 }
 
@@ -130,6 +137,7 @@ iscp_status_t goiscp_set_on_event(iscp_conn_options_t *options, uintptr_t handle
     return iscp_conn_options_set_event_callback(options, on_event, (void *)handle, on_release, out_error);
 }
 
-iscp_status_t goiscp_set_on_ack(iscp_upstream_options_t *options, uintptr_t handle, iscp_error_t **out_error) {
+iscp_status_t goiscp_set_on_ack(iscp_upstream_options_t *options, uintptr_t handle,
+                                iscp_error_t **out_error) {
     return iscp_upstream_options_set_ack_callback(options, on_ack, (void *)handle, on_release, out_error);
 }

@@ -118,12 +118,11 @@ func (u *Upstream) Write(id DataID, elapsed time.Duration, payload []byte) error
 		(*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id), C.int64_t(elapsed), data, length), nil)
 }
 
-// WritePoints writes several points of one data id, in order, and returns how many it wrote. It stops at the first
-// that cannot be written.
-func (u *Upstream) WritePoints(id DataID, points []DataPoint) (written int, err error) {
+// WritePoints writes several points of one data id, in order: all of them or, when it fails, none.
+func (u *Upstream) WritePoints(id DataID, points []DataPoint) error {
 	pointer, err := u.handle.acquire()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer u.handle.done()
 	var pinner runtime.Pinner
@@ -138,10 +137,8 @@ func (u *Upstream) WritePoints(id DataID, points []DataPoint) (written int, err 
 		}
 		array[i] = C.iscp_data_point_t{elapsed_time_ns: C.int64_t(point.Elapsed), payload: data, payload_len: length}
 	}
-	var count C.size_t
-	err = check(C.iscp_upstream_write_points((*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id),
-		unsafe.SliceData(array), C.size_t(len(array)), &count), nil)
-	return int(count), err
+	return check(C.iscp_upstream_write_points((*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id),
+		unsafe.SliceData(array), C.size_t(len(array))), nil)
 }
 
 // FlushLevel is what a flush waits for.

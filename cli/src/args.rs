@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use iscp::client::BufferPolicy;
+use iscp::core::ChunkOrder;
 use iscp::message::{DataFilter, Qos};
 use uuid::Uuid;
 
+use crate::bench::BenchArgs;
 use crate::chaos::ChaosArgs;
 use crate::connect_args::ConnectArgs;
 
 // Nothing that may hold a secret is `Debug` here and in `connect_args`.
 
-/// Open broker, publisher, subscriber, caller, message converter and faulty proxy for iSCP (intdash Stream Control Protocol).
+/// Open broker, publisher, subscriber, caller, message converter, faulty proxy and benchmark for iSCP (intdash Stream
+/// Control Protocol).
 #[derive(Parser)]
 #[command(
     name = "iscp",
@@ -101,6 +105,13 @@ pub(crate) enum Command {
     /// A spool is the directory that `iscp pub --spool` or the option `spool_dir` of the library names. One process
     /// uses it at a time.
     Spool(SpoolArgs),
+    /// Measure what a server and the way to it can do.
+    ///
+    /// Writes points as fast as the server acknowledges them, or with --rate at that pace, then prints how many arrived
+    /// in what time, and what they cost this process. The payload does not compress by itself, but is the same in every
+    /// point. A signal ends the run early: what was written is still waited for and reported. The exit status is 1 when
+    /// points of a RELIABLE stream were lost.
+    Bench(Box<BenchArgs>),
 }
 
 /// Options of `iscp spool`.
@@ -389,6 +400,17 @@ pub(crate) struct SubArgs {
     /// In both patterns `/` separates levels, `+` stands for one level and `#` for any number of them.
     #[arg(long, value_name = "TYPE:NAME", default_value = "#:#", value_parser = parse_filter)]
     pub(crate) filter: Vec<DataFilter>,
+    /// Order in which the chunks of each upstream are printed.
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t)]
+    pub(crate) chunk_order: OrderArg,
+    /// What happens when points arrive faster than they are printed [default: pause, and drop-oldest for streams
+    /// that are not reliable]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    pub(crate) buffer_policy: Option<PolicyArg>,
+    /// Bytes of points that may wait to be printed.
+    #[arg(long, value_name = "BYTES", default_value = "67108864")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
+    pub(crate) buffer_limit: u32,
     /// Print one JSON object a line, for points and for metadata.
     ///
     /// Points have the keys source_node_id, session_id, name, type, elapsed_ns, sequence_number and either payload
@@ -438,6 +460,52 @@ impl From<QosArg> for Qos {
             QosArg::Reliable => Self::Reliable,
             QosArg::Unreliable => Self::Unreliable,
             QosArg::Partial => Self::Partial,
+        }
+    }
+}
+
+/// Order of the chunks of a stream, as it is written on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// As they come.
+    #[default]
+    AsReceived,
+    /// By their numbers; what comes too late comes out of order.
+    BestEffort,
+    /// By their numbers only; what comes too late is dropped, or ends a reliable stream.
+    Strict,
+}
+
+impl From<OrderArg> for ChunkOrder {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::AsReceived => Self::AsReceived,
+            OrderArg::BestEffort => Self::BestEffort,
+            OrderArg::Strict => Self::Strict,
+        }
+    }
+}
+
+/// What happens when points arrive faster than they are printed, as it is written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyArg {
+    /// The server stops sending; for reliable streams.
+    Pause,
+    /// The stream ends with an error.
+    Fail,
+    /// The oldest are dropped; not for reliable streams.
+    DropOldest,
+    /// The newest are dropped; not for reliable streams.
+    DropNewest,
+}
+
+impl From<PolicyArg> for BufferPolicy {
+    fn from(policy: PolicyArg) -> Self {
+        match policy {
+            PolicyArg::Pause => Self::Pause,
+            PolicyArg::Fail => Self::Fail,
+            PolicyArg::DropOldest => Self::DropOldest,
+            PolicyArg::DropNewest => Self::DropNewest,
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The program `iscp`: a broker, a publisher, a subscriber, a caller, a converter of messages and a proxy that
-//! injects faults, for iSCP on the command line.
+//! The program `iscp`: a broker, a publisher, a subscriber, a caller, a converter of messages, a proxy that injects
+//! faults, and a benchmark, for iSCP on the command line.
 
 mod args;
+mod bench;
 mod broker;
 mod call;
 mod certificate;
@@ -54,5 +55,6 @@ fn run(args: &Args) -> Result<(), Failure> {
         Command::Codec(codec) => codec::run(codec, &interrupt),
         Command::Chaos(chaos) => chaos::run(chaos, &interrupt),
         Command::Spool(spool) => spool::run(spool, &interrupt),
+        Command::Bench(bench) => bench::run(bench, &interrupt, args.quiet_progress()),
     }
 }

@@ -129,6 +129,7 @@ impl<'a> Publisher<'a> {
             },
             full: FullPolicy::Block(WRITE_WAIT),
             on_ack: None,
+            on_chunk: None,
             on_event: None,
             on_closed: Some(Box::new(move |end| {
                 // Called once. Nobody listens when it was this program that closed the stream.

@@ -15,6 +15,9 @@
  * - Functions return `ISCP_OK` or a negative status. Those with `out_error` store an object there
  *   with the detail, which the caller frees with `iscp_error_free`; NULL means no interest. Every
  *   other output is set to NULL or 0 on failure.
+ * - Each function lists the statuses that it returns, or names the function that does. Not listed are
+ *   what may happen to all: `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_ARGUMENT` for a `timeout_ms` below
+ *   -1; `ISCP_ERR_PANIC`, a defect of the library that was caught.
  * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
  * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
  *   waits for ever and 0 does not wait. So `iscp_downstream_next_chunk_wait` with 0 never blocks.
@@ -29,8 +32,10 @@
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
  *   thread; those of different connections run on different threads. No library lock is held, and a
  *   slow callback delays the callbacks of its connection only, never the network.
- * - Inside a callback every function may be called, `free` included, except those documented as
- *   blocking: they answer `ISCP_ERR_IN_CALLBACK` at once.
+ * - Inside a callback every function may be called, `free` included, except those that block:
+ *   `iscp_shutdown`, `iscp_log_set`, and what has `_wait` in its name. They answer
+ *   `ISCP_ERR_IN_CALLBACK` at once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
+ *   that would block answers `ISCP_ERR_WOULD_BLOCK`.
  * - Arguments of a callback are valid until it returns, unless its documentation says that the
  *   application owns them.
  * - A callback must return: no C++ exception, no `longjmp`.
@@ -85,6 +90,12 @@
 #define ISCP_MAX_PAYLOAD 15728640
 
 /**
+ * Most bytes of points that `iscp_upstream_write_together` writes: each point counts its payload and 23
+ * bytes.
+ */
+#define ISCP_MAX_TOGETHER 524288
+
+/**
  * A received call, or a reply to one.
  *
  * It never changes and may be read from any thread. Everything read from it, the payload included, is
@@ -123,7 +134,7 @@ typedef struct iscp_downstream_options_t iscp_downstream_options_t;
  *
  * It is closed by `iscp_downstream_close`, or in the background when it is freed. It may be used from
  * any thread. Chunks, and metadata, are either handed to a callback or pulled; a chunk counts as
- * received, towards the server, when the application takes it.
+ * received, towards the server, when the application takes it, unless `buffer_policy` is `fail`.
  */
 typedef struct iscp_downstream_t iscp_downstream_t;
 
@@ -216,6 +227,10 @@ typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const ch
  *
  * Called exactly once, after the last callback that was given the pointer has returned, also when
  * the operation the callback was meant for failed. NULL when there is nothing to release.
+ *
+ * Called on the connection's dispatcher thread when a stream or connection was the last to need the
+ * pointer, on the library's log thread or by `iscp_log_set` for a log callback, and otherwise by the
+ * call that freed the options or failed.
  */
 typedef void (*iscp_release_cb)(void *user_data);
 
@@ -371,13 +386,29 @@ typedef void (*iscp_ack_cb)(uint32_t sequence_number,
                             void *user_data);
 
 /**
+ * Shown a chunk that is about to be sent.
+ *
+ * Called on the connection's dispatcher thread for every chunk, one at a time, in the order of their sequence
+ * numbers, before every other callback about the chunk or a point in it. `chunk` is valid until the callback
+ * returns; `iscp_chunk_ref` keeps it longer. It shares the memory of what is sent: nothing is copied.
+ *
+ * The callback observes and does not hold up the chunk: it is asked for before the chunk is handed to the
+ * transport, and may run before, while or after the bytes leave. Only when it lags behind so far that 16384
+ * calls of it and of the acknowledgement callback wait, or chunks of `in_flight_limit` bytes, no further chunk is
+ * made until it catches up; the write buffer fills meanwhile. A chunk that is sent again after the connection
+ * was lost is not shown again, also when it has another number then (option `reopen`).
+ */
+typedef void (*iscp_before_send_cb)(const struct iscp_chunk_t *chunk, void *user_data);
+
+/**
  * Told how an upstream ended.
  *
  * Called once on the connection's dispatcher thread, after every other callback of the stream, and
  * never for one that could not be opened.
  * `error` is NULL when the application closed the stream and the server confirmed everything, or what it
  * did not was lost as the QoS allows: by datagrams, or with the connection.
- * `undelivered_points` counts the points whose delivery the server did not confirm,
+ * `undelivered_points` counts the points whose delivery the server did not confirm, those included that were
+ * dropped because the buffer was full (option `buffer_policy`);
  * `undelivered_chunks` holds the sequence numbers of `undelivered_chunk_count` chunks that were sent
  * and not confirmed, in order; points that never left the buffer have no number. Once the stream was opened
  * anew (option `reopen`) the numbers are those of its last id. Error and array are valid until the callback
@@ -423,6 +454,21 @@ typedef void (*iscp_upstream_open_cb)(struct iscp_upstream_t *upstream,
 typedef uint32_t iscp_data_id_t;
 
 /**
+ * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ */
+typedef int32_t iscp_flush_level_t;
+
+/**
+ * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_upstream_stat_t;
+
+/**
+ * State of an upstream: one of the `ISCP_UPSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_upstream_state_t;
+
+/**
  * A data point.
  */
 typedef struct iscp_data_point_t {
@@ -441,14 +487,18 @@ typedef struct iscp_data_point_t {
 } iscp_data_point_t;
 
 /**
- * What a flush waits for: one of the `ISCP_FLUSH_…` constants.
+ * A data point to be written and what it belongs to.
  */
-typedef int32_t iscp_flush_level_t;
-
-/**
- * A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_upstream_stat_t;
+typedef struct iscp_upstream_point_t {
+    /**
+     * What the point belongs to, from `iscp_upstream_data_id` of the upstream.
+     */
+    iscp_data_id_t data_id;
+    /**
+     * The point.
+     */
+    struct iscp_data_point_t point;
+} iscp_upstream_point_t;
 
 /**
  * Kind of metadata: one of the `ISCP_METADATA_…` constants.
@@ -467,9 +517,19 @@ typedef void (*iscp_downstream_open_cb)(struct iscp_downstream_t *downstream,
                                         void *user_data);
 
 /**
+ * State of a downstream: one of the `ISCP_DOWNSTREAM_STATE_…` constants.
+ */
+typedef int32_t iscp_downstream_state_t;
+
+/**
+ * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
+ */
+typedef int32_t iscp_downstream_stat_t;
+
+/**
  * Receives chunks.
  *
- * Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
+ * Called on the connection's dispatcher thread, for one chunk at a time and in the order of `chunk_order`. A chunk may be
  * empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
  * for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
  * `iscp_chunk_ref` keeps it longer.
@@ -483,11 +543,6 @@ typedef void (*iscp_chunk_cb)(const struct iscp_chunk_t *chunk, void *user_data)
  * too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
  */
 typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *user_data);
-
-/**
- * A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
- */
-typedef int32_t iscp_downstream_stat_t;
 
 /**
  * Success.
@@ -578,6 +633,11 @@ typedef int32_t iscp_downstream_stat_t;
  * The sequence numbers of the stream are used up.
  */
 #define ISCP_ERR_SEQUENCE_EXHAUSTED -106
+
+/**
+ * Chunks of an upstream are missing, or came in another order than was promised.
+ */
+#define ISCP_ERR_OUT_OF_ORDER -107
 
 /**
  * The host name was not found.
@@ -981,13 +1041,15 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_QOS_PARTIAL 2
 
 /**
- * Everything written before is on its way.
+ * Everything written before was handed to the transport. It may still be in a buffer of the operating system; if
+ * the connection is lost, RELIABLE points are sent again and others may be lost. While there is no connection
+ * what waits in the write buffer is waited for.
  */
 #define ISCP_FLUSH_SENT 0
 
 /**
  * The server answered for everything written before; a chunk that it refused since the last flush of
- * this level makes the flush fail with `ISCP_ERR_REFUSED`.
+ * this level makes the flush fail with `ISCP_ERR_REFUSED`, one that was lost with `ISCP_ERR_TIMEOUT`.
  */
 #define ISCP_FLUSH_ACKNOWLEDGED 1
 
@@ -1025,6 +1087,36 @@ typedef int32_t iscp_downstream_stat_t;
  * Points that the server refused, or that were given up.
  */
 #define ISCP_UPSTREAM_STAT_FAILED_POINTS 7
+
+/**
+ * Points that were dropped because the buffer was full (option `buffer_policy`).
+ */
+#define ISCP_UPSTREAM_STAT_DROPPED_POINTS 8
+
+/**
+ * Data ids that travel as aliases, which the server has given so far.
+ */
+#define ISCP_UPSTREAM_STAT_ALIASES 9
+
+/**
+ * In use.
+ */
+#define ISCP_UPSTREAM_STATE_OPEN 1
+
+/**
+ * The connection was lost, or the server forgot the stream, and it is about to come back. Points may be written.
+ */
+#define ISCP_UPSTREAM_STATE_RESUMING 2
+
+/**
+ * Being closed: no points are taken any more, and what was written is being delivered.
+ */
+#define ISCP_UPSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, in order or not.
+ */
+#define ISCP_UPSTREAM_STATE_CLOSED 4
 
 /**
  * The node sent a base time: session, name, priority, elapsed time and base time.
@@ -1072,7 +1164,27 @@ typedef int32_t iscp_downstream_stat_t;
 #define ISCP_METADATA_DOWNSTREAM_NORMAL_CLOSE 9
 
 /**
- * Chunks received.
+ * In use.
+ */
+#define ISCP_DOWNSTREAM_STATE_OPEN 1
+
+/**
+ * Its connection was lost, and it did not come back yet.
+ */
+#define ISCP_DOWNSTREAM_STATE_RESUMING 2
+
+/**
+ * The application closes it.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSING 3
+
+/**
+ * Ended, by the application or otherwise. What was received can still be taken.
+ */
+#define ISCP_DOWNSTREAM_STATE_CLOSED 4
+
+/**
+ * Chunks received, those that were dropped because the application was too slow included.
  */
 #define ISCP_DOWNSTREAM_STAT_CHUNKS 1
 
@@ -1100,6 +1212,64 @@ typedef int32_t iscp_downstream_stat_t;
  * Chunks that wait for the application.
  */
 #define ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS 6
+
+/**
+ * Bytes of the payloads received.
+ */
+#define ISCP_DOWNSTREAM_STAT_BYTES 7
+
+/**
+ * Metadata received, those that were dropped included.
+ */
+#define ISCP_DOWNSTREAM_STAT_METADATA 8
+
+/**
+ * Bytes that the chunks occupy that wait for the application: what `buffer_limit` limits.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES 9
+
+/**
+ * Metadata that wait for the application.
+ */
+#define ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA 10
+
+/**
+ * Chunks that came again and were not handed out a second time. A stream that is not RELIABLE hands them out
+ * again when its `chunk_order` is `as_received`, and does not count them.
+ */
+#define ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS 11
+
+/**
+ * Chunks lost as far as is known: sequence numbers that were left out, since the first one seen of their
+ * upstream, and have not come by now. One that comes later is subtracted. Always 0 with `omit_empty_chunk`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LOST_CHUNKS 12
+
+/**
+ * Chunks that came before an earlier one and waited for it, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS 13
+
+/**
+ * Chunks that wait for an earlier one.
+ */
+#define ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS 14
+
+/**
+ * Missing chunks that were waited for in vain: up to `reorder_wait_ms`, `reorder_limit`, or the end.
+ */
+#define ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS 15
+
+/**
+ * Chunks that came when later ones had been handed out, with another `chunk_order` than `as_received`.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_CHUNKS 16
+
+/**
+ * Late chunks that were dropped because the `chunk_order` is `strict`; never of a RELIABLE upstream read by a
+ * RELIABLE stream.
+ */
+#define ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS 17
 
 #ifdef __cplusplus
 extern "C" {
@@ -1195,7 +1365,8 @@ ISCP_API const char *iscp_result_code_name(int32_t result_code);
  * Status of the error, the same that the function returned.
  *
  * @param error an error, or NULL
- * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+ * @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error,
+ *         `ISCP_ERR_FORKED` for an error of the process that forked this one
  *
  * Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
  */
@@ -1284,6 +1455,32 @@ iscp_status_t iscp_log_set(iscp_log_cb callback,
                            void *user_data,
                            iscp_release_cb release,
                            struct iscp_error_t **out_error);
+
+/**
+ * Takes a data id apart that is written as one text, `type:name`.
+ *
+ * Neither part may contain `:`, `#` or `+`, and the name must not be empty. Nothing is copied: the parts are
+ * places in the text. The type is not followed by a NUL; the name is, since it ends the text.
+ *
+ * @param text         the data id, such as "string:room/temperature"
+ * @param out_type     receives where the type begins, or NULL; NULL on failure
+ * @param out_type_len receives the length of the type in bytes, or NULL; 0 on failure
+ * @param out_name     receives where the name begins, or NULL; NULL on failure
+ * @param out_name_len receives the length of the name in bytes, or NULL; 0 on failure
+ * @param out_error    receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a text of another form; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the parts are valid as long as the text.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_data_id_parse(const char *text,
+                                 const char **out_type,
+                                 size_t *out_type_len,
+                                 const char **out_name,
+                                 size_t *out_name_len,
+                                 struct iscp_error_t **out_error);
 
 /**
  * Makes runtime options with every option at its default.
@@ -4001,8 +4198,14 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_opt
 
 /**
  * Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
- * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
- * Default: `block`.
+ * and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that; `drop_oldest`
+ * drops the oldest points that wait, and `drop_newest` the one that is written, and both succeed. Default:
+ * `block`.
+ *
+ * Points of a RELIABLE upstream are never dropped: opening one with a policy that does is refused.
+ * `drop_oldest` drops the points that would have been the next chunk, at most a sixteenth of the buffer
+ * at a time unless a single point or those of `iscp_upstream_write_together` take more.
+ * `ISCP_UPSTREAM_STAT_DROPPED_POINTS` counts what was dropped; a flush does not wait for it.
  *
  * @param options       the options
  * @param buffer_policy the name of the policy
@@ -4015,6 +4218,25 @@ iscp_status_t iscp_upstream_options_set_in_flight_limit(struct iscp_upstream_opt
 ISCP_API
 iscp_status_t iscp_upstream_options_set_buffer_policy(struct iscp_upstream_options_t *options,
                                                       const char *buffer_policy,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets whether the points of each data id are sorted by their elapsed times within a chunk. Those of one time
+ * stay in the order in which they were written. Default: false.
+ *
+ * Points in different chunks are not sorted. A chunk of an earlier process that a spool sends again is not, either.
+ *
+ * @param options       the options
+ * @param points_sorted whether they are
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_points_sorted(struct iscp_upstream_options_t *options,
+                                                      bool points_sorted,
                                                       struct iscp_error_t **out_error);
 
 /**
@@ -4096,6 +4318,26 @@ iscp_status_t iscp_upstream_options_set_ack_callback(struct iscp_upstream_option
                                                      struct iscp_error_t **out_error);
 
 /**
+ * Sets a callback that is shown every chunk that is about to be sent, with its sequence number and its points.
+ *
+ * @param options   the options
+ * @param callback  shown every chunk once
+ * @param user_data handed to the callback
+ * @param release   called with `user_data` when neither the options nor a stream need it, or NULL
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
+ * called, also on failure. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_before_send_callback(struct iscp_upstream_options_t *options,
+                                                             iscp_before_send_cb callback,
+                                                             void *user_data,
+                                                             iscp_release_cb release,
+                                                             struct iscp_error_t **out_error);
+
+/**
  * Sets a callback that is told how the stream ended, and what could not be delivered.
  *
  * @param options   the options
@@ -4145,7 +4387,8 @@ iscp_status_t iscp_upstream_options_set_event_callback(struct iscp_upstream_opti
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
  *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_OPTION` when the buffer policy drops
+ *         points and the QoS is RELIABLE; `ISCP_ERR_SPOOL`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -4199,49 +4442,6 @@ iscp_status_t iscp_upstream_data_id(struct iscp_upstream_t *upstream,
                                     const char *type,
                                     iscp_data_id_t *out_data_id,
                                     struct iscp_error_t **out_error);
-
-/**
- * Writes a point. It is sent when the flush policy says so.
- *
- * @param upstream        the upstream
- * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
- * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
- * @param payload         the bytes; NULL only when there are none
- * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
- * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
- *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
- *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
- *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
- * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
-                                  iscp_data_id_t data_id,
-                                  int64_t elapsed_time_ns,
-                                  const uint8_t *payload,
-                                  size_t payload_len);
-
-/**
- * Writes several points of one data id, in order. It stops at the first that cannot be written.
- *
- * @param upstream    the upstream
- * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
- * @param points      the points; NULL only when there are none
- * @param point_count how many there are
- * @param out_written receives how many were written, or NULL
- * @return as `iscp_upstream_write`, for the first point that was not written
- *
- * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
- * copied. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
-                                         iscp_data_id_t data_id,
-                                         const struct iscp_data_point_t *points,
-                                         size_t point_count,
-                                         size_t *out_written);
 
 /**
  * Sends everything written before, whatever the flush policy.
@@ -4347,6 +4547,19 @@ iscp_status_t iscp_upstream_stat(const struct iscp_upstream_t *upstream,
                                  uint64_t *out_value);
 
 /**
+ * Where an upstream stands. There is no state before it is open, since there is no handle.
+ *
+ * @param upstream the upstream
+ * @return one of the `ISCP_UPSTREAM_STATE_…` constants; `ISCP_UPSTREAM_STATE_CLOSED` for something that is no
+ *         upstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value; it may change at any moment.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_upstream_state_t iscp_upstream_state(const struct iscp_upstream_t *upstream);
+
+/**
  * Id that the server gave an upstream.
  *
  * @param upstream the upstream
@@ -4377,6 +4590,135 @@ ISCP_API int64_t iscp_upstream_server_time_ns(const struct iscp_upstream_t *upst
  * on other threads end in order. Since: 0.1.0.
  */
 ISCP_API void iscp_upstream_free(struct iscp_upstream_t *upstream);
+
+/**
+ * Writes a point. It is sent when the flush policy says so.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
+ *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
+ *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
+ * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write(struct iscp_upstream_t *upstream,
+                                  iscp_data_id_t data_id,
+                                  int64_t elapsed_time_ns,
+                                  const uint8_t *payload,
+                                  size_t payload_len);
+
+/**
+ * Writes several points of one data id, in order: all of them or, when it fails, none.
+ *
+ * Together they may take as much as the buffer of the upstream has room for (option `buffer_limit`). They may
+ * travel in several chunks.
+ *
+ * @param upstream    the upstream
+ * @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @return as `iscp_upstream_write`; `ISCP_ERR_TOO_LARGE` too when the buffer can never hold all of them
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_points(struct iscp_upstream_t *upstream,
+                                         iscp_data_id_t data_id,
+                                         const struct iscp_data_point_t *points,
+                                         size_t point_count);
+
+/**
+ * Writes several points, each with its data id, in order: all of them into one chunk or, when it fails, none.
+ *
+ * What is measured at one moment so stays together. Only points that waited in a spool (option `spool_dir`)
+ * for room in the buffer may travel in several chunks.
+ *
+ * @param upstream    the upstream
+ * @param points      the points; NULL only when there are none
+ * @param point_count how many there are
+ * @return as `iscp_upstream_write`; `ISCP_ERR_TOO_LARGE` too when several points take more than
+ *         `ISCP_MAX_TOGETHER` bytes, or more than the buffer of the upstream can ever hold
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
+ * copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_together(struct iscp_upstream_t *upstream,
+                                           const struct iscp_upstream_point_t *points,
+                                           size_t point_count);
+
+/**
+ * Writes a point and tells when it is delivered. It is sent when the flush policy says so, like any other.
+ *
+ * The callback is called once: with NULL when the server acknowledged the chunk that holds the point, otherwise
+ * with the reason why that is not known or will not happen: `ISCP_ERR_REFUSED` when the server refused the chunk,
+ * `ISCP_ERR_TIMEOUT` when its acknowledgement did not come in time (option `ack_timeout_ms`, or the time-out of
+ * closing) or the chunk was lost as the QoS allows, `ISCP_ERR_OVERFLOW` when the point was dropped because
+ * the buffer was full (options `buffer_policy`, `spool_full`), `ISCP_ERR_CLOSED` or the error of the connection
+ * when the stream ended first. A RELIABLE point waits through an outage.
+ *
+ * It costs more than `iscp_upstream_write`: at most 65536 points of an upstream are waited for at a time, those
+ * included whose callback has not returned. To know that all points up to some moment are delivered,
+ * `iscp_upstream_flush` is enough.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @param callback        told what became of the point; NULL for nobody
+ * @param user_data       handed to the callback
+ * @param out_error       receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when the point was taken, and the callback is called once; otherwise it is not called: as
+ *         `iscp_upstream_write`; `ISCP_ERR_WOULD_BLOCK` too when 65536 points are waited for
+ *
+ * Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payload is copied.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_acknowledged(struct iscp_upstream_t *upstream,
+                                               iscp_data_id_t data_id,
+                                               int64_t elapsed_time_ns,
+                                               const uint8_t *payload,
+                                               size_t payload_len,
+                                               iscp_done_cb callback,
+                                               void *user_data,
+                                               struct iscp_error_t **out_error);
+
+/**
+ * Writes a point and waits until it is delivered, as `iscp_upstream_write_acknowledged` does without waiting.
+ *
+ * The point is sent when the flush policy says so: with the policy `none` somebody has to flush meanwhile.
+ *
+ * @param upstream        the upstream
+ * @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
+ * @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
+ * @param payload         the bytes; NULL only when there are none
+ * @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
+ * @param timeout_ms      milliseconds to wait for the acknowledgement; then it fails with `ISCP_ERR_TIMEOUT`,
+ *                        and the point stays on its way; -1 as long as the stream lives
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK` when the server acknowledged it; what `iscp_upstream_write_acknowledged` returns, or tells its
+ *         callback; `ISCP_ERR_IN_CALLBACK`, and the point is not written
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the payload is copied. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_write_acknowledged_wait(struct iscp_upstream_t *upstream,
+                                                    iscp_data_id_t data_id,
+                                                    int64_t elapsed_time_ns,
+                                                    const uint8_t *payload,
+                                                    size_t payload_len,
+                                                    int32_t timeout_ms,
+                                                    struct iscp_error_t **out_error);
 
 /**
  * Number of a chunk in its upstream.
@@ -4743,6 +5085,23 @@ iscp_status_t iscp_downstream_options_add_filter(struct iscp_downstream_options_
                                                  struct iscp_error_t **out_error);
 
 /**
+ * Adds a filter for everything of a node, as `iscp_downstream_options_add_filter` does with "#:#". By key it is the
+ * option "node".
+ *
+ * @param options   the options
+ * @param node      id of the node whose data is wanted
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` when the id is empty or too long; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_add_node(struct iscp_downstream_options_t *options,
+                                               const char *node,
+                                               struct iscp_error_t **out_error);
+
+/**
  * Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
  *
  * @param options   the options
@@ -4810,6 +5169,8 @@ iscp_status_t iscp_downstream_options_set_ack_interval_ms(struct iscp_downstream
 /**
  * Sets whether the server leaves out chunks of which no point matches. Default: false.
  *
+ * Then nobody can tell what is missing: it contradicts every `chunk_order` but `as_received`.
+ *
  * @param options          the options
  * @param omit_empty_chunk whether it does
  * @param out_error        receives the detail of a failure, or NULL
@@ -4840,8 +5201,90 @@ iscp_status_t iscp_downstream_options_set_close_timeout_ms(struct iscp_downstrea
                                                            struct iscp_error_t **out_error);
 
 /**
- * Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
- * `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
+ * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
+ * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
+ *
+ * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
+ *
+ * @param options   the options
+ * @param reopen whether it is
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
+                                                 bool reopen,
+                                                 struct iscp_error_t **out_error);
+
+/**
+ * Sets in which order the chunks of each upstream are received: `as_received`, as they come; `best_effort`, by
+ * their sequence numbers, where a missing one is waited for within the limits `reorder_limit` and
+ * `reorder_wait_ms`, and is received late if it comes after that; or `strict`, never in another order: what comes
+ * too late is dropped and counted, and a RELIABLE stream does not give up what is missing but ends with
+ * `ISCP_ERR_OUT_OF_ORDER` when `reorder_limit` is exceeded. Default: `as_received`.
+ *
+ * Chunks of different upstreams do not wait for each other. The order needs all chunks, empty ones too: other
+ * values than `as_received` contradict `omit_empty_chunk`, and opening with both fails with
+ * `ISCP_ERR_INVALID_OPTION`.
+ *
+ * @param options     the options
+ * @param chunk_order the name of the order
+ * @param out_error   receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_chunk_order(struct iscp_downstream_options_t *options,
+                                                      const char *chunk_order,
+                                                      struct iscp_error_t **out_error);
+
+/**
+ * Sets how many chunks of one upstream may wait for an earlier one, unless `chunk_order` is `as_received`.
+ * Default: 255, as in the official Rust client.
+ *
+ * Together, those of all upstreams take at most `buffer_limit` bytes.
+ *
+ * @param options       the options
+ * @param reorder_limit chunks, 1 to 65536
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_limit(struct iscp_downstream_options_t *options,
+                                                        size_t reorder_limit,
+                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets how long a chunk may wait for an earlier one, unless `chunk_order` is `as_received`, or the earlier one
+ * must come because the order is `strict` and downstream and upstream are RELIABLE. Default: 100.
+ *
+ * @param options         the options
+ * @param reorder_wait_ms milliseconds, 1 to 3600000
+ * @param out_error       receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_reorder_wait_ms(struct iscp_downstream_options_t *options,
+                                                          uint32_t reorder_wait_ms,
+                                                          struct iscp_error_t **out_error);
+
+/**
+ * Sets how many bytes of chunks may wait for the application; a single one may be larger. What happens beyond
+ * it is what `buffer_policy` says. Default: 67108864.
+ *
+ * A RELIABLE stream needs more than the server sends without an acknowledgement, which is 16 MiB with the open
+ * broker.
  *
  * @param options      the options
  * @param buffer_limit bytes, 1024 to 1073741824
@@ -4855,6 +5298,30 @@ ISCP_API
 iscp_status_t iscp_downstream_options_set_buffer_limit(struct iscp_downstream_options_t *options,
                                                        size_t buffer_limit,
                                                        struct iscp_error_t **out_error);
+
+/**
+ * Sets what happens when chunks arrive faster than the application takes them: `pause`, chunks are acknowledged
+ * when the application takes them, so that the server stops sending; `fail`, chunks are acknowledged when they
+ * arrive, and the stream ends with `ISCP_ERR_OVERFLOW` when one does not fit; `drop_oldest` or `drop_newest`,
+ * chunks that do not fit are dropped and counted; or `auto`, which is `pause` for RELIABLE streams and
+ * `drop_oldest` for others. Default: `auto`.
+ *
+ * A server that goes on sending beyond `buffer_limit` although nothing is acknowledged ends a stream that pauses
+ * with `ISCP_ERR_OVERFLOW`. Opening a RELIABLE stream that drops, or another that pauses, fails with
+ * `ISCP_ERR_INVALID_OPTION`. Other streams of the connection and its keep-alive go on in any case.
+ *
+ * @param options       the options
+ * @param buffer_policy the name of the policy
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_options_set_buffer_policy(struct iscp_downstream_options_t *options,
+                                                        const char *buffer_policy,
+                                                        struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told how the stream ended.
@@ -4876,25 +5343,6 @@ iscp_status_t iscp_downstream_options_set_closed_callback(struct iscp_downstream
                                                           void *user_data,
                                                           iscp_release_cb release,
                                                           struct iscp_error_t **out_error);
-
-/**
- * Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
- * the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
- *
- * The new stream has the same filters and another id. What was sent to readers meanwhile is not received.
- *
- * @param options   the options
- * @param reopen whether it is
- * @param out_error receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_options_set_reopen(struct iscp_downstream_options_t *options,
-                                                 bool reopen,
-                                                 struct iscp_error_t **out_error);
 
 /**
  * Sets a callback that is told when the stream came back after the connection was lost.
@@ -4926,8 +5374,8 @@ iscp_status_t iscp_downstream_options_set_event_callback(struct iscp_downstream_
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_INVALID_OPTION` for options that
+ *         contradict each other, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
  * Since: 0.1.0.
@@ -4960,6 +5408,115 @@ iscp_status_t iscp_downstream_open_wait(struct iscp_conn_t *conn,
                                         int32_t timeout_ms,
                                         struct iscp_downstream_t **out_downstream,
                                         struct iscp_error_t **out_error);
+
+/**
+ * Acknowledges what the application took and closes the stream. What was received stays readable.
+ *
+ * @param downstream the downstream
+ * @param callback   told how it ended, or NULL
+ * @param user_data  handed to the callback
+ * @param out_error  receives the detail of a failure to begin, or NULL
+ * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
+ *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
+                                    iscp_done_cb callback,
+                                    void *user_data,
+                                    struct iscp_error_t **out_error);
+
+/**
+ * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
+ *
+ * @param downstream the downstream
+ * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_error  receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`; `ISCP_ERR_OUT_OF_ORDER` when
+ *         the `chunk_order` is `strict` and something is missing
+ *
+ * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
+ * Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
+                                         int32_t timeout_ms,
+                                         struct iscp_error_t **out_error);
+
+/**
+ * State of a downstream.
+ *
+ * @param downstream the downstream
+ * @return one of the `ISCP_DOWNSTREAM_STATE_…` constants; `ISCP_DOWNSTREAM_STATE_CLOSED` for something that is no
+ *         downstream too
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_downstream_state_t iscp_downstream_state(const struct iscp_downstream_t *downstream);
+
+/**
+ * A number about a downstream.
+ *
+ * @param downstream the downstream
+ * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
+ * @param out_value  receives the number; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
+                                   iscp_downstream_stat_t stat,
+                                   uint64_t *out_value);
+
+/**
+ * Id that the server gave a downstream.
+ *
+ * @param downstream the downstream
+ * @return the id; all zero for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
+
+/**
+ * Clock of the server when a downstream was opened.
+ *
+ * @param downstream the downstream
+ * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
+ *         no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
+
+/**
+ * Adds an owner to a downstream: it then takes one more `iscp_downstream_free`.
+ *
+ * @param downstream the downstream
+ * @return the same downstream; NULL for NULL and for something that is no downstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_downstream_t *iscp_downstream_ref(struct iscp_downstream_t *downstream);
+
+/**
+ * Frees a downstream: the last owner ends it. Unless it was closed, it is closed in the background. Nothing happens for NULL.
+ *
+ * @param downstream the downstream, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in progress
+ * on other threads end in order, and its callbacks are released once they have returned.
+ * Since: 0.1.0.
+ */
+ISCP_API
+void iscp_downstream_free(struct iscp_downstream_t *downstream);
 
 /**
  * Hands chunks to a callback from now on, beginning with those received before. Can be set once.
@@ -5055,7 +5612,8 @@ iscp_status_t iscp_downstream_next_metadata_wait(struct iscp_downstream_t *downs
  *
  * It is level-triggered and belongs to the stream: never read, write or close it. When it is
  * readable, take chunks and metadata with a `timeout_ms` of 0 until both answer
- * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended.
+ * `ISCP_ERR_WOULD_BLOCK` or that the stream has ended. Once `iscp_downstream_metadata_pollable` was
+ * called, metadata make that descriptor readable and not this one.
  *
  * @param downstream the downstream
  * @param out_fd     receives the descriptor, the same at every call; -1 on failure
@@ -5072,89 +5630,26 @@ iscp_status_t iscp_downstream_pollable(struct iscp_downstream_t *downstream,
                                        struct iscp_error_t **out_error);
 
 /**
- * Acknowledges what the application took and closes the stream. What was received stays readable.
+ * Makes a file descriptor that polls readable (`POLLIN`) as long as there is metadata to take, or the stream has
+ * ended. The descriptor of `iscp_downstream_pollable` is for chunks only from then on.
+ *
+ * It is level-triggered and belongs to the stream: never read, write or close it. When it is
+ * readable, take metadata with a `timeout_ms` of 0 until the answer is `ISCP_ERR_WOULD_BLOCK` or that the
+ * stream has ended.
  *
  * @param downstream the downstream
- * @param callback   told how it ended, or NULL
- * @param user_data  handed to the callback
- * @param out_error  receives the detail of a failure to begin, or NULL
- * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_CLOSED` when the downstream was closed before, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
-                                    iscp_done_cb callback,
-                                    void *user_data,
-                                    struct iscp_error_t **out_error);
-
-/**
- * Closes a downstream and waits for it, as `iscp_downstream_close` does without waiting.
- *
- * @param downstream the downstream
- * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
+ * @param out_fd     receives the descriptor, the same at every call; -1 on failure
  * @param out_error  receives the detail of a failure, or NULL
- * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ * @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor left;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
- * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
- * Since: 0.1.0.
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the downstream is not
+ * freed. Since: 0.1.0.
  */
 ISCP_API
-iscp_status_t iscp_downstream_close_wait(struct iscp_downstream_t *downstream,
-                                         int32_t timeout_ms,
-                                         struct iscp_error_t **out_error);
-
-/**
- * A number about a downstream.
- *
- * @param downstream the downstream
- * @param stat       which number: one of the `ISCP_DOWNSTREAM_STAT_…` constants
- * @param out_value  receives the number; 0 on failure
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for another constant; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_downstream_stat(const struct iscp_downstream_t *downstream,
-                                   iscp_downstream_stat_t stat,
-                                   uint64_t *out_value);
-
-/**
- * Id that the server gave a downstream.
- *
- * @param downstream the downstream
- * @return the id; all zero for something that is no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API struct iscp_uuid_t iscp_downstream_id(const struct iscp_downstream_t *downstream);
-
-/**
- * Clock of the server when a downstream was opened.
- *
- * @param downstream the downstream
- * @return nanoseconds since the Unix epoch; 0 when the server did not say, and for something that is
- *         no downstream
- *
- * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
- */
-ISCP_API int64_t iscp_downstream_server_time_ns(const struct iscp_downstream_t *downstream);
-
-/**
- * Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
- *
- * @param downstream the downstream, or NULL
- *
- * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
- * on other threads end in order, and its callbacks are released once they have returned.
- * Since: 0.1.0.
- */
-ISCP_API void iscp_downstream_free(struct iscp_downstream_t *downstream);
+iscp_status_t iscp_downstream_metadata_pollable(struct iscp_downstream_t *downstream,
+                                                int32_t *out_fd,
+                                                struct iscp_error_t **out_error);
 
 #ifdef __cplusplus
 }  // extern "C"

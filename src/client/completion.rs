@@ -41,6 +41,17 @@ impl<T: Send + 'static> Completion<T> {
         Ok((Self(Kind::Wake(slot.clone())), Waiter(slot)))
     }
 
+    /// Drops `held` once whoever wants the outcome was told.
+    pub(super) fn holding(mut self, held: impl Send + 'static) -> Self {
+        match std::mem::replace(&mut self.0, Kind::Ignore) {
+            Kind::Call(callback) => Self::call(move |outcome| {
+                callback(outcome);
+                drop(held);
+            }),
+            kind => Self(kind),
+        }
+    }
+
     pub(super) fn complete(mut self, outcome: Result<T>, dispatcher: &Dispatcher) {
         match std::mem::replace(&mut self.0, Kind::Ignore) {
             Kind::Ignore => {}

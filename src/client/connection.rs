@@ -16,7 +16,7 @@ use super::downstream::Downstream;
 use super::driver;
 use super::events::{Dated, EventQueue};
 use super::inbox::Inbox;
-use super::options::{ConnectOptions, DownstreamOptions, UpstreamOptions};
+use super::options::{ConnectOptions, DownstreamOptions, FullPolicy, UpstreamOptions};
 use super::read_queue::Notice;
 use super::runtime::{self, Closable};
 use super::spool::{Kept, SpoolCounters, SpoolOutcome, SpoolSide};
@@ -24,7 +24,7 @@ use super::upstream::Upstream;
 use crate::core::{FlushLevel, Keeper, OpenedUpstream, RestoredUpstream, StreamKey, UpstreamConfig};
 use crate::encoding::Encoding;
 use crate::error::{Error, Result, Status};
-use crate::message::{BaseTime, DownstreamCall, Message, UpstreamCall};
+use crate::message::{BaseTime, DownstreamCall, Message, Qos, UpstreamCall};
 use crate::transport::Target;
 use crate::transport::path::Path;
 
@@ -256,9 +256,15 @@ impl Connection {
     /// Opens an upstream.
     ///
     /// # Errors
-    /// `Closed`, or `Spool` when its points cannot be kept; `done` is then dropped.
+    /// `Closed`, `InvalidOption` when points of a RELIABLE stream would be dropped, or `Spool` when they cannot be
+    /// kept; `done` is then dropped.
     pub fn open_upstream(&self, options: UpstreamOptions, done: Completion<Upstream>) -> Result<()> {
         let mut options = options;
+        options.config.drop_oldest = options.full == FullPolicy::DropOldest;
+        if let (Qos::Reliable, Some(policy)) = (options.config.qos, options.full.drops()) {
+            let text = format!("open upstream: option buffer_policy: {policy} is not for RELIABLE upstreams");
+            return Err(Error::new(Status::InvalidOption, text));
+        }
         let kept = match &self.shared().spool {
             Some(spool) => spool.keep(&options)?.map(Arc::new),
             None => None,
@@ -270,8 +276,9 @@ impl Connection {
     /// Opens a downstream.
     ///
     /// # Errors
-    /// `Closed`; `done` is then dropped.
+    /// `Closed`, or `InvalidOption` for options that contradict each other; `done` is then dropped.
     pub fn open_downstream(&self, options: DownstreamOptions, done: Completion<Downstream>) -> Result<()> {
+        let options = options.settled()?;
         self.shared().send(Command::OpenDownstream(Box::new(options), self.clone(), done))
     }
 

@@ -10,10 +10,61 @@ use uuid::Uuid;
 
 use super::completion::Completion;
 use super::connection::{Command, Connection};
-use super::options::Handler;
+use super::options::{BufferPolicy, DownstreamOptions, Handler};
 use super::read_queue::{DownstreamCounters, ReadQueue};
-use crate::core::{OpenedDownstream, ReceivedChunk, ReceivedMetadata, StreamKey};
+use crate::core::{ChunkOrder, OpenedDownstream, ReceivedChunk, ReceivedMetadata, StreamKey};
 use crate::error::{Error, Result, Status};
+use crate::message::Qos;
+
+/// Where a downstream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DownstreamState {
+    /// In use.
+    Open,
+    /// Its connection was lost, and it did not come back yet.
+    Resuming,
+    /// The application closes it.
+    Closing,
+    /// Ended, by the application or otherwise. What was received can still be taken.
+    Closed,
+}
+
+impl DownstreamOptions {
+    /// What happens beyond the limit of the buffer.
+    pub(super) fn policy(&self) -> BufferPolicy {
+        let reliable = self.config.qos == Qos::Reliable;
+        self.buffer_policy.unwrap_or(if reliable { BufferPolicy::Pause } else { BufferPolicy::DropOldest })
+    }
+
+    /// Checks what fits together, and sets what follows.
+    ///
+    /// # Errors
+    /// `InvalidOption`.
+    pub(super) fn settled(mut self) -> Result<Self> {
+        let reliable = self.config.qos == Qos::Reliable;
+        let policy = self.policy();
+        let refused = match policy {
+            BufferPolicy::Pause if !reliable => Some((
+                "buffer_policy",
+                "pause needs the qos reliable: of other streams the server waits for no acknowledgement",
+            )),
+            BufferPolicy::DropOldest | BufferPolicy::DropNewest if reliable => {
+                Some(("buffer_policy", "a stream of the qos reliable drops nothing; use pause or fail"))
+            }
+            _ if self.config.omit_empty_chunk && self.config.chunk_order != ChunkOrder::AsReceived => Some((
+                "chunk_order",
+                "chunks that omit_empty_chunk leaves out cannot be told from missing ones; use as_received",
+            )),
+            _ => None,
+        };
+        if let Some((option, why)) = refused {
+            return Err(Error::new(Status::InvalidOption, format!("option {option}: {why}")));
+        }
+        self.config.reorder_bytes = self.buffer_limit;
+        self.config.ack_on_arrival = policy == BufferPolicy::Fail;
+        Ok(self)
+    }
+}
 
 /// An open downstream. Dropping it closes it in the background.
 pub struct Downstream {
@@ -87,6 +138,15 @@ impl Downstream {
         self.queue.pollable()
     }
 
+    /// A descriptor as that of [`Downstream::pollable`], for metadata only. From now on the other one is for chunks
+    /// only.
+    ///
+    /// # Errors
+    /// As [`Downstream::pollable`].
+    pub fn metadata_pollable(&self) -> Result<RawFd> {
+        self.queue.metadata_pollable()
+    }
+
     /// Acknowledges what was taken and closes the stream. What is queued stays readable.
     ///
     /// # Errors
@@ -96,6 +156,16 @@ impl Downstream {
             return Err(Error::new(Status::Closed, "the downstream is closed"));
         }
         self.connection.shared().send(Command::CloseDownstream(self.key, done))
+    }
+
+    /// Where the stream stands.
+    pub fn state(&self) -> DownstreamState {
+        match self.queue.is_attached() {
+            None => DownstreamState::Closed,
+            Some(_) if self.closed.load(Relaxed) => DownstreamState::Closing,
+            Some(true) => DownstreamState::Open,
+            Some(false) => DownstreamState::Resuming,
+        }
     }
 
     /// Id the server gave the stream; another one once it had to be opened anew.

@@ -7,6 +7,7 @@
 //! thread, never on the runtime thread and never under a lock.
 
 mod address;
+mod awaited;
 mod calls;
 mod completion;
 mod connection;
@@ -27,20 +28,22 @@ mod spool;
 mod threads;
 mod token;
 mod upstream;
+mod writing;
 
 pub use address::Address;
+pub use awaited::MAX_AWAITED;
 pub use calls::OutgoingCall;
 pub use completion::{Completion, Waiter};
 pub use connection::{Connection, ConnectionCounters, ConnectionState};
 pub(crate) use credentials::check_header_token_name;
-pub use downstream::Downstream;
+pub use downstream::{Downstream, DownstreamState};
 pub use events::{ConnectionEvent, Dated, StreamEvent};
 pub use inbox::InboxCounters;
 #[cfg(feature = "oauth2")]
 pub use oauth2::{OAuth2, OAuth2Settings};
 pub use options::{
-    CallOptions, ConnectOptions, ConnectionHandler, DownstreamOptions, FullPolicy, Handler, SpoolHandler,
-    UpstreamOptions,
+    BufferPolicy, CallOptions, ConnectOptions, ConnectionHandler, DownstreamOptions, FullPolicy, Handler,
+    SpoolHandler, UpstreamOptions,
 };
 pub use read_queue::DownstreamCounters;
 pub use runtime::shutdown;
@@ -48,3 +51,4 @@ pub use spool::{SpoolCounters, SpoolFull, SpoolOptions, SpoolOutcome};
 pub use threads::{RuntimeOptions, ThreadHooks, ThreadKind, configure, on_library_thread, spawn_detached};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;
+pub use writing::NewPoint;

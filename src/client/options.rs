@@ -10,7 +10,9 @@ use super::events::{Dated, StreamEvent};
 use super::oauth2::OAuth2;
 use super::spool::{SpoolOptions, SpoolOutcome};
 use super::token::TokenSource;
-use crate::core::{ChunkOutcome, ConnectionConfig, DownstreamConfig, UpstreamConfig, UpstreamEnd};
+use crate::core::{
+    ChunkOutcome, ConnectionConfig, DownstreamConfig, ReceivedChunk, UpstreamConfig, UpstreamEnd,
+};
 use crate::error::{Error, Result};
 use crate::transport::dial::DialOptions;
 use crate::transport::{Target, redacted};
@@ -125,6 +127,21 @@ pub enum FullPolicy {
     Block(Duration),
     /// Fails at once.
     Fail,
+    /// Drops the oldest points that wait to be sent. Not for RELIABLE streams.
+    DropOldest,
+    /// Drops the point that is written, and succeeds. Not for RELIABLE streams.
+    DropNewest,
+}
+
+impl FullPolicy {
+    /// Its name, if it drops points.
+    pub(super) fn drops(self) -> Option<&'static str> {
+        match self {
+            Self::Block(_) | Self::Fail => None,
+            Self::DropOldest => Some("drop_oldest"),
+            Self::DropNewest => Some("drop_newest"),
+        }
+    }
 }
 
 /// Settings of an upstream.
@@ -135,6 +152,9 @@ pub struct UpstreamOptions {
     pub full: FullPolicy,
     /// Told the outcome of every chunk.
     pub on_ack: Option<Handler<ChunkOutcome>>,
+    /// Shown every chunk that is about to be sent, in order, and not again when it is sent again. Nothing waits
+    /// for it, but when too much waits for it no further chunks are made.
+    pub on_chunk: Option<Handler<ReceivedChunk>>,
     /// Told when the stream came back after the connection was lost.
     pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
@@ -147,19 +167,36 @@ impl Default for UpstreamOptions {
             config: UpstreamConfig::default(),
             full: FullPolicy::Block(Duration::from_secs(10)),
             on_ack: None,
+            on_chunk: None,
             on_event: None,
             on_closed: None,
         }
     }
 }
 
+/// What happens when chunks arrive faster than the application takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferPolicy {
+    /// Chunks are acknowledged when the application takes them, so that the server stops sending. A server that
+    /// goes on beyond the limit ends the stream. Only RELIABLE streams can do this.
+    Pause,
+    /// Chunks are acknowledged when they arrive, so that nobody waits for this reader. One that does not fit
+    /// ends the stream.
+    Fail,
+    /// The oldest make room, and are counted. Not for RELIABLE streams.
+    DropOldest,
+    /// One that does not fit is dropped and counted. Not for RELIABLE streams.
+    DropNewest,
+}
+
 /// Settings of a downstream.
 pub struct DownstreamOptions {
-    /// Settings of the protocol.
+    /// Settings of the protocol; `reorder_bytes` and `ack_on_arrival` follow from the fields below.
     pub config: DownstreamConfig,
-    /// Bytes of chunks that may wait for the application. Beyond it a RELIABLE stream fails, others
-    /// drop their oldest chunks and count them.
+    /// Bytes of chunks that may wait for the application, and of those that may wait for earlier ones.
     pub buffer_limit: usize,
+    /// What happens beyond it. By default a RELIABLE stream pauses, and others drop the oldest.
+    pub buffer_policy: Option<BufferPolicy>,
     /// Told when the stream came back after the connection was lost.
     pub on_event: Option<Handler<StreamEvent>>,
     /// Told how the stream ended.
@@ -168,7 +205,13 @@ pub struct DownstreamOptions {
 
 impl Default for DownstreamOptions {
     fn default() -> Self {
-        Self { config: DownstreamConfig::default(), buffer_limit: 64 << 20, on_event: None, on_closed: None }
+        Self {
+            config: DownstreamConfig::default(),
+            buffer_limit: 64 << 20,
+            buffer_policy: None,
+            on_event: None,
+            on_closed: None,
+        }
     }
 }
 

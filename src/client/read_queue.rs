@@ -3,18 +3,14 @@
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::options::Handler;
+use super::options::{BufferPolicy, Handler};
 use super::pull::{self, Descriptor};
-use crate::core::{ReceivedChunk, ReceivedMetadata, StreamIdentity, TakenAck};
+use crate::core::{ReceiveCounters, ReceivedChunk, ReceivedMetadata, StreamIdentity, TakenAck, URGENT_ACKS};
 use crate::error::{Error, Result, Status};
-
-/// Chunks taken by the application after which they are acknowledged without waiting for the ack
-/// interval: a quarter of the window that brokers keep towards a reader
-/// (docs/protocol/behaviour.md §11.7 item 75).
-const URGENT_ACKS: usize = 128;
 
 /// Metadata that may wait for the application. Older ones are dropped and counted.
 const METADATA_LIMIT: usize = 4096;
@@ -22,14 +18,12 @@ const METADATA_LIMIT: usize = 4096;
 /// The same in bytes: names are as long as the server lets them be.
 const METADATA_BYTES: usize = 8 << 20;
 
-/// Bytes that a chunk, and each of its groups, occupies beside its points.
-const CHUNK_OVERHEAD: usize = 256;
-const GROUP_OVERHEAD: usize = 128;
-
 /// What arrives at a downstream, until the application takes it.
 pub(super) struct ReadQueue {
     state: Mutex<State>,
     arrived: Condvar,
+    /// What the core counts.
+    received: Arc<ReceiveCounters>,
 }
 
 struct State {
@@ -40,7 +34,9 @@ struct State {
     arrivals: u64,
     bytes: usize,
     limit: usize,
-    reliable: bool,
+    policy: BufferPolicy,
+    /// Whether the server has the stream on the present connection.
+    attached: bool,
     taken: Vec<TakenAck>,
     taken_metadata: Vec<ReceivedMetadata>,
     end: Option<Option<Error>>,
@@ -49,6 +45,8 @@ struct State {
     /// A job that runs the handlers is on its way.
     dispatching: bool,
     descriptor: Descriptor,
+    /// Once it was asked for, metadata show there alone.
+    metadata_descriptor: Option<Descriptor>,
     counters: DownstreamCounters,
     identity: StreamIdentity,
 }
@@ -56,10 +54,14 @@ struct State {
 /// Numbers about a downstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DownstreamCounters {
-    /// Chunks received.
+    /// Chunks received, those that were dropped included.
     pub chunks: u64,
     /// Points received.
     pub points: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Metadata received, those that were dropped included.
+    pub metadata: u64,
     /// Chunks dropped because the application did not take them in time.
     pub dropped_chunks: u64,
     /// Points in them.
@@ -68,6 +70,24 @@ pub struct DownstreamCounters {
     pub dropped_metadata: u64,
     /// Chunks waiting for the application.
     pub buffered_chunks: u64,
+    /// Bytes that they occupy.
+    pub buffered_bytes: u64,
+    /// Metadata waiting for the application.
+    pub buffered_metadata: u64,
+    /// Chunks that came again and were not delivered a second time.
+    pub duplicate_chunks: u64,
+    /// Numbers left out below the highest of their upstream that have not come by now.
+    pub missing_chunks: u64,
+    /// Chunks that came before an earlier one of their upstream and waited for it.
+    pub reordered_chunks: u64,
+    /// Chunks that wait for an earlier one of their upstream.
+    pub waiting_chunks: u64,
+    /// Missing numbers that were waited for in vain.
+    pub given_up_chunks: u64,
+    /// Chunks that came after later ones of their upstream had been delivered.
+    pub late_chunks: u64,
+    /// Late ones that were dropped for the sake of the order.
+    pub late_dropped_chunks: u64,
 }
 
 /// What the caller has to tell the connection.
@@ -86,8 +106,9 @@ enum Item {
 }
 
 impl ReadQueue {
-    pub(super) fn new(limit: usize, reliable: bool) -> Self {
+    pub(super) fn new(limit: usize, policy: BufferPolicy, received: Arc<ReceiveCounters>) -> Self {
         Self {
+            received,
             state: Mutex::new(State {
                 chunks: VecDeque::new(),
                 metadata: VecDeque::new(),
@@ -95,7 +116,8 @@ impl ReadQueue {
                 arrivals: 0,
                 bytes: 0,
                 limit,
-                reliable,
+                policy,
+                attached: true,
                 taken: Vec::new(),
                 taken_metadata: Vec::new(),
                 end: None,
@@ -103,6 +125,7 @@ impl ReadQueue {
                 metadata_handler: None,
                 dispatching: false,
                 descriptor: Descriptor::default(),
+                metadata_descriptor: None,
                 counters: DownstreamCounters::default(),
                 identity: StreamIdentity::default(),
             }),
@@ -126,29 +149,45 @@ impl ReadQueue {
         self.lock().identity = identity;
     }
 
+    /// The server has the stream on the present connection, or not any more.
+    pub(super) fn attach(&self, attached: bool) {
+        self.lock().attached = attached;
+    }
+
+    /// Whether the server has the stream on the present connection; `None` once it ended.
+    pub(super) fn is_attached(&self) -> Option<bool> {
+        let state = self.lock();
+        state.end.is_none().then_some(state.attached)
+    }
+
     /// Queues a chunk. Says whether a dispatch job is needed.
     ///
     /// # Errors
-    /// `Overflow` when a RELIABLE stream's queue is full: the stream cannot go on.
+    /// `Overflow` when it does not fit and nothing may be dropped: the stream cannot go on.
     pub(super) fn push_chunk(&self, chunk: ReceivedChunk) -> Result<bool> {
         let mut state = self.lock();
-        let size = chunk_size(&chunk);
-        let points = chunk_points(&chunk);
-        while state.bytes + size > state.limit && !state.chunks.is_empty() {
-            if state.reliable {
-                return Err(Error::new(
-                    Status::Overflow,
-                    format!(
-                        "downstream: {} chunks ({} bytes) wait for the application, which does not take them",
-                        state.chunks.len(),
-                        state.bytes
-                    ),
-                ));
+        let size = chunk.footprint();
+        // One that is larger than the limit is taken alone.
+        let is_full = |state: &State| state.bytes + size > state.limit && !state.chunks.is_empty();
+        let mut keep = true;
+        if is_full(&state) {
+            match state.policy {
+                BufferPolicy::Pause | BufferPolicy::Fail => return Err(state.overflow()),
+                BufferPolicy::DropNewest => keep = false,
+                BufferPolicy::DropOldest => {
+                    while is_full(&state) {
+                        state.drop_oldest();
+                    }
+                }
             }
-            state.drop_oldest();
         }
         state.counters.chunks += 1;
-        state.counters.points += points;
+        state.counters.points += chunk.points() as u64;
+        state.counters.bytes += chunk.payload_bytes() as u64;
+        if !keep {
+            state.count_dropped(&chunk);
+            return Ok(false);
+        }
         state.bytes += size;
         let at = state.next_arrival();
         state.chunks.push_back((at, chunk));
@@ -158,6 +197,7 @@ impl ReadQueue {
     /// Queues metadata. Says whether a dispatch job is needed.
     pub(super) fn push_metadata(&self, metadata: ReceivedMetadata) -> bool {
         let mut state = self.lock();
+        state.counters.metadata += 1;
         state.metadata_bytes += metadata_size(&metadata);
         while state.metadata.len() >= METADATA_LIMIT || state.metadata_bytes > METADATA_BYTES {
             let Some((_, dropped)) = state.metadata.pop_front() else { break };
@@ -291,9 +331,32 @@ impl ReadQueue {
         Ok(descriptor)
     }
 
+    /// The same for metadata; the other one is from now on for chunks only.
+    pub(super) fn metadata_pollable(&self) -> Result<RawFd> {
+        let mut state = self.lock();
+        let mut own = state.metadata_descriptor.take().unwrap_or_default();
+        let descriptor = own.open("downstream")?;
+        state.metadata_descriptor = Some(own);
+        state.signal();
+        Ok(descriptor)
+    }
+
     pub(super) fn counters(&self) -> DownstreamCounters {
+        let received = &self.received;
         let state = self.lock();
-        DownstreamCounters { buffered_chunks: state.chunks.len() as u64, ..state.counters }
+        DownstreamCounters {
+            buffered_chunks: state.chunks.len() as u64,
+            buffered_bytes: state.bytes as u64,
+            buffered_metadata: state.metadata.len() as u64,
+            duplicate_chunks: received.duplicate_chunks.load(Relaxed),
+            missing_chunks: received.missing_chunks.load(Relaxed),
+            reordered_chunks: received.reordered_chunks.load(Relaxed),
+            waiting_chunks: received.waiting_chunks.load(Relaxed),
+            given_up_chunks: received.given_up_chunks.load(Relaxed),
+            late_chunks: received.late_chunks.load(Relaxed),
+            late_dropped_chunks: received.late_dropped_chunks.load(Relaxed),
+            ..state.counters
+        }
     }
 }
 
@@ -343,15 +406,41 @@ impl State {
 
     fn drop_oldest(&mut self) {
         if let Some((_, chunk)) = self.chunks.pop_front() {
-            self.bytes -= chunk_size(&chunk);
-            self.counters.dropped_chunks += 1;
-            self.counters.dropped_points += chunk_points(&chunk);
+            self.bytes -= chunk.footprint();
+            self.count_dropped(&chunk);
         }
+    }
+
+    fn count_dropped(&mut self, chunk: &ReceivedChunk) {
+        self.counters.dropped_chunks += 1;
+        self.counters.dropped_points += chunk.points() as u64;
+        let (dropped, stream_id) = (self.counters.dropped_chunks, self.identity.stream_id);
+        // A line for each power of two: a reader that is too slow goes on being so.
+        if dropped.is_power_of_two() {
+            tracing::warn!(
+                "downstream {stream_id}: chunks wait for the application beyond buffer_limit {} and are \
+                 dropped; dropped so far: {dropped}",
+                self.limit
+            );
+        }
+    }
+
+    fn overflow(&self) -> Error {
+        let (chunks, bytes, limit) = (self.chunks.len(), self.bytes, self.limit);
+        let why = match self.policy {
+            BufferPolicy::Pause => "the server sends more than fits without an acknowledgement",
+            _ => "there is no room for another",
+        };
+        let text = format!(
+            "downstream: {chunks} chunks ({bytes} bytes, buffer_limit {limit}) wait for the application, which \
+             does not take them, and {why}"
+        );
+        Error::new(Status::Overflow, text)
     }
 
     fn take_chunk(&mut self) -> Option<(ReceivedChunk, Notice)> {
         let (_, chunk) = self.chunks.pop_front()?;
-        self.bytes -= chunk_size(&chunk);
+        self.bytes -= chunk.footprint();
         self.taken
             .push(TakenAck { upstream: chunk.upstream.stream_id, sequence_number: chunk.sequence_number });
         let notice = match self.taken.len() {
@@ -369,14 +458,19 @@ impl State {
         Some((metadata, Notice::Taken))
     }
 
-    /// Makes the descriptor say what is true.
+    /// Makes the descriptors say what is true.
     fn signal(&self) {
         // What goes to a handler is not there to be taken.
-        self.descriptor.set(
-            self.chunk_handler.is_none() && !self.chunks.is_empty()
-                || self.metadata_handler.is_none() && !self.metadata.is_empty()
-                || self.end.is_some(),
-        );
+        let chunks = self.chunk_handler.is_none() && !self.chunks.is_empty();
+        let metadata = self.metadata_handler.is_none() && !self.metadata.is_empty();
+        let ended = self.end.is_some();
+        match &self.metadata_descriptor {
+            Some(descriptor) => {
+                descriptor.set(metadata || ended);
+                self.descriptor.set(chunks || ended);
+            }
+            None => self.descriptor.set(chunks || metadata || ended),
+        }
     }
 }
 
@@ -388,11 +482,6 @@ fn metadata_size(metadata: &ReceivedMetadata) -> usize {
     metadata.source_node_id.len() + metadata.metadata.size()
 }
 
-fn chunk_size(chunk: &ReceivedChunk) -> usize {
-    CHUNK_OVERHEAD
-        + chunk.groups.iter().map(|group| GROUP_OVERHEAD + group.points.as_bytes().len()).sum::<usize>()
-}
-
-fn chunk_points(chunk: &ReceivedChunk) -> u64 {
-    chunk.groups.iter().map(|group| group.points.len() as u64).sum()
-}
+#[cfg(test)]
+#[path = "read_queue_tests.rs"]
+mod tests;

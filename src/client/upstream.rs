@@ -7,26 +7,27 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::awaited::Awaited;
 use super::completion::Completion;
 use super::connection::{Command, Connection};
 use super::options::FullPolicy;
 use super::spool::{Deferred, Kept, Pump};
-use super::threads;
 use crate::core::{
-    DataIdIndex, FlushLevel, OpenedUpstream, Pushed, SharedBuffer, StreamKey, UpstreamCounters, WriteBuffer,
+    DataIdIndex, FlushLevel, OpenedUpstream, SharedBuffer, StreamKey, UpstreamCounters, UpstreamState,
 };
 use crate::error::{Error, Result, Status};
 use crate::message::DataId;
 
 /// An open upstream. Dropping it closes it in the background: what was written is still sent.
 pub struct Upstream {
-    connection: Connection,
-    key: StreamKey,
-    buffer: Arc<SharedBuffer>,
-    full: FullPolicy,
+    pub(super) connection: Connection,
+    pub(super) key: StreamKey,
+    pub(super) buffer: Arc<SharedBuffer>,
+    pub(super) full: FullPolicy,
     close_timeout: Duration,
     /// What keeps the points on disk, if anything does.
-    kept: Option<Arc<Kept>>,
+    pub(super) kept: Option<Arc<Kept>>,
+    pub(super) awaited: Arc<Awaited>,
     closed: AtomicBool,
 }
 
@@ -36,9 +37,10 @@ impl Upstream {
         opened: OpenedUpstream,
         (full, close_timeout): (FullPolicy, Duration),
         kept: Option<Arc<Kept>>,
+        awaited: Arc<Awaited>,
     ) -> Self {
         let OpenedUpstream { key, buffer, .. } = opened;
-        Self { connection, key, buffer, full, close_timeout, kept, closed: AtomicBool::new(false) }
+        Self { connection, key, buffer, full, close_timeout, kept, awaited, closed: AtomicBool::new(false) }
     }
 
     /// Handle of a data id, for [`Upstream::write`]; the same for the same name and type.
@@ -54,118 +56,7 @@ impl Upstream {
         Ok(index)
     }
 
-    /// Writes a point of `elapsed_time` nanoseconds.
-    ///
-    /// # Errors
-    /// `InvalidArgument` for an `id` not from [`Upstream::data_id`], `TooLarge` for a payload that is,
-    /// `WouldBlock` or `Timeout` when the buffer stays full, `Closed`; `Spool` when it cannot be kept.
-    #[inline]
-    pub fn write(&self, id: DataIdIndex, elapsed_time: i64, payload: &[u8]) -> Result<(), Status> {
-        if let Some(kept) = &self.kept {
-            return self.write_kept(kept, id, elapsed_time, payload);
-        }
-        let pushed = self.buffer.lock().push(id, elapsed_time, payload);
-        match pushed {
-            Ok(Pushed::Quiet) => Ok(()),
-            Ok(Pushed::Wake) => {
-                self.wake();
-                Ok(())
-            }
-            Err(Status::WouldBlock) => self.write_when_there_is_space(id, elapsed_time, payload),
-            Err(status) => Err(status),
-        }
-    }
-
-    #[cold]
-    fn wake(&self) {
-        // A connection that is gone has closed the buffer: the next write says so.
-        let _ = self.connection.shared().send(Command::Attend(self.key));
-    }
-
-    #[cold]
-    fn write_when_there_is_space(
-        &self,
-        id: DataIdIndex,
-        elapsed_time: i64,
-        payload: &[u8],
-    ) -> Result<(), Status> {
-        self.ask_for_relief(&mut self.buffer.lock());
-        let FullPolicy::Block(timeout) = self.full else {
-            return Err(Status::WouldBlock);
-        };
-        if threads::on_library_thread() {
-            return Err(Status::WouldBlock);
-        }
-        let deadline = Instant::now() + timeout;
-        let mut buffer = self.buffer.lock();
-        loop {
-            match buffer.push(id, elapsed_time, payload) {
-                Err(Status::WouldBlock) => {}
-                Ok(pushed) => {
-                    drop(buffer);
-                    if pushed == Pushed::Wake {
-                        self.wake();
-                    }
-                    return Ok(());
-                }
-                Err(status) => return Err(status),
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Status::Timeout);
-            }
-            buffer.waiters += 1;
-            buffer = self
-                .buffer
-                .space
-                .wait_timeout(buffer, left)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
-            buffer.waiters -= 1;
-            if buffer.bytes() > 0 {
-                // Others filled it again: it stays due until there was space for everybody.
-                self.ask_for_relief(&mut buffer);
-            }
-        }
-    }
-
-    /// Writes to the journal, and to the buffer unless that has a backlog.
-    #[cold]
-    fn write_kept(
-        &self,
-        kept: &Arc<Kept>,
-        id: DataIdIndex,
-        elapsed_time: i64,
-        payload: &[u8],
-    ) -> Result<(), Status> {
-        let deadline = match self.full {
-            FullPolicy::Block(timeout) if !threads::on_library_thread() => Some(Instant::now() + timeout),
-            _ => None,
-        };
-        let points = std::iter::once((elapsed_time, payload)).collect();
-        let state = kept.lock();
-        if state.closing {
-            return Err(Status::Closed);
-        }
-        self.buffer.lock().check(id, payload.len())?;
-        let spool = self.connection.shared().spool.as_ref().ok_or(Status::Internal)?;
-        let (mut state, unsynced) = kept.append(state, id, &points, deadline, &spool.counters)?;
-        let pushed = if state.backlog {
-            Ok(Pushed::Quiet)
-        } else {
-            self.buffer.lock().push(id, elapsed_time, payload)
-        };
-        state.backlog |= pushed.is_err();
-        drop(state);
-        match pushed {
-            Ok(Pushed::Quiet) => {}
-            Ok(Pushed::Wake) => self.wake(),
-            Err(_) => self.pump(kept).start(),
-        }
-        kept.sync(unsynced)
-    }
-
-    fn pump(&self, kept: &Arc<Kept>) -> Pump {
+    pub(super) fn pump(&self, kept: &Arc<Kept>) -> Pump {
         let shared = self.connection.shared().clone();
         Pump { shared, key: self.key, buffer: self.buffer.clone(), kept: kept.clone() }
     }
@@ -182,14 +73,8 @@ impl Upstream {
         None
     }
 
-    /// Tells the connection that the buffer is full, unless it knows.
-    fn ask_for_relief(&self, buffer: &mut WriteBuffer) {
-        if buffer.want_relief() {
-            let _ = self.connection.shared().send(Command::Relieve(self.key));
-        }
-    }
-
-    /// Sends everything written before; `done` when `level` is reached.
+    /// Sends everything written before; `done` when `level` is reached. Points that the buffer policy drops
+    /// meanwhile are not waited for.
     ///
     /// # Errors
     /// `Closed`; `done` is then dropped.
@@ -240,6 +125,27 @@ impl Upstream {
     /// Numbers about the stream.
     pub fn counters(&self) -> &UpstreamCounters {
         &self.buffer.counters
+    }
+
+    /// Where the stream stands.
+    pub fn state(&self) -> UpstreamState {
+        match self.buffer.state() {
+            // The connection may not have been told yet.
+            UpstreamState::Open | UpstreamState::Resuming if self.closed.load(Relaxed) => {
+                UpstreamState::Closing
+            }
+            state => state,
+        }
+    }
+
+    /// Data ids for which the server gave aliases.
+    pub fn aliases(&self) -> usize {
+        self.buffer.lock().aliased()
+    }
+
+    /// Points that were dropped because the buffer was full.
+    pub fn dropped(&self) -> u64 {
+        self.buffer.lock().dropped()
     }
 
     /// Points and wire bytes that wait to be sent.

@@ -145,6 +145,13 @@ pub struct UpstreamConfig {
     pub reopen: bool,
     /// Whether the outcome of every chunk is reported.
     pub report_acks: bool,
+    /// Whether every chunk is shown before it is sent.
+    pub report_chunks: bool,
+    /// Whether the points of each data id are sorted by their elapsed times in a chunk; equal ones stay in the
+    /// order in which they were written.
+    pub points_sorted: bool,
+    /// Whether the oldest points may be dropped when too many wait to be sent. Not for RELIABLE streams.
+    pub drop_oldest: bool,
     /// Keeps the points of a RELIABLE stream until they are delivered.
     pub keeper: Option<Arc<dyn Keeper>>,
 }
@@ -166,9 +173,27 @@ impl Default for UpstreamConfig {
             ack_timeout: None,
             reopen: false,
             report_acks: false,
+            report_chunks: false,
+            points_sorted: false,
+            drop_oldest: false,
             keeper: None,
         }
     }
+}
+
+/// In which order the chunks of each upstream are delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChunkOrder {
+    /// As they come.
+    #[default]
+    AsReceived,
+    /// By their numbers. A missing one is waited for within limits; should it come after that, it is delivered
+    /// late.
+    BestEffort,
+    /// By their numbers and never otherwise. A missing one of a RELIABLE upstream is waited for until the limits
+    /// are reached, which ends a RELIABLE downstream; others are waited for within limits, and dropped should
+    /// they come after that.
+    Strict,
 }
 
 /// Settings of a downstream.
@@ -186,6 +211,17 @@ pub struct DownstreamConfig {
     pub ack_interval: Duration,
     /// Whether the server leaves out chunks without a matching group.
     pub omit_empty_chunk: bool,
+    /// In which order chunks are delivered. Numbers must not be left out for another than as they come.
+    pub chunk_order: ChunkOrder,
+    /// Chunks of one upstream that may wait for an earlier one.
+    pub reorder_limit: usize,
+    /// Bytes of chunks of all upstreams that may.
+    pub reorder_bytes: usize,
+    /// How long they may, unless the earlier one must come.
+    pub reorder_wait: Duration,
+    /// Whether chunks of a RELIABLE stream are acknowledged when they arrive, and not when the application
+    /// takes them.
+    pub ack_on_arrival: bool,
     /// How long closing waits for the last acknowledgement to be completed.
     pub close_timeout: Duration,
     /// Whether a stream that the server has forgotten is opened anew.
@@ -202,6 +238,11 @@ impl Default for DownstreamConfig {
             data_ids: Vec::new(),
             ack_interval: Duration::from_millis(100),
             omit_empty_chunk: false,
+            chunk_order: ChunkOrder::default(),
+            reorder_limit: 255,
+            reorder_bytes: 64 << 20,
+            reorder_wait: Duration::from_millis(100),
+            ack_on_arrival: false,
             close_timeout: Duration::from_secs(10),
             reopen: false,
         }

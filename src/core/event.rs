@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::write_buffer::SharedBuffer;
+use super::downstream::ReceiveCounters;
+use super::shared_buffer::SharedBuffer;
 use crate::error::{Error, Result};
 use crate::message::{
     DataId, DownstreamCall, FilterReference, Message, Metadata, Points, ResultCode, UpstreamInfo,
@@ -56,6 +57,8 @@ pub struct OpenedDownstream {
     pub stream_id: Uuid,
     /// The server's clock, nanoseconds since the Unix epoch.
     pub server_time_ns: i64,
+    /// Numbers about what it receives.
+    pub counters: Arc<ReceiveCounters>,
 }
 
 /// Outcome of one chunk of an upstream.
@@ -75,7 +78,7 @@ pub struct UpstreamEnd {
     /// Why, unless the application closed it and everything was delivered. Chunks of an UNRELIABLE stream
     /// that datagrams lost are no reason.
     pub error: Option<Error>,
-    /// Points whose delivery the server did not confirm.
+    /// Points whose delivery the server did not confirm, those that were dropped included.
     pub undelivered_points: u64,
     /// Sequence numbers of chunks that were sent and not confirmed, in order. Those of the last stream, if it
     /// was opened anew.
@@ -102,6 +105,28 @@ pub struct ReceivedChunk {
     pub sequence_number: u32,
     /// Its points.
     pub groups: Vec<ReceivedGroup>,
+}
+
+/// Bytes that a chunk, and each of its groups, occupies beside its points.
+const CHUNK_OVERHEAD: usize = 256;
+const GROUP_OVERHEAD: usize = 128;
+
+impl ReceivedChunk {
+    /// Bytes that it occupies, about.
+    pub fn footprint(&self) -> usize {
+        let group = |group: &ReceivedGroup| GROUP_OVERHEAD + group.points.as_bytes().len();
+        CHUNK_OVERHEAD + self.groups.iter().map(group).sum::<usize>()
+    }
+
+    /// Number of its points.
+    pub fn points(&self) -> usize {
+        self.groups.iter().map(|group| group.points.len()).sum()
+    }
+
+    /// Sum of the lengths of the payloads.
+    pub fn payload_bytes(&self) -> usize {
+        self.groups.iter().map(|group| group.points.payload_bytes()).sum()
+    }
 }
 
 /// Metadata as the application sees it.
@@ -182,6 +207,9 @@ pub enum Event {
     Done(OpId, Result<Output>),
     /// The server answered for a chunk.
     ChunkAcked(StreamKey, ChunkOutcome),
+    /// What became of points whose outcome is awaited ([`WriteBuffer::await_point`](super::WriteBuffer::await_point)).
+    /// Those of which nothing was told when the stream ends ended with it.
+    PointsSettled(StreamKey, Vec<u64>, Result<()>),
     /// An upstream ended.
     UpstreamClosed(StreamKey, UpstreamEnd),
     /// A chunk arrived.

@@ -14,6 +14,7 @@ mod keeper;
 mod reconnect;
 mod resume;
 mod sent;
+mod shared_buffer;
 mod upstream;
 mod version;
 mod write_buffer;
@@ -22,17 +23,16 @@ mod write_buffer;
 mod tests;
 
 pub use config::{
-    ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, ReconnectConfig, UpstreamConfig,
+    ChunkOrder, ConnectionConfig, DownstreamConfig, FlushPolicy, PROTOCOL_VERSION, ReconnectConfig,
+    UpstreamConfig,
 };
 pub use connection::Connection;
-pub use downstream::TakenAck;
+pub use downstream::{ReceiveCounters, TakenAck, URGENT_ACKS};
 pub use event::{
     ChunkOutcome, Event, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, ReceivedGroup,
     ReceivedMetadata, StreamKey, UpstreamEnd,
 };
 pub use keeper::{Keeper, RestoredChunk, RestoredStream, RestoredUpstream};
+pub use shared_buffer::{MAX_UNREPORTED, SharedBuffer, StreamIdentity, UpstreamCounters, UpstreamState};
 pub use upstream::FlushLevel;
-pub use write_buffer::{
-    CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, MAX_UNREPORTED, Pushed, SharedBuffer,
-    StreamIdentity, UpstreamCounters, WriteBuffer,
-};
+pub use write_buffer::{CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, Pushed, WriteBuffer};

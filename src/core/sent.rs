@@ -24,6 +24,8 @@ pub(super) struct SentChunk {
     /// The points, by data id and not by alias, which a new stream would not know. Empty unless the chunk
     /// may have to be sent again.
     pub(super) runs: Vec<(DataIdIndex, Points)>,
+    /// Numbers of the points whose outcome somebody waits for.
+    pub(super) awaited: Vec<u64>,
 }
 
 impl SentChunk {

@@ -5,11 +5,6 @@
 //! chunk moves whole runs out.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-use uuid::Uuid;
 
 use crate::error::{Error, Status};
 use crate::message::{Aliases, DataId, DataPointGroup, OrAlias, Points, PointsBuf, max_wire_len};
@@ -25,83 +20,8 @@ pub const MAX_PAYLOAD: usize = 15 << 20;
 /// Most data ids of one upstream.
 pub const MAX_DATA_IDS: usize = 65_536;
 
-/// Outcomes that may wait for a slow acknowledgement hook.
-pub const MAX_UNREPORTED: u64 = 16_384;
-
 /// Number of a data id in its upstream, given by [`WriteBuffer::data_id`].
 pub type DataIdIndex = u32;
-
-/// A write buffer and the condition that there may be space in it again.
-pub struct SharedBuffer {
-    buffer: Mutex<WriteBuffer>,
-    /// Signalled when a chunk was taken or the buffer was closed while somebody waits.
-    pub space: Condvar,
-    /// Numbers about the stream.
-    pub counters: UpstreamCounters,
-    identity: Mutex<StreamIdentity>,
-}
-
-/// What the server gave a stream when it was opened. Another one takes its place when the stream has to be
-/// opened anew.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StreamIdentity {
-    /// Id of the stream.
-    pub stream_id: Uuid,
-    /// The server's clock, nanoseconds since the Unix epoch.
-    pub server_time_ns: i64,
-}
-
-/// Numbers about an upstream, written by the connection and read from any thread.
-#[derive(Debug, Default)]
-pub struct UpstreamCounters {
-    /// Points that left in chunks.
-    pub total_points: AtomicU64,
-    /// Sequence number of the newest chunk.
-    pub last_sequence_number: AtomicU64,
-    /// Chunks sent and not acknowledged.
-    pub in_flight_chunks: AtomicU64,
-    /// Wire bytes of their points.
-    pub in_flight_bytes: AtomicU64,
-    /// Points the server refused, or that were given up.
-    pub failed_points: AtomicU64,
-    /// Outcomes of chunks that the application was not told yet. The connection adds, whoever tells
-    /// the application subtracts; [`MAX_UNREPORTED`] of them hold back further chunks.
-    pub unreported: AtomicU64,
-}
-
-/// Without its content, which has no order and would drown what is printed around it.
-impl fmt::Debug for SharedBuffer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SharedBuffer").field("counters", &self.counters).finish_non_exhaustive()
-    }
-}
-
-impl SharedBuffer {
-    /// Shares a buffer.
-    pub fn new(buffer: WriteBuffer) -> Self {
-        Self {
-            buffer: Mutex::new(buffer),
-            space: Condvar::new(),
-            counters: UpstreamCounters::default(),
-            identity: Mutex::default(),
-        }
-    }
-
-    /// What the server gave the stream.
-    pub fn identity(&self) -> StreamIdentity {
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn identify(&self, identity: StreamIdentity) {
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
-    }
-
-    /// Locks the buffer. Nothing that can panic runs under the lock, so poison is ignored.
-    #[inline]
-    pub fn lock(&self) -> MutexGuard<'_, WriteBuffer> {
-        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What the caller of [`WriteBuffer::push`] has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +41,8 @@ pub struct TakenChunk {
     pub points: u64,
     /// Wire bytes of the points.
     pub bytes: usize,
+    /// Numbers of those whose outcome somebody waits for.
+    pub awaited: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -153,6 +75,8 @@ pub struct WriteBuffer {
     sealed_bytes: usize,
     sealed_payload: usize,
     limit: usize,
+    /// Wire bytes after which a chunk is sealed.
+    chunk_limit: usize,
     /// Payload bytes above which the connection is woken.
     wake_above: usize,
     woken: bool,
@@ -163,6 +87,12 @@ pub struct WriteBuffer {
     /// Numbers left out before the points that are not sealed, and all that were not taken yet.
     skipped: u64,
     skipped_in_all: u64,
+    /// Numbers of points that are in no chunk yet and whose outcome somebody waits for, in order.
+    awaited: VecDeque<u64>,
+    /// Those of them that will be in none.
+    given_up: Vec<u64>,
+    /// Points that the buffer was too full for.
+    dropped: u64,
     closed: Option<Status>,
     /// Writers waiting for space.
     pub waiters: u32,
@@ -183,6 +113,7 @@ impl WriteBuffer {
             sealed_bytes: 0,
             sealed_payload: 0,
             limit,
+            chunk_limit: CHUNK_LIMIT,
             wake_above: wake_above.unwrap_or(usize::MAX),
             woken: false,
             relief_wanted: false,
@@ -190,9 +121,18 @@ impl WriteBuffer {
             taken: 0,
             skipped: 0,
             skipped_in_all: 0,
+            awaited: VecDeque::new(),
+            given_up: Vec::new(),
+            dropped: 0,
             closed: None,
             waiters: 0,
         }
+    }
+
+    /// A buffer that drops its oldest points when it is full ([`WriteBuffer::make_room`]), a sixteenth at a time.
+    pub fn dropping_oldest(mut self) -> Self {
+        self.chunk_limit = (self.limit / 16).clamp(1, CHUNK_LIMIT);
+        self
     }
 
     /// Number of a data id; the same for the same name and type.
@@ -240,7 +180,7 @@ impl WriteBuffer {
         if payload.len() > MAX_PAYLOAD {
             return Err(Status::TooLarge);
         }
-        if self.open_bytes + most > CHUNK_LIMIT && self.open_bytes > 0 {
+        if self.open_bytes + most > self.chunk_limit && self.open_bytes > 0 {
             self.seal();
             return self.push(id, elapsed_time, payload);
         }
@@ -256,6 +196,112 @@ impl WriteBuffer {
         let wake = !self.woken && (self.open_points == 1 || self.exceeds_size());
         self.woken |= wake;
         Ok(if wake { Pushed::Wake } else { Pushed::Quiet })
+    }
+
+    /// Appends several points, all of them or none. `together` keeps them in one chunk.
+    ///
+    /// # Errors
+    /// As [`WriteBuffer::push`]; `TooLarge` too for points that can never fit together.
+    pub fn push_all<'a>(
+        &mut self,
+        points: impl Iterator<Item = (DataIdIndex, i64, &'a [u8])> + Clone,
+        together: bool,
+    ) -> Result<Pushed, Status> {
+        let most = self.check(points.clone(), together)?;
+        if self.bytes() + most > self.limit {
+            return Err(Status::WouldBlock);
+        }
+        if together && self.open_bytes > 0 && self.open_bytes + most > self.chunk_limit {
+            self.seal();
+        }
+        let mut wake = false;
+        for (id, elapsed_time, payload) in points {
+            let most = max_wire_len(payload.len());
+            if !together && self.open_bytes > 0 && self.open_bytes + most > self.chunk_limit {
+                self.seal();
+            }
+            let Some(slot) = self.slots.get_mut(id as usize) else { continue };
+            let before = slot.run.wire_bytes();
+            if before == 0 {
+                self.active.push(id);
+            }
+            slot.run.push(elapsed_time, payload);
+            self.open_bytes += slot.run.wire_bytes() - before;
+            self.open_payload += payload.len();
+            self.open_points += 1;
+            self.written += 1;
+            wake |= self.open_points == 1;
+        }
+        let wake = !self.woken && (wake || self.exceeds_size());
+        self.woken |= wake;
+        Ok(if wake { Pushed::Wake } else { Pushed::Quiet })
+    }
+
+    /// Whether points can be taken at all, though perhaps not now. Gives the most that they take, in wire bytes.
+    ///
+    /// # Errors
+    /// As [`WriteBuffer::push_all`], but for `WouldBlock`.
+    pub fn check<'a>(
+        &self,
+        points: impl Iterator<Item = (DataIdIndex, i64, &'a [u8])>,
+        together: bool,
+    ) -> Result<usize, Status> {
+        if let Some(status) = self.closed {
+            return Err(status);
+        }
+        let (mut count, mut most) = (0_u64, 0_usize);
+        for (id, _, payload) in points {
+            if self.slots.len() <= id as usize {
+                return Err(Status::InvalidArgument);
+            }
+            if payload.len() > MAX_PAYLOAD {
+                return Err(Status::TooLarge);
+            }
+            count += 1;
+            most = most.saturating_add(max_wire_len(payload.len()));
+        }
+        if most > self.limit || (together && count > 1 && most > CHUNK_LIMIT) {
+            return Err(Status::TooLarge);
+        }
+        Ok(most)
+    }
+
+    /// Drops the oldest points until there is room for `most` more wire bytes, whole chunks that were not sent.
+    /// Says whether the connection is to be told, since somebody waits for the outcome of one of them.
+    pub fn make_room(&mut self, most: usize) -> bool {
+        let (woken, told) = (self.woken, !self.given_up.is_empty());
+        while self.bytes() + most > self.limit {
+            let Some(dropped) = self.take() else { break };
+            self.dropped += dropped.points;
+            self.given_up.extend(dropped.awaited);
+        }
+        self.woken |= woken;
+        !told && !self.given_up.is_empty()
+    }
+
+    /// Counts points that are not taken because the buffer is full.
+    pub fn drop_newest(&mut self, points: u64) {
+        self.dropped += points;
+    }
+
+    /// Points that the buffer was too full for.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Somebody waits for the outcome of a point that is in no chunk yet. Numbers come in order.
+    pub fn await_point(&mut self, number: u64) {
+        self.awaited.push_back(number);
+    }
+
+    /// Numbers of the points that somebody waits for and that are in no chunk.
+    pub(super) fn take_awaited(&mut self) -> Vec<u64> {
+        self.awaited.drain(..).collect()
+    }
+
+    /// Numbers of the points that somebody waits for and that were dropped.
+    pub(super) fn take_given_up(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.given_up)
     }
 
     /// Whether the connection is to be told that the buffer is full: once, until it reacts.
@@ -314,26 +360,14 @@ impl WriteBuffer {
         if self.open_points > 0 {
             self.seal();
         }
+        let end = self.written + numbers;
+        // Those before are in the chunks that were sealed above, or earlier.
+        let sent = self.awaited.partition_point(|number| *number < self.written);
+        let gone = self.awaited.partition_point(|number| *number < end);
+        self.given_up.extend(self.awaited.drain(sent..gone));
         self.skipped += numbers;
         self.skipped_in_all += numbers;
-        self.written += numbers;
-    }
-
-    /// Whether a point can be taken at all, though perhaps not now.
-    ///
-    /// # Errors
-    /// As [`WriteBuffer::push`], but for `WouldBlock`.
-    pub fn check(&self, id: DataIdIndex, payload_len: usize) -> Result<(), Status> {
-        if let Some(status) = self.closed {
-            return Err(status);
-        }
-        if self.slots.len() <= id as usize {
-            return Err(Status::InvalidArgument);
-        }
-        if payload_len > MAX_PAYLOAD || max_wire_len(payload_len) > self.limit {
-            return Err(Status::TooLarge);
-        }
-        Ok(())
+        self.written = end;
     }
 
     /// Points accepted since the stream was opened.
@@ -360,7 +394,9 @@ impl WriteBuffer {
         self.skipped_in_all -= sealed.skipped;
         self.sealed_payload -= sealed.runs.iter().map(|(_, points)| points.payload_bytes()).sum::<usize>();
         self.woken = self.exceeds_size();
-        Some(TakenChunk { runs: sealed.runs, points: sealed.points, bytes: sealed.bytes })
+        let awaited = self.awaited.partition_point(|number| *number < self.taken);
+        let awaited = self.awaited.drain(..awaited).collect();
+        Some(TakenChunk { runs: sealed.runs, points: sealed.points, bytes: sealed.bytes, awaited })
     }
 
     /// Runs as they are sent now, by alias where there is one, and the data ids that have none.
@@ -382,6 +418,11 @@ impl WriteBuffer {
             groups.push(DataPointGroup { data_id, points });
         }
         (groups, unaliased)
+    }
+
+    /// What a number stands for.
+    pub(super) fn data_id_of(&self, id: DataIdIndex) -> &DataId {
+        &self.slots[id as usize].data_id
     }
 
     /// Learns aliases; the first one of a data id stays (docs/protocol/behaviour.md §5.2).
@@ -420,105 +461,5 @@ impl WriteBuffer {
         self.open_bytes = 0;
         self.open_payload = 0;
         self.open_points = 0;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn buffer(limit: usize, wake_above: Option<usize>) -> (WriteBuffer, DataIdIndex, DataIdIndex) {
-        let mut buffer = WriteBuffer::new(limit, wake_above);
-        let a = buffer.data_id(DataId::new("a", "t")).unwrap();
-        let b = buffer.data_id(DataId::new("b", "t")).unwrap();
-        (buffer, a, b)
-    }
-
-    #[test]
-    fn points_are_grouped_by_data_id_in_the_order_of_first_writes() {
-        let (mut buffer, a, b) = buffer(1 << 20, None);
-        for (id, time) in [(b, 1), (a, 2), (b, 3)] {
-            buffer.push(id, time, b"x").unwrap();
-        }
-        buffer.learn_aliases([(7, DataId::new("a", "t"))].into());
-        let chunk = buffer.take().unwrap();
-        assert_eq!(chunk.points, 3);
-        let (groups, unaliased) = buffer.name(chunk.runs.clone().into_iter());
-        assert_eq!(unaliased, [DataId::new("b", "t")]);
-        assert_eq!(groups[0].data_id, OrAlias::Full(DataId::new("b", "t")));
-        assert_eq!(groups[0].points, [(1, "x"), (3, "x")].into_iter().collect());
-        assert_eq!(groups[1].data_id, OrAlias::Alias(7));
-        buffer.forget_aliases();
-        assert_eq!(buffer.name(chunk.runs.into_iter()).1.len(), 2);
-        assert_eq!((buffer.take(), buffer.points(), buffer.bytes()), (None, 0, 0));
-    }
-
-    #[test]
-    fn a_full_buffer_refuses_and_takes_again_after_a_chunk_left() {
-        let (mut buffer, a, _) = buffer(1000, None);
-        let mut accepted = 0;
-        let refusal = loop {
-            match buffer.push(a, 1, &[0; 100]) {
-                Ok(_) => accepted += 1,
-                Err(status) => break status,
-            }
-        };
-        assert_eq!((accepted, refusal), (9, Status::WouldBlock));
-        assert_eq!(buffer.push(a, 1, &[0; 1000]), Err(Status::TooLarge));
-        assert_eq!(buffer.take().unwrap().points, 9);
-        assert!(buffer.push(a, 1, &[0; 100]).is_ok());
-    }
-
-    #[test]
-    fn the_owner_is_woken_by_the_first_point_and_by_the_size_once() {
-        let (mut buffer, a, _) = buffer(1 << 20, Some(10));
-        assert_eq!(buffer.push(a, 1, &[0; 5]), Ok(Pushed::Wake));
-        assert_eq!(buffer.push(a, 1, &[0; 5]), Ok(Pushed::Quiet));
-        buffer.attend();
-        assert_eq!(buffer.push(a, 1, &[0; 5]), Ok(Pushed::Wake));
-        assert_eq!(buffer.push(a, 1, &[0; 5]), Ok(Pushed::Quiet));
-        buffer.take();
-        assert_eq!(buffer.push(a, 1, &[0; 5]), Ok(Pushed::Wake));
-    }
-
-    #[test]
-    fn large_amounts_are_cut_into_chunks_in_order() {
-        let (mut buffer, a, _) = buffer(64 << 20, None);
-        for time in 0..40 {
-            buffer.push(a, time, &vec![0; 50_000]).unwrap();
-        }
-        buffer.push(a, 40, &vec![0; 2 << 20]).unwrap();
-        let mut times = Vec::new();
-        while let Some(chunk) = buffer.take() {
-            assert!(chunk.bytes <= CHUNK_LIMIT || chunk.points == 1);
-            times.extend(chunk.runs[0].1.spans().map(|span| span.elapsed_time));
-        }
-        assert_eq!(times, (0..=40).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn numbers_that_are_left_out_are_no_points() {
-        let (mut buffer, a, _) = buffer(1 << 20, None);
-        buffer.begin_at(100);
-        buffer.push(a, 1, b"x").unwrap();
-        buffer.skip(10);
-        buffer.push(a, 2, b"x").unwrap();
-        assert_eq!((buffer.written(), buffer.taken(), buffer.points()), (112, 100, 2));
-        let times =
-            |chunk: TakenChunk| chunk.runs[0].1.iter().map(|point| point.elapsed_time).collect::<Vec<_>>();
-        assert_eq!(times(buffer.take().unwrap()), [1]);
-        assert_eq!((buffer.taken(), buffer.points()), (101, 1));
-        assert_eq!(times(buffer.take().unwrap()), [2]);
-        assert_eq!((buffer.taken(), buffer.points()), (112, 0));
-    }
-
-    #[test]
-    fn a_closed_buffer_refuses_writes_but_keeps_its_points() {
-        let (mut buffer, a, _) = buffer(1000, None);
-        buffer.push(a, 1, b"x").unwrap();
-        buffer.close(Status::Closed);
-        assert_eq!(buffer.push(a, 1, b"x"), Err(Status::Closed));
-        assert_eq!(buffer.take().unwrap().points, 1);
-        assert_eq!(WriteBuffer::new(10, None).push(0, 1, b""), Err(Status::InvalidArgument));
     }
 }

@@ -174,27 +174,19 @@ pub unsafe extern "C" fn iscp_chunk_group(
     out_points: *mut *const iscp_data_point_t,
     out_point_count: *mut usize,
 ) -> iscp_status_t {
-    /// # Safety
-    /// The places are NULL or writable.
-    unsafe fn set<T>(out: *mut T, value: T) {
-        if !out.is_null() {
-            // SAFETY: the caller's promise.
-            unsafe { out.write(value) };
-        }
-    }
     ffi!({
         // SAFETY: the caller passes a chunk of this library and writable places.
         unsafe {
-            set(out_name, std::ptr::null());
-            set(out_type, std::ptr::null());
-            set(out_points, std::ptr::null());
-            set(out_point_count, 0);
+            convert::set(out_name, std::ptr::null());
+            convert::set(out_type, std::ptr::null());
+            convert::set(out_points, std::ptr::null());
+            convert::set(out_point_count, 0);
             let chunk = handle::enter(chunk)?;
             let group = chunk.groups.get(group).ok_or(Status::InvalidArgument)?;
-            set(out_name, group.name.as_ptr());
-            set(out_type, group.kind.as_ptr());
-            set(out_points, chunk.points[group.first..].as_ptr());
-            set(out_point_count, group.count);
+            convert::set(out_name, group.name.as_ptr());
+            convert::set(out_type, group.kind.as_ptr());
+            convert::set(out_points, chunk.points[group.first..].as_ptr());
+            convert::set(out_point_count, group.count);
         }
         Ok(())
     })

@@ -399,8 +399,9 @@ pub unsafe extern "C" fn iscp_conn_call_wait(
             (out, conn, outgoing(destination_node_id, content, std::ptr::null_mut())?)
         };
         let timeout = convert::timeout(timeout_ms)?;
-        // The core keeps the time, and says what it waited for; the caller waits as long as it takes.
-        let reply = completion::wait(-1, |done| conn.connection.call(call, timeout, done))?;
+        // The core keeps the time, and says what it waited for; the caller waits as long as it takes. It gives its
+        // reference to the connection back before: whoever frees the connection ends the wait.
+        let reply = completion::wait(-1, move |done| conn.connection.call(call, timeout, done))?;
         out.set(call::new(reply));
         Ok(())
     })

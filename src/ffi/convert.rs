@@ -60,6 +60,27 @@ pub(super) unsafe fn bytes<'a>(data: *const u8, len: usize) -> Result<&'a [u8], 
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
+/// An array argument: NULL is allowed for no items only.
+///
+/// # Safety
+/// `items` is NULL or points to `count` readable items.
+pub(super) unsafe fn items<'a, T>(items: *const T, count: usize) -> Result<&'a [T], Status> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if items.is_null() {
+        return Err(Status::NullArgument);
+    }
+    if !items.is_aligned() {
+        return Err(Status::InvalidArgument);
+    }
+    if count > isize::MAX as usize / size_of::<T>() {
+        return Err(Status::TooLarge);
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { std::slice::from_raw_parts(items, count) })
+}
+
 /// A time-out argument: −1 waits for ever, 0 does not wait.
 pub(super) fn timeout(timeout_ms: i32) -> Result<Option<Duration>> {
     match timeout_ms {
@@ -95,6 +116,17 @@ impl<T> Output<T> {
     }
 }
 
+/// Sets an output that the caller may not want.
+///
+/// # Safety
+/// `out` is NULL or writable.
+pub(super) unsafe fn set<T>(out: *mut T, value: T) {
+    if !out.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { out.write(value) };
+    }
+}
+
 /// A NULL where a pointer must be.
 pub(super) fn null(argument: &str) -> Error {
     Error::new(Status::NullArgument, format!("{argument}: NULL"))
@@ -122,6 +154,10 @@ unsafe impl Sync for UserData {}
 ///
 /// Called exactly once, after the last callback that was given the pointer has returned, also when
 /// the operation the callback was meant for failed. NULL when there is nothing to release.
+///
+/// Called on the connection's dispatcher thread when a stream or connection was the last to need the
+/// pointer, on the library's log thread or by `iscp_log_set` for a log callback, and otherwise by the
+/// call that freed the options or failed.
 #[allow(non_camel_case_types)]
 pub type iscp_release_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 

@@ -33,7 +33,7 @@ By text, numbers are decimal, and booleans are `true` or `false`. A value out of
 `ISCP_ERR_INVALID_OPTION`, and the option keeps its value; the error message names the option and the
 range. An unknown name is refused with `ISCP_ERR_UNKNOWN_OPTION`.
 
-Names that end in `_ms` are milliseconds. Sizes are bytes.
+Names that end in `_ms` are milliseconds. Sizes are bytes. The type is what the typed function takes.
 ";
 
 type Snapshot = fn(values: &[(&str, &str)]) -> Result<String, String>;
@@ -84,7 +84,11 @@ fn kinds() -> [Kind; 4] {
         Kind {
             title: "Downstream",
             prefix: "iscp_downstream_options_",
-            source: include_str!("downstream_options.rs"),
+            source: concat!(
+                include_str!("downstream_options.rs"),
+                include_str!("downstream_flow_options.rs"),
+                include_str!("downstream_handlers.rs"),
+            ),
             table: rows(downstream_options::OPTIONS),
             snapshot: |values| applied(downstream_options::OPTIONS, values, show_downstream),
         },
@@ -156,7 +160,7 @@ fn show_upstream(settings: &UpstreamSettings) -> String {
 
 fn show_downstream(settings: &DownstreamSettings) -> String {
     let options = settings.to_options();
-    format!("{:?} {}", options.config, options.buffer_limit)
+    format!("{:?} {} {:?}", options.config, options.buffer_limit, options.buffer_policy)
 }
 
 /// Functions of a source and the first paragraph of their documentation, in order.
@@ -190,6 +194,24 @@ fn setter<'a>(functions: &'a [(&str, String)], prefix: &str, key: &str) -> &'a (
             ["set_", "add_"].iter().any(|verb| verb_and_key.strip_prefix(verb) == Some(key))
         })
         .unwrap_or_else(|| panic!("no function for {prefix}…{key}"))
+}
+
+/// What a setter takes beside the options, as C calls it; where C has an integer or a pointer, what it is.
+fn types(source: &str, function: &str) -> String {
+    let (_, signature) = source.split_once(&format!(" fn {function}(")).expect("a function of the source");
+    let (parameters, _) = signature.split_once(')').expect("parameters");
+    let types = parameters.split(',').filter_map(|parameter| Some(parameter.split_once(':')?.1.trim()));
+    let named = types.filter(|what| !what.starts_with("*mut ")).map(|what| match what {
+        "*const c_char" => "text".to_owned(),
+        "bool" => "`bool`".to_owned(),
+        "u16" => "`uint16_t`".to_owned(),
+        "u32" => "`uint32_t`".to_owned(),
+        "u64" => "`uint64_t`".to_owned(),
+        "usize" => "`size_t`".to_owned(),
+        other if other.starts_with("iscp_") => format!("`{other}`"),
+        other => panic!("{function}: no name for {other}"),
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 /// Takes the sentence `Default: …` out of a description.
@@ -232,13 +254,15 @@ fn reference() -> String {
         writeln!(
             text,
             "\n## {title}\n\nFunctions: `{prefix}set_` (for lists `add_`) and the name, or `{prefix}set`.\n\n\
-             | name | values | default | meaning |\n|---|---|---|---|"
+             | name | type | values | default | meaning |\n|---|---|---|---|---|"
         )
         .unwrap();
         for (key, range) in &kind.table {
-            let (about, default) = split_default(&setter(&functions, prefix, key).1);
+            let (function, about) = setter(&functions, prefix, key);
+            let (about, default) = split_default(about);
             let default = default.unwrap_or_else(|| "none".to_owned());
-            writeln!(text, "| `{key}` | {range} | {default} | {} |", meaning(&about)).unwrap();
+            let types = types(kind.source, function);
+            writeln!(text, "| `{key}` | {types} | {range} | {default} | {} |", meaning(&about)).unwrap();
         }
         writeln!(text, "\nWhat no text can hold has a function only:\n").unwrap();
         for (function, about) in &functions {
@@ -295,7 +319,10 @@ fn documented_defaults_are_the_defaults() {
                 }
                 // No default, or a list that begins empty.
                 None => {
-                    assert!(["url", "path", "data_id", "filter"].contains(key), "{setter}: no `Default: …`")
+                    assert!(
+                        ["url", "path", "data_id", "filter", "node"].contains(key),
+                        "{setter}: no `Default: …`"
+                    )
                 }
             }
         }
@@ -337,6 +364,7 @@ fn every_option_shows_in_the_snapshot() {
         "100000",
         "disk",
         "drop_oldest",
+        "strict",
         "wss",
         "/x",
     ];

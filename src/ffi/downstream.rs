@@ -5,25 +5,23 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::boundary::ffi;
-use super::chunk::{self, iscp_chunk_t};
 use super::completion;
 use super::conn::iscp_conn_t;
-use super::convert::{self, Callback, UserData, iscp_release_cb};
+use super::convert::{self, UserData};
 use super::downstream_options::{FilterNumbers, iscp_downstream_options_t};
 use super::error::iscp_error_t;
 use super::handle::{self, handle};
 use super::iscp_done_cb;
-use super::metadata::{self, iscp_metadata_t};
 use super::status::iscp_status_t;
 use super::types::iscp_uuid_t;
-use crate::client::{Completion, Downstream, DownstreamOptions};
+use crate::client::{Completion, Downstream, DownstreamOptions, DownstreamState};
 use crate::error::{Result, Status};
 
 /// A stream of points and metadata of other nodes.
 ///
 /// It is closed by `iscp_downstream_close`, or in the background when it is freed. It may be used from
 /// any thread. Chunks, and metadata, are either handed to a callback or pulled; a chunk counts as
-/// received, towards the server, when the application takes it.
+/// received, towards the server, when the application takes it, unless `buffer_policy` is `fail`.
 #[allow(non_camel_case_types)]
 pub struct iscp_downstream_t {
     _opaque: [u8; 0],
@@ -31,7 +29,7 @@ pub struct iscp_downstream_t {
 
 pub(super) struct Object {
     downstream: Downstream,
-    filter_numbers: Arc<FilterNumbers>,
+    pub(super) filter_numbers: Arc<FilterNumbers>,
 }
 
 impl Deref for Object {
@@ -47,11 +45,24 @@ handle!(iscp_downstream_t, b"iscp.dow", "downstream", Object, |downstream| {
     let _ = downstream.close(Completion::ignore());
 });
 
+/// State of a downstream: one of the `ISCP_DOWNSTREAM_STATE_…` constants.
+#[allow(non_camel_case_types)]
+pub type iscp_downstream_state_t = i32;
+
+/// In use.
+pub const ISCP_DOWNSTREAM_STATE_OPEN: iscp_downstream_state_t = 1;
+/// Its connection was lost, and it did not come back yet.
+pub const ISCP_DOWNSTREAM_STATE_RESUMING: iscp_downstream_state_t = 2;
+/// The application closes it.
+pub const ISCP_DOWNSTREAM_STATE_CLOSING: iscp_downstream_state_t = 3;
+/// Ended, by the application or otherwise. What was received can still be taken.
+pub const ISCP_DOWNSTREAM_STATE_CLOSED: iscp_downstream_state_t = 4;
+
 /// A number about a downstream: one of the `ISCP_DOWNSTREAM_STAT_…` constants.
 #[allow(non_camel_case_types)]
 pub type iscp_downstream_stat_t = i32;
 
-/// Chunks received.
+/// Chunks received, those that were dropped because the application was too slow included.
 pub const ISCP_DOWNSTREAM_STAT_CHUNKS: iscp_downstream_stat_t = 1;
 /// Points received.
 pub const ISCP_DOWNSTREAM_STAT_POINTS: iscp_downstream_stat_t = 2;
@@ -63,6 +74,31 @@ pub const ISCP_DOWNSTREAM_STAT_DROPPED_POINTS: iscp_downstream_stat_t = 4;
 pub const ISCP_DOWNSTREAM_STAT_DROPPED_METADATA: iscp_downstream_stat_t = 5;
 /// Chunks that wait for the application.
 pub const ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS: iscp_downstream_stat_t = 6;
+/// Bytes of the payloads received.
+pub const ISCP_DOWNSTREAM_STAT_BYTES: iscp_downstream_stat_t = 7;
+/// Metadata received, those that were dropped included.
+pub const ISCP_DOWNSTREAM_STAT_METADATA: iscp_downstream_stat_t = 8;
+/// Bytes that the chunks occupy that wait for the application: what `buffer_limit` limits.
+pub const ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES: iscp_downstream_stat_t = 9;
+/// Metadata that wait for the application.
+pub const ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA: iscp_downstream_stat_t = 10;
+/// Chunks that came again and were not handed out a second time. A stream that is not RELIABLE hands them out
+/// again when its `chunk_order` is `as_received`, and does not count them.
+pub const ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS: iscp_downstream_stat_t = 11;
+/// Chunks lost as far as is known: sequence numbers that were left out, since the first one seen of their
+/// upstream, and have not come by now. One that comes later is subtracted. Always 0 with `omit_empty_chunk`.
+pub const ISCP_DOWNSTREAM_STAT_LOST_CHUNKS: iscp_downstream_stat_t = 12;
+/// Chunks that came before an earlier one and waited for it, with another `chunk_order` than `as_received`.
+pub const ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS: iscp_downstream_stat_t = 13;
+/// Chunks that wait for an earlier one.
+pub const ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS: iscp_downstream_stat_t = 14;
+/// Missing chunks that were waited for in vain: up to `reorder_wait_ms`, `reorder_limit`, or the end.
+pub const ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS: iscp_downstream_stat_t = 15;
+/// Chunks that came when later ones had been handed out, with another `chunk_order` than `as_received`.
+pub const ISCP_DOWNSTREAM_STAT_LATE_CHUNKS: iscp_downstream_stat_t = 16;
+/// Late chunks that were dropped because the `chunk_order` is `strict`; never of a RELIABLE upstream read by a
+/// RELIABLE stream.
+pub const ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS: iscp_downstream_stat_t = 17;
 
 /// Told how opening a downstream ended.
 ///
@@ -77,23 +113,6 @@ pub type iscp_downstream_open_cb = Option<
         user_data: *mut c_void,
     ),
 >;
-
-/// Receives chunks.
-///
-/// Called on the connection's dispatcher thread, for one chunk at a time and in order. A chunk may be
-/// empty: unless told otherwise by `iscp_downstream_options_set_omit_empty_chunk`, the server sends one
-/// for every chunk of the node of which no point matches. `chunk` is valid until the callback returns;
-/// `iscp_chunk_ref` keeps it longer.
-#[allow(non_camel_case_types)]
-pub type iscp_chunk_cb = Option<unsafe extern "C" fn(chunk: *const iscp_chunk_t, user_data: *mut c_void)>;
-
-/// Receives metadata.
-///
-/// Called on the connection's dispatcher thread, in order with the chunks if they go to a callback
-/// too. `metadata` is valid until the callback returns; `iscp_metadata_ref` keeps it longer.
-#[allow(non_camel_case_types)]
-pub type iscp_metadata_cb =
-    Option<unsafe extern "C" fn(metadata: *const iscp_metadata_t, user_data: *mut c_void)>;
 
 /// Copies options for one stream.
 ///
@@ -117,8 +136,8 @@ unsafe fn prepare(
 /// @param user_data handed to the callback
 /// @param out_error receives the detail of a failure to begin, or NULL
 /// @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
-///         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_INVALID_OPTION` for options that
+///         contradict each other, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
 /// Since: 0.1.0.
@@ -182,180 +201,6 @@ pub unsafe extern "C" fn iscp_downstream_open_wait(
     })
 }
 
-/// Hands chunks to a callback from now on, beginning with those received before. Can be set once.
-///
-/// @param downstream the downstream
-/// @param callback   receives the chunks
-/// @param user_data  handed to the callback
-/// @param release    called with `user_data` after the last chunk, or NULL
-/// @param out_error  receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
-///         why the stream ended, in which case what was received before can still be pulled;
-///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
-///
-/// Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_read(
-    downstream: *mut iscp_downstream_t,
-    callback: iscp_chunk_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let callback = Callback::new(callback, user_data, release);
-        let function = callback.function.ok_or_else(|| convert::null("callback"))?;
-        // SAFETY: the caller passes a downstream of this library.
-        let downstream = unsafe { convert::object(downstream, "downstream")? };
-        let filter_numbers = downstream.filter_numbers.clone();
-        downstream.on_chunk(Box::new(move |received| {
-            let object = chunk::new(received, &filter_numbers);
-            // SAFETY: the application promised a function of this type; the object was made here.
-            unsafe {
-                function(object, callback.user_data.0);
-                handle::free(object);
-            }
-        }))
-    })
-}
-
-/// Hands metadata to a callback from now on, beginning with that received before. Can be set once.
-///
-/// @param downstream the downstream
-/// @param callback   receives the metadata
-/// @param user_data  handed to the callback
-/// @param release    called with `user_data` after the last metadata, or NULL
-/// @param out_error  receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_INVALID_STATE` when there is a callback already; `ISCP_ERR_CLOSED`, or
-///         why the stream ended, in which case what was received before can still be pulled;
-///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
-///
-/// Thread: any, callbacks included. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_read_metadata(
-    downstream: *mut iscp_downstream_t,
-    callback: iscp_metadata_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let callback = Callback::new(callback, user_data, release);
-        let function = callback.function.ok_or_else(|| convert::null("callback"))?;
-        // SAFETY: the caller passes a downstream of this library.
-        let downstream = unsafe { convert::object(downstream, "downstream")? };
-        downstream.on_metadata(Box::new(move |received| {
-            let object = metadata::new(received);
-            // SAFETY: the application promised a function of this type; the object was made here.
-            unsafe {
-                function(object, callback.user_data.0);
-                handle::free(object);
-            }
-        }))
-    })
-}
-
-/// Takes the next chunk.
-///
-/// @param downstream   the downstream
-/// @param timeout_ms   milliseconds to wait; -1 until there is one or the stream ends; 0 to try
-/// @param out_chunk receives the chunk, to be freed with `iscp_chunk_free`; NULL on failure
-/// @param out_error    receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
-///         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the stream
-///         ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK` unless
-///         `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
-///
-/// Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
-/// the chunk is owned by the caller. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_next_chunk_wait(
-    downstream: *mut iscp_downstream_t,
-    timeout_ms: i32,
-    out_chunk: *mut *mut iscp_chunk_t,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        // SAFETY: the caller passes a downstream of this library and a writable place.
-        let (out, downstream) = unsafe {
-            (
-                convert::output(out_chunk, std::ptr::null_mut(), "out_chunk")?,
-                convert::object(downstream, "downstream")?,
-            )
-        };
-        let received = downstream.next_chunk(convert::timeout(timeout_ms)?)?;
-        out.set(chunk::new(received, &downstream.filter_numbers));
-        Ok(())
-    })
-}
-
-/// Takes the next metadata.
-///
-/// @param downstream   the downstream
-/// @param timeout_ms   milliseconds to wait; -1 until there is some or the stream ends; 0 to try
-/// @param out_metadata receives the metadata, to be freed with `iscp_metadata_free`; NULL on failure
-/// @param out_error    receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_WOULD_BLOCK` when there is nothing and `timeout_ms` is 0;
-///         `ISCP_ERR_TIMEOUT`; once everything received was taken, `ISCP_ERR_CLOSED` or why the stream
-///         ended; `ISCP_ERR_INVALID_STATE` when there is a callback; `ISCP_ERR_IN_CALLBACK` unless
-///         `timeout_ms` is 0; `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
-///
-/// Thread: any; inside a callback only with `timeout_ms` 0. Blocking: as `timeout_ms` says. Lifetime:
-/// the metadata is owned by the caller. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_next_metadata_wait(
-    downstream: *mut iscp_downstream_t,
-    timeout_ms: i32,
-    out_metadata: *mut *mut iscp_metadata_t,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        // SAFETY: the caller passes a downstream of this library and a writable place.
-        let (out, downstream) = unsafe {
-            (
-                convert::output(out_metadata, std::ptr::null_mut(), "out_metadata")?,
-                convert::object(downstream, "downstream")?,
-            )
-        };
-        out.set(metadata::new(downstream.next_metadata(convert::timeout(timeout_ms)?)?));
-        Ok(())
-    })
-}
-
-/// A descriptor for `poll`, `select`, `epoll` and event loops: readable while there is a chunk or
-/// metadata to take, or the stream has ended.
-///
-/// It is level-triggered and belongs to the stream: never read, write or close it. When it is
-/// readable, take chunks and metadata with a `timeout_ms` of 0 until both answer
-/// `ISCP_ERR_WOULD_BLOCK` or that the stream has ended.
-///
-/// @param downstream the downstream
-/// @param out_fd     receives the descriptor, the same at every call; -1 on failure
-/// @param out_error  receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_RESOURCE` when the system has no descriptor left;
-///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
-///
-/// Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the downstream is not
-/// freed. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_pollable(
-    downstream: *mut iscp_downstream_t,
-    out_fd: *mut i32,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        // SAFETY: the caller passes a downstream of this library and a writable place.
-        let (out, downstream) =
-            unsafe { (convert::output(out_fd, -1, "out_fd")?, convert::object(downstream, "downstream")?) };
-        out.set(downstream.pollable()?);
-        Ok(())
-    })
-}
-
 /// Acknowledges what the application took and closes the stream. What was received stays readable.
 ///
 /// @param downstream the downstream
@@ -388,7 +233,8 @@ pub unsafe extern "C" fn iscp_downstream_close(
 /// @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
 /// @param out_error  receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
-///         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+///         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`; `ISCP_ERR_OUT_OF_ORDER` when
+///         the `chunk_order` is `strict` and something is missing
 ///
 /// Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
 /// Since: 0.1.0.
@@ -402,6 +248,29 @@ pub unsafe extern "C" fn iscp_downstream_close_wait(
         // SAFETY: the caller passes a downstream of this library.
         let downstream = unsafe { convert::object(downstream, "downstream")? };
         completion::wait(timeout_ms, |done| downstream.close(done))
+    })
+}
+
+/// State of a downstream.
+///
+/// @param downstream the downstream
+/// @return one of the `ISCP_DOWNSTREAM_STATE_…` constants; `ISCP_DOWNSTREAM_STATE_CLOSED` for something that is no
+///         downstream too
+///
+/// Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_state(
+    downstream: *const iscp_downstream_t,
+) -> iscp_downstream_state_t {
+    ffi!(ISCP_DOWNSTREAM_STATE_CLOSED; {
+        // SAFETY: the caller passes a downstream of this library.
+        let downstream = unsafe { handle::enter(downstream)? };
+        Ok(match downstream.state() {
+            DownstreamState::Open => ISCP_DOWNSTREAM_STATE_OPEN,
+            DownstreamState::Resuming => ISCP_DOWNSTREAM_STATE_RESUMING,
+            DownstreamState::Closing => ISCP_DOWNSTREAM_STATE_CLOSING,
+            DownstreamState::Closed => ISCP_DOWNSTREAM_STATE_CLOSED,
+        })
     })
 }
 
@@ -431,6 +300,17 @@ pub unsafe extern "C" fn iscp_downstream_stat(
             ISCP_DOWNSTREAM_STAT_DROPPED_POINTS => counters.dropped_points,
             ISCP_DOWNSTREAM_STAT_DROPPED_METADATA => counters.dropped_metadata,
             ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS => counters.buffered_chunks,
+            ISCP_DOWNSTREAM_STAT_BYTES => counters.bytes,
+            ISCP_DOWNSTREAM_STAT_METADATA => counters.metadata,
+            ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES => counters.buffered_bytes,
+            ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA => counters.buffered_metadata,
+            ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS => counters.duplicate_chunks,
+            ISCP_DOWNSTREAM_STAT_LOST_CHUNKS => counters.missing_chunks,
+            ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS => counters.reordered_chunks,
+            ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS => counters.waiting_chunks,
+            ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS => counters.given_up_chunks,
+            ISCP_DOWNSTREAM_STAT_LATE_CHUNKS => counters.late_chunks,
+            ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS => counters.late_dropped_chunks,
             _ => return Err(Status::InvalidArgument),
         });
         Ok(())
@@ -462,11 +342,23 @@ pub unsafe extern "C" fn iscp_downstream_server_time_ns(downstream: *const iscp_
     ffi!(0; { unsafe { handle::enter(downstream) }.map(|stream| stream.server_time_ns()) })
 }
 
-/// Frees a downstream. Unless it was closed, it is closed in the background. Nothing happens for NULL.
+/// Adds an owner to a downstream: it then takes one more `iscp_downstream_free`.
+///
+/// @param downstream the downstream
+/// @return the same downstream; NULL for NULL and for something that is no downstream
+///
+/// Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_ref(downstream: *mut iscp_downstream_t) -> *mut iscp_downstream_t {
+    // SAFETY: the caller passes a downstream of this library.
+    ffi!(std::ptr::null_mut(); { unsafe { handle::add_owner(downstream) }.map(|()| downstream) })
+}
+
+/// Frees a downstream: the last owner ends it. Unless it was closed, it is closed in the background. Nothing happens for NULL.
 ///
 /// @param downstream the downstream, or NULL
 ///
-/// Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
+/// Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in progress
 /// on other threads end in order, and its callbacks are released once they have returned.
 /// Since: 0.1.0.
 #[unsafe(no_mangle)]

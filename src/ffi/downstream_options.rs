@@ -5,9 +5,10 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use super::boundary::ffi;
-use super::convert::{self, Callback, iscp_release_cb};
+use super::convert::{self, Callback};
 use super::error::{self, iscp_error_t};
-use super::event::{self, StreamFunction, iscp_stream_event_cb};
+use super::event::{self, StreamFunction};
+use super::fork;
 use super::handle::{self, handle};
 use super::options::{
     Collected, Refusal, Settings, Spec, boolean, bounded, data_filter, data_id, milliseconds, number, qos,
@@ -15,9 +16,8 @@ use super::options::{
 };
 use super::status::iscp_status_t;
 use super::upstream_options::iscp_qos_t;
-use super::{fork, iscp_closed_cb};
-use crate::client::DownstreamOptions;
-use crate::core::DownstreamConfig;
+use crate::client::{BufferPolicy, DownstreamOptions};
+use crate::core::{ChunkOrder, DownstreamConfig};
 use crate::message::{DownstreamFilter, FilterReference};
 
 /// Settings of a downstream, collected before `iscp_downstream_open`, which copies them.
@@ -25,6 +25,9 @@ use crate::message::{DownstreamFilter, FilterReference};
 pub struct iscp_downstream_options_t {
     _opaque: [u8; 0],
 }
+
+/// The filter that every data id matches.
+const EVERYTHING: &str = "#:#";
 
 handle!(iscp_downstream_options_t, b"iscp.dop", "downstream options object", Collected<DownstreamSettings>);
 
@@ -35,8 +38,9 @@ pub(super) struct DownstreamSettings {
     config: DownstreamConfig,
     filter_numbers: FilterNumbers,
     buffer_limit: usize,
-    on_event: Option<Arc<Callback<StreamFunction>>>,
-    on_closed: Option<Arc<Callback<ClosedFunction>>>,
+    buffer_policy: Option<BufferPolicy>,
+    pub(super) on_event: Option<Arc<Callback<StreamFunction>>>,
+    pub(super) on_closed: Option<Arc<Callback<ClosedFunction>>>,
 }
 
 /// Where each filter stands in the request → its number in the order in which they were added, which is
@@ -67,6 +71,7 @@ impl Default for DownstreamSettings {
             config,
             filter_numbers: FilterNumbers::default(),
             buffer_limit,
+            buffer_policy: None,
             on_event: None,
             on_closed: None,
         }
@@ -91,6 +96,7 @@ impl DownstreamSettings {
         DownstreamOptions {
             config: self.config.clone(),
             buffer_limit: self.buffer_limit,
+            buffer_policy: self.buffer_policy,
             on_event: self
                 .on_event
                 .clone()
@@ -148,6 +154,11 @@ pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
         },
     },
     Spec {
+        key: "node",
+        range: "source node id, added to those given before",
+        set: |options, node| options.add_filter(node, EVERYTHING),
+    },
+    Spec {
         key: "qos",
         range: "unreliable, reliable or partial",
         set: |options, value| qos(value).map(|value| options.config.qos = value),
@@ -191,6 +202,46 @@ pub(super) const OPTIONS: &[Spec<DownstreamSettings>] = &[
         key: "buffer_limit",
         range: "1024 to 1073741824",
         set: |options, value| number(value, 1024, 1 << 30).map(|value| options.buffer_limit = value),
+    },
+    Spec {
+        key: "buffer_policy",
+        range: "auto, pause, fail, drop_oldest or drop_newest",
+        set: |options, value| {
+            options.buffer_policy = match value {
+                "auto" => None,
+                "pause" => Some(BufferPolicy::Pause),
+                "fail" => Some(BufferPolicy::Fail),
+                "drop_oldest" => Some(BufferPolicy::DropOldest),
+                "drop_newest" => Some(BufferPolicy::DropNewest),
+                _ => return Err(format!("{value:?} is no buffer policy").into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "chunk_order",
+        range: "as_received, best_effort or strict",
+        set: |options, value| {
+            options.config.chunk_order = match value {
+                "as_received" => ChunkOrder::AsReceived,
+                "best_effort" => ChunkOrder::BestEffort,
+                "strict" => ChunkOrder::Strict,
+                _ => return Err(format!("{value:?} is no order of chunks").into()),
+            };
+            Ok(())
+        },
+    },
+    Spec {
+        key: "reorder_limit",
+        range: "1 to 65536",
+        set: |options, value| number(value, 1, 65_536).map(|value| options.config.reorder_limit = value),
+    },
+    Spec {
+        key: "reorder_wait_ms",
+        range: "1 to 3600000",
+        set: |options, value| {
+            milliseconds(value, 1, 3_600_000).map(|value| options.config.reorder_wait = value)
+        },
     },
     Spec {
         key: "reopen",
@@ -286,6 +337,26 @@ pub unsafe extern "C" fn iscp_downstream_options_add_filter(
     })
 }
 
+/// Adds a filter for everything of a node, as `iscp_downstream_options_add_filter` does with "#:#". By key it is the
+/// option "node".
+///
+/// @param options   the options
+/// @param node      id of the node whose data is wanted
+/// @param out_error receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` when the id is empty or too long; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_INVALID_UTF8`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: borrows the text for the call. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_downstream_options_add_node(
+    options: *mut iscp_downstream_options_t,
+    node: *const c_char,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library and a string.
+    ffi!(out_error => { unsafe { set_text(options, OPTIONS, "node", node) } })
+}
+
 /// Sets the QoS. Default: `ISCP_QOS_UNRELIABLE`, as in every other client of the protocol.
 ///
 /// @param options   the options
@@ -365,6 +436,8 @@ pub unsafe extern "C" fn iscp_downstream_options_set_ack_interval_ms(
 
 /// Sets whether the server leaves out chunks of which no point matches. Default: false.
 ///
+/// Then nobody can tell what is missing: it contradicts every `chunk_order` but `as_received`.
+///
 /// @param options          the options
 /// @param omit_empty_chunk whether it does
 /// @param out_error        receives the detail of a failure, or NULL
@@ -401,61 +474,6 @@ pub unsafe extern "C" fn iscp_downstream_options_set_close_timeout_ms(
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "close_timeout_ms", close_timeout_ms) } })
 }
 
-/// Sets how many bytes of chunks may wait for the application. Beyond it a RELIABLE stream ends with
-/// `ISCP_ERR_OVERFLOW`; other streams drop their oldest chunks and count them. Default: 67108864.
-///
-/// @param options      the options
-/// @param buffer_limit bytes, 1024 to 1073741824
-/// @param out_error    receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`
-///
-/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_options_set_buffer_limit(
-    options: *mut iscp_downstream_options_t,
-    buffer_limit: usize,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    // SAFETY: the caller passes options of this library.
-    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "buffer_limit", buffer_limit) } })
-}
-
-/// Sets a callback that is told how the stream ended.
-///
-/// @param options   the options
-/// @param callback  told once per stream, after every other callback of it: the error is NULL when the
-///                  application closed the stream
-/// @param user_data handed to the callback
-/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
-/// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
-///
-/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_options_set_closed_callback(
-    options: *mut iscp_downstream_options_t,
-    callback: iscp_closed_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let Some(function) = callback else {
-            drop(Callback::new((), user_data, release));
-            return Err(convert::null("callback"));
-        };
-        let callback = Callback::new(function as _, user_data, release);
-        // SAFETY: the caller passes options of this library.
-        let options = unsafe { convert::object(options, "options")? };
-        // The former one is released once the options are unlocked: it may use them.
-        let former = options.lock().on_closed.replace(callback);
-        drop(former);
-        Ok(())
-    })
-}
-
 /// Sets whether the stream is opened anew when the server has forgotten it: because it was restarted, or because
 /// the connection was lost for longer than the expiry interval. Default: false, the stream then ends.
 ///
@@ -476,38 +494,4 @@ pub unsafe extern "C" fn iscp_downstream_options_set_reopen(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library.
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "reopen", reopen) } })
-}
-
-/// Sets a callback that is told when the stream came back after the connection was lost.
-///
-/// @param options   the options
-/// @param callback  told of every event
-/// @param user_data handed to the callback
-/// @param release   called with `user_data` when neither the options nor a stream need it, or NULL
-/// @param out_error receives the detail of a failure, or NULL
-/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`
-///
-/// Thread: any, one at a time. Blocking: no. Lifetime: `user_data` is needed until `release` is
-/// called, also on failure. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_downstream_options_set_event_callback(
-    options: *mut iscp_downstream_options_t,
-    callback: iscp_stream_event_cb,
-    user_data: *mut c_void,
-    release: iscp_release_cb,
-    out_error: *mut *mut iscp_error_t,
-) -> iscp_status_t {
-    ffi!(out_error => {
-        let Some(function) = callback else {
-            drop(Callback::new((), user_data, release));
-            return Err(convert::null("callback"));
-        };
-        let callback = Callback::new(function as _, user_data, release);
-        // SAFETY: the caller passes options of this library.
-        let options = unsafe { convert::object(options, "options")? };
-        // The former one is released once the options are unlocked: it may use them.
-        let former = options.lock().on_event.replace(callback);
-        drop(former);
-        Ok(())
-    })
 }

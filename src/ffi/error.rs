@@ -48,7 +48,8 @@ pub(super) fn with_borrowed<R>(error: Option<Error>, call: impl FnOnce(*const is
 /// Status of the error, the same that the function returned.
 ///
 /// @param error an error, or NULL
-/// @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error
+/// @return the status; `ISCP_OK` for NULL, `ISCP_ERR_BAD_HANDLE` for something that is no error,
+///         `ISCP_ERR_FORKED` for an error of the process that forked this one
 ///
 /// Thread: any, one at a time. Blocking: no. Lifetime: plain value. Since: 0.1.0.
 #[unsafe(no_mangle)]
@@ -56,8 +57,9 @@ pub unsafe extern "C" fn iscp_error_code(error: *const iscp_error_t) -> iscp_sta
     if error.is_null() {
         return ISCP_OK;
     }
+    let status = |detail: handle::Entered<iscp_error_t>| detail.error.status().number();
     // SAFETY: the caller passes an error of this library.
-    ffi!(Status::BadHandle.number(); { unsafe { handle::enter(error) }.map(|detail| detail.error.status().number()) })
+    ffi!(Status::Panic.number(); { Ok(unsafe { handle::enter(error) }.map_or_else(Status::number, status)) })
 }
 
 /// Message that names the culprit: the option, the address, the stream, what the server said.

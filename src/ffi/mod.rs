@@ -28,10 +28,14 @@ mod conn_spool_options;
 mod conn_timing_options;
 mod conn_tls_options;
 mod convert;
+mod data_id;
 #[cfg(test)]
 mod documents;
 mod downstream;
+mod downstream_flow_options;
+mod downstream_handlers;
 mod downstream_options;
+mod downstream_read;
 mod error;
 mod event;
 mod fork;
@@ -50,5 +54,6 @@ mod upstream;
 mod upstream_handlers;
 mod upstream_options;
 mod upstream_outage_options;
+mod upstream_write;
 
 use completion::{iscp_closed_cb, iscp_done_cb};

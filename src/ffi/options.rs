@@ -37,6 +37,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// The error for the caller whose argument it was.
+    pub(super) fn into_argument(self, argument: &str) -> Error {
+        Error::new(Status::InvalidArgument, format!("{argument}: {}", self.why))
+    }
+}
+
 #[cfg(feature = "tls")]
 impl Refusal {
     /// Names the file whose content is refused.
@@ -268,6 +275,11 @@ pub(super) fn bounded(value: &str, most: usize) -> Result<String, Refusal> {
 
 /// `type:name` of a data id.
 pub(super) fn data_id(value: &str) -> Result<DataId, Refusal> {
+    data_id_parts(value).map(|(kind, name)| DataId::new(name, kind))
+}
+
+/// Type and name of a data id written as `type:name`.
+pub(super) fn data_id_parts(value: &str) -> Result<(&str, &str), Refusal> {
     let (kind, name) = type_and_name(value)?;
     if name.is_empty() {
         return Err(format!("{value:?} has no name").into());
@@ -275,7 +287,7 @@ pub(super) fn data_id(value: &str) -> Result<DataId, Refusal> {
     if [name, kind].iter().any(|part| part.contains(['#', '+'])) {
         return Err(format!("{value:?} contains a wildcard, which only filters may").into());
     }
-    Ok(DataId::new(name, kind))
+    Ok((kind, name))
 }
 
 /// `type:name` of a data filter.

@@ -50,6 +50,8 @@ pub const ISCP_ERR_OVERFLOW: iscp_status_t = -104;
 pub const ISCP_ERR_INVALID_STATE: iscp_status_t = -105;
 /// The sequence numbers of the stream are used up.
 pub const ISCP_ERR_SEQUENCE_EXHAUSTED: iscp_status_t = -106;
+/// Chunks of an upstream are missing, or came in another order than was promised.
+pub const ISCP_ERR_OUT_OF_ORDER: iscp_status_t = -107;
 /// The host name was not found.
 pub const ISCP_ERR_RESOLVE: iscp_status_t = -200;
 /// No connection to the server could be made.
@@ -117,6 +119,7 @@ const TABLE: &[(iscp_status_t, &CStr, &CStr)] = &[
         c"ISCP_ERR_SEQUENCE_EXHAUSTED",
         c"the sequence numbers of the stream are used up",
     ),
+    (ISCP_ERR_OUT_OF_ORDER, c"ISCP_ERR_OUT_OF_ORDER", c"chunks of an upstream are missing or out of order"),
     (ISCP_ERR_RESOLVE, c"ISCP_ERR_RESOLVE", c"the host name was not found"),
     (ISCP_ERR_CONNECT_FAILED, c"ISCP_ERR_CONNECT_FAILED", c"no connection to the server could be made"),
     (ISCP_ERR_HANDSHAKE, c"ISCP_ERR_HANDSHAKE", c"the server refused the transport's handshake"),

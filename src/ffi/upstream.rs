@@ -12,10 +12,10 @@ use super::error::iscp_error_t;
 use super::handle::{self, handle};
 use super::iscp_done_cb;
 use super::status::iscp_status_t;
-use super::types::{iscp_data_point_t, iscp_uuid_t};
+use super::types::iscp_uuid_t;
 use super::upstream_options::iscp_upstream_options_t;
 use crate::client::{Completion, Upstream, UpstreamOptions};
-use crate::core::FlushLevel;
+use crate::core::{FlushLevel, UpstreamState};
 use crate::error::{Error, Result, Status};
 use crate::message::DataId;
 
@@ -44,10 +44,12 @@ pub const ISCP_MAX_PAYLOAD: usize = 15_728_640;
 #[allow(non_camel_case_types)]
 pub type iscp_flush_level_t = i32;
 
-/// Everything written before is on its way.
+/// Everything written before was handed to the transport. It may still be in a buffer of the operating system; if
+/// the connection is lost, RELIABLE points are sent again and others may be lost. While there is no connection
+/// what waits in the write buffer is waited for.
 pub const ISCP_FLUSH_SENT: iscp_flush_level_t = 0;
 /// The server answered for everything written before; a chunk that it refused since the last flush of
-/// this level makes the flush fail with `ISCP_ERR_REFUSED`.
+/// this level makes the flush fail with `ISCP_ERR_REFUSED`, one that was lost with `ISCP_ERR_TIMEOUT`.
 pub const ISCP_FLUSH_ACKNOWLEDGED: iscp_flush_level_t = 1;
 
 /// A number about an upstream: one of the `ISCP_UPSTREAM_STAT_…` constants.
@@ -68,6 +70,23 @@ pub const ISCP_UPSTREAM_STAT_IN_FLIGHT_CHUNKS: iscp_upstream_stat_t = 5;
 pub const ISCP_UPSTREAM_STAT_IN_FLIGHT_BYTES: iscp_upstream_stat_t = 6;
 /// Points that the server refused, or that were given up.
 pub const ISCP_UPSTREAM_STAT_FAILED_POINTS: iscp_upstream_stat_t = 7;
+/// Points that were dropped because the buffer was full (option `buffer_policy`).
+pub const ISCP_UPSTREAM_STAT_DROPPED_POINTS: iscp_upstream_stat_t = 8;
+/// Data ids that travel as aliases, which the server has given so far.
+pub const ISCP_UPSTREAM_STAT_ALIASES: iscp_upstream_stat_t = 9;
+
+/// State of an upstream: one of the `ISCP_UPSTREAM_STATE_…` constants.
+#[allow(non_camel_case_types)]
+pub type iscp_upstream_state_t = i32;
+
+/// In use.
+pub const ISCP_UPSTREAM_STATE_OPEN: iscp_upstream_state_t = 1;
+/// The connection was lost, or the server forgot the stream, and it is about to come back. Points may be written.
+pub const ISCP_UPSTREAM_STATE_RESUMING: iscp_upstream_state_t = 2;
+/// Being closed: no points are taken any more, and what was written is being delivered.
+pub const ISCP_UPSTREAM_STATE_CLOSING: iscp_upstream_state_t = 3;
+/// Ended, in order or not.
+pub const ISCP_UPSTREAM_STATE_CLOSED: iscp_upstream_state_t = 4;
 
 /// Told how opening an upstream ended.
 ///
@@ -100,7 +119,8 @@ unsafe fn prepare(options: *const iscp_upstream_options_t) -> Result<UpstreamOpt
 /// @param out_error receives the detail of a failure to begin, or NULL
 /// @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
 ///         `ISCP_ERR_CLOSED` when the connection has ended, `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_OPTION` when the buffer policy drops
+///         points and the QoS is RELIABLE; `ISCP_ERR_SPOOL`
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
 /// Since: 0.1.0.
@@ -205,89 +225,6 @@ pub unsafe extern "C" fn iscp_upstream_data_id(
         // From 1 on, so that the output of a failed call is no data id.
         out.set(upstream.data_id(DataId::new(name, kind))? + 1);
         Ok(())
-    })
-}
-
-/// What the core calls a data id.
-#[inline]
-fn index(data_id: iscp_data_id_t) -> Result<u32, Status> {
-    data_id.checked_sub(1).ok_or(Status::InvalidArgument)
-}
-
-/// Writes a point. It is sent when the flush policy says so.
-///
-/// @param upstream        the upstream
-/// @param data_id         what the point belongs to, from `iscp_upstream_data_id` of this upstream
-/// @param elapsed_time_ns nanoseconds since the time origin of the session; may be negative
-/// @param payload         the bytes; NULL only when there are none
-/// @param payload_len     how many there are, at most `ISCP_MAX_PAYLOAD`
-/// @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
-///         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
-///         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
-///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
-///
-/// Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
-/// inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_upstream_write(
-    upstream: *mut iscp_upstream_t,
-    data_id: iscp_data_id_t,
-    elapsed_time_ns: i64,
-    payload: *const u8,
-    payload_len: usize,
-) -> iscp_status_t {
-    ffi!({
-        // SAFETY: the caller passes a handle of this library and readable bytes.
-        let (upstream, payload) =
-            unsafe { (handle::enter(upstream)?, convert::bytes(payload, payload_len)?) };
-        upstream.write(index(data_id)?, elapsed_time_ns, payload)
-    })
-}
-
-/// Writes several points of one data id, in order. It stops at the first that cannot be written.
-///
-/// @param upstream    the upstream
-/// @param data_id     what the points belong to, from `iscp_upstream_data_id` of this upstream
-/// @param points      the points; NULL only when there are none
-/// @param point_count how many there are
-/// @param out_written receives how many were written, or NULL
-/// @return as `iscp_upstream_write`, for the first point that was not written
-///
-/// Thread: any, callbacks included. Blocking: as `iscp_upstream_write`. Lifetime: the payloads are
-/// copied. Since: 0.1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscp_upstream_write_points(
-    upstream: *mut iscp_upstream_t,
-    data_id: iscp_data_id_t,
-    points: *const iscp_data_point_t,
-    point_count: usize,
-    out_written: *mut usize,
-) -> iscp_status_t {
-    ffi!({
-        let mut written = 0;
-        let write = |written: &mut usize| {
-            // SAFETY: the caller passes a handle of this library and readable points.
-            let upstream = unsafe { handle::enter(upstream)? };
-            if points.is_null() && point_count > 0 {
-                return Err(Status::NullArgument);
-            }
-            for at in 0..point_count {
-                // SAFETY: the caller passes as many points as it says, and their bytes.
-                let (elapsed, payload) = unsafe {
-                    let point = &*points.add(at);
-                    (point.elapsed_time_ns, convert::bytes(point.payload, point.payload_len)?)
-                };
-                upstream.write(index(data_id)?, elapsed, payload)?;
-                *written += 1;
-            }
-            Ok(())
-        };
-        let outcome = write(&mut written);
-        if !out_written.is_null() {
-            // SAFETY: the caller passes NULL or a writable place.
-            unsafe { out_written.write(written) };
-        }
-        outcome
     })
 }
 
@@ -444,9 +381,33 @@ pub unsafe extern "C" fn iscp_upstream_stat(
             ISCP_UPSTREAM_STAT_IN_FLIGHT_CHUNKS => counters.in_flight_chunks.load(Relaxed),
             ISCP_UPSTREAM_STAT_IN_FLIGHT_BYTES => counters.in_flight_bytes.load(Relaxed),
             ISCP_UPSTREAM_STAT_FAILED_POINTS => counters.failed_points.load(Relaxed),
+            ISCP_UPSTREAM_STAT_DROPPED_POINTS => upstream.dropped(),
+            ISCP_UPSTREAM_STAT_ALIASES => upstream.aliases() as u64,
             _ => return Err(Status::InvalidArgument),
         });
         Ok(())
+    })
+}
+
+/// Where an upstream stands. There is no state before it is open, since there is no handle.
+///
+/// @param upstream the upstream
+/// @return one of the `ISCP_UPSTREAM_STATE_…` constants; `ISCP_UPSTREAM_STATE_CLOSED` for something that is no
+///         upstream too
+///
+/// Thread: any, callbacks included. Blocking: no. Lifetime: plain value; it may change at any moment.
+/// Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_state(upstream: *const iscp_upstream_t) -> iscp_upstream_state_t {
+    ffi!(ISCP_UPSTREAM_STATE_CLOSED; {
+        // SAFETY: the caller passes an upstream of this library.
+        let upstream = unsafe { handle::enter(upstream)? };
+        Ok(match upstream.state() {
+            UpstreamState::Open => ISCP_UPSTREAM_STATE_OPEN,
+            UpstreamState::Resuming => ISCP_UPSTREAM_STATE_RESUMING,
+            UpstreamState::Closing => ISCP_UPSTREAM_STATE_CLOSING,
+            UpstreamState::Closed => ISCP_UPSTREAM_STATE_CLOSED,
+        })
     })
 }
 

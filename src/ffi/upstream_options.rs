@@ -15,7 +15,9 @@ use super::options::{
     set_typed, whole_seconds,
 };
 use super::status::iscp_status_t;
-use super::upstream_handlers::{AckFunction, ClosedFunction, report_ack, report_end};
+use super::upstream_handlers::{
+    AckFunction, BeforeSendFunction, ClosedFunction, report_ack, report_end, show_chunk,
+};
 use crate::client::{FullPolicy, UpstreamOptions};
 use crate::core::{FlushPolicy, UpstreamConfig};
 
@@ -46,10 +48,21 @@ pub(super) struct UpstreamSettings {
     flush_size: Option<usize>,
     policy: Policy,
     write_timeout: Option<Duration>,
-    fail_when_full: bool,
+    full: Full,
     pub(super) on_ack: Option<Arc<Callback<AckFunction>>>,
+    pub(super) before_send: Option<Arc<Callback<BeforeSendFunction>>>,
     pub(super) on_event: Option<Arc<Callback<StreamFunction>>>,
     pub(super) on_closed: Option<Arc<Callback<ClosedFunction>>>,
+}
+
+/// What a write does when the buffer is full.
+#[derive(Clone, Copy, Default)]
+enum Full {
+    #[default]
+    Block,
+    WouldBlock,
+    DropOldest,
+    DropNewest,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -72,12 +85,17 @@ impl UpstreamSettings {
         config.flush_policy = self.flush_policy();
         UpstreamOptions {
             config,
-            full: if self.fail_when_full {
-                FullPolicy::Fail
-            } else {
-                FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT))
+            full: match self.full {
+                Full::Block => FullPolicy::Block(self.write_timeout.unwrap_or(WRITE_TIMEOUT)),
+                Full::WouldBlock => FullPolicy::Fail,
+                Full::DropOldest => FullPolicy::DropOldest,
+                Full::DropNewest => FullPolicy::DropNewest,
             },
             on_ack: self.on_ack.clone().map(|callback| Box::new(move |ack| report_ack(&callback, &ack)) as _),
+            on_chunk: self
+                .before_send
+                .clone()
+                .map(|callback| Box::new(move |chunk| show_chunk(&callback, chunk)) as _),
             on_event: self
                 .on_event
                 .clone()
@@ -211,15 +229,22 @@ pub(super) const OPTIONS: &[Spec<UpstreamSettings>] = &[
     },
     Spec {
         key: "buffer_policy",
-        range: "block or would_block",
+        range: "block, would_block, drop_oldest or drop_newest",
         set: |options, value| {
-            options.fail_when_full = match value {
-                "block" => false,
-                "would_block" => true,
+            options.full = match value {
+                "block" => Full::Block,
+                "would_block" => Full::WouldBlock,
+                "drop_oldest" => Full::DropOldest,
+                "drop_newest" => Full::DropNewest,
                 _ => return Err(format!("{value:?} is no buffer policy").into()),
             };
             Ok(())
         },
+    },
+    Spec {
+        key: "points_sorted",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.config.points_sorted = value),
     },
     Spec {
         key: "write_timeout_ms",
@@ -517,8 +542,14 @@ pub unsafe extern "C" fn iscp_upstream_options_set_in_flight_limit(
 }
 
 /// Sets what a write does when the buffer is full: `block` waits for space, at most the write time-out,
-/// and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that.
-/// Default: `block`.
+/// and inside a callback answers `ISCP_ERR_WOULD_BLOCK` at once; `would_block` always does that; `drop_oldest`
+/// drops the oldest points that wait, and `drop_newest` the one that is written, and both succeed. Default:
+/// `block`.
+///
+/// Points of a RELIABLE upstream are never dropped: opening one with a policy that does is refused.
+/// `drop_oldest` drops the points that would have been the next chunk, at most a sixteenth of the buffer
+/// at a time unless a single point or those of `iscp_upstream_write_together` take more.
+/// `ISCP_UPSTREAM_STAT_DROPPED_POINTS` counts what was dropped; a flush does not wait for it.
 ///
 /// @param options       the options
 /// @param buffer_policy the name of the policy
@@ -535,6 +566,28 @@ pub unsafe extern "C" fn iscp_upstream_options_set_buffer_policy(
 ) -> iscp_status_t {
     // SAFETY: the caller passes options of this library and a string.
     ffi!(out_error => { unsafe { set_text(options, OPTIONS, "buffer_policy", buffer_policy) } })
+}
+
+/// Sets whether the points of each data id are sorted by their elapsed times within a chunk. Those of one time
+/// stay in the order in which they were written. Default: false.
+///
+/// Points in different chunks are not sorted. A chunk of an earlier process that a spool sends again is not, either.
+///
+/// @param options       the options
+/// @param points_sorted whether they are
+/// @param out_error     receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_options_set_points_sorted(
+    options: *mut iscp_upstream_options_t,
+    points_sorted: bool,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "points_sorted", points_sorted) } })
 }
 
 /// Sets how long a write waits for space in the buffer. Default: 10000.

@@ -92,6 +92,26 @@ impl Points {
         Self { bytes: room.split().freeze(), ..*self }
     }
 
+    /// Sorts the points by their elapsed times. Those of one time keep their order.
+    pub(crate) fn sort(&mut self) {
+        if self.spans().is_sorted_by_key(|span| span.elapsed_time) {
+            return;
+        }
+        let mut rest = Cursor { bytes: &self.bytes, at: 0 };
+        let mut records = Vec::with_capacity(self.count);
+        while let Some(start) = (!rest.is_empty()).then_some(rest.at)
+            && let Ok(span) = rest.point()
+        {
+            records.push((span.elapsed_time, start..rest.at));
+        }
+        records.sort_by_key(|(elapsed_time, _)| *elapsed_time);
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        for (_, record) in records {
+            bytes.extend_from_slice(&self.bytes[record]);
+        }
+        self.bytes = Bytes::from(bytes);
+    }
+
     /// The points in order, payloads as offsets into [`Points::as_bytes`].
     pub fn spans(&self) -> impl Iterator<Item = PointSpan> + '_ {
         let mut rest = Cursor { bytes: &self.bytes, at: 0 };
@@ -199,7 +219,7 @@ impl PointsBuf {
 }
 
 /// Largest bytes a point of `payload_len` bytes takes in a run.
-pub fn max_wire_len(payload_len: usize) -> usize {
+pub const fn max_wire_len(payload_len: usize) -> usize {
     // Key and length of the point, key and value of the time, key and length of the payload.
     payload_len + 2 * (1 + 5) + 11
 }
@@ -350,6 +370,19 @@ mod tests {
         let size = run.wire_bytes();
         assert_eq!(run.take().len(), 1000);
         assert!(run.is_empty() && run.bytes.capacity() >= size);
+    }
+
+    #[test]
+    fn sorting_is_stable_and_leaves_what_is_sorted() {
+        let mut run: Points = [(3, "a"), (-1, "b"), (3, "c"), (0, ""), (-1, "d")].into_iter().collect();
+        let before = run.clone();
+        run.sort();
+        assert_eq!(run, [(-1, "b"), (-1, "d"), (0, ""), (3, "a"), (3, "c")].into_iter().collect());
+        assert_eq!((run.len(), run.payload_bytes()), (before.len(), before.payload_bytes()));
+        assert!(Points::from_wire(run.as_bytes().clone()).is_ok());
+        let memory = run.as_bytes().as_ptr();
+        run.sort();
+        assert_eq!(run.as_bytes().as_ptr(), memory);
     }
 
     #[test]

@@ -216,8 +216,22 @@ impl Journal {
     /// # Errors
     /// `Full`, or what the system says; then nothing is kept.
     pub fn append(&mut self, data_id: u32, points: &Points) -> Result<Option<Unsynced>, SpoolError> {
-        let mut records = Vec::with_capacity(points.as_bytes().len() + 32);
-        encode(Body::Points(record::Run { data_id, points: points.as_bytes().clone() }), &mut records);
+        self.append_all(&[(data_id, points.clone())])
+    }
+
+    /// Keeps several runs of points, all of them or none.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn append_all(&mut self, runs: &[(u32, Points)]) -> Result<Option<Unsynced>, SpoolError> {
+        let size: usize = runs.iter().map(|(_, points)| points.as_bytes().len() + 32).sum();
+        let mut records = Vec::with_capacity(size);
+        let mut count = 0;
+        for (data_id, points) in runs {
+            let run = record::Run { data_id: *data_id, points: points.as_bytes().clone() };
+            encode(Body::Points(run), &mut records);
+            count += points.len() as u64;
+        }
         self.shared.reserve(records.len() as u64)?;
         let fresh = self.writer.as_ref().is_none_or(|writer| writer.length() >= self.shared.segment_bytes);
         if fresh {
@@ -228,8 +242,8 @@ impl Journal {
         };
         writer.append(&records).inspect_err(|_| self.shared.release(records.len() as u64))?;
         segment.bytes = writer.length();
-        segment.points += points.len() as u64;
-        self.written += points.len() as u64;
+        segment.points += count;
+        self.written += count;
         Ok(matches!(self.shared.sync, SyncPolicy::Disk).then(|| writer.unsynced()))
     }
 

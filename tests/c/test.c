@@ -19,6 +19,7 @@ static size_t case_count;
 
 static volatile sig_atomic_t processes[MAX_PROCESSES];
 static const char *volatile waiting_for;
+static const char *volatile about;
 
 void test_register(const char *name, void (*run)(void)) {
     if (case_count == MAX_CASES) {
@@ -42,6 +43,9 @@ void test_fail(const char *file, int line, const char *format, ...) {
     va_start(arguments, format);
     flockfile(stderr);
     fprintf(stderr, "%s:%d: ", file, line);
+    if (about != NULL) {
+        fprintf(stderr, "%s: ", about);
+    }
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     funlockfile(stderr);
@@ -60,6 +64,10 @@ static void say(const char *text) {
 static void on_deadline(int signal_number) {
     (void)signal_number;
     say("the deadline passed");
+    if (about != NULL) {
+        say(", about: ");
+        say(about);
+    }
     if (waiting_for != NULL) {
         say(", waiting for: ");
         say(waiting_for);
@@ -71,6 +79,10 @@ static void on_deadline(int signal_number) {
 
 void test_waiting_for(const char *what) {
     waiting_for = what;
+}
+
+void test_about(const char *what) {
+    about = what;
 }
 
 int64_t test_now_ms(void) {

@@ -108,6 +108,9 @@ _Noreturn void test_fail(const char *file, int line, const char *format, ...)
 /* What the deadline's message names; the caller keeps the text. */
 void test_waiting_for(const char *what);
 
+/* What a failure's message begins with, in a case that goes through a table; the caller keeps the text. */
+void test_about(const char *what);
+
 /* Monotonic clock in milliseconds, for upper bounds. */
 int64_t test_now_ms(void);
 

@@ -66,7 +66,7 @@ TEST(null_arguments) {
     FAILS(iscp_downstream_read(NULL, never_chunk, NULL, NULL, &error), ISCP_ERR_NULL_ARGUMENT, "downstream");
     FAILS(iscp_token_request_resolve(NULL, "t", &error), ISCP_ERR_NULL_ARGUMENT, "request");
     CHECK_STATUS(iscp_upstream_write(NULL, 0, 0, NULL, 0), ISCP_ERR_NULL_ARGUMENT);
-    CHECK_STATUS(iscp_upstream_write_points(NULL, 0, NULL, 0, NULL), ISCP_ERR_NULL_ARGUMENT);
+    CHECK_STATUS(iscp_upstream_write_points(NULL, 0, NULL, 0), ISCP_ERR_NULL_ARGUMENT);
     uint64_t value = 7;
     CHECK_STATUS(iscp_conn_stat(NULL, ISCP_CONN_STAT_BYTES_SENT, &value), ISCP_ERR_NULL_ARGUMENT);
     CHECK_EQ(value, 0);
@@ -85,8 +85,9 @@ TEST(null_arguments_of_streams) {
 
     FAILS(iscp_upstream_open_wait(conn, NULL, -1, NULL, &error), ISCP_ERR_NULL_ARGUMENT, "out_upstream");
     FAILS(iscp_upstream_open(conn, NULL, NULL, NULL, &error), ISCP_ERR_NULL_ARGUMENT, "callback");
-    FAILS(iscp_downstream_open_wait(conn, NULL, -1, &down, &error), ISCP_ERR_NULL_ARGUMENT, "options");
-    CHECK(down == NULL);
+    iscp_downstream_t *none = down;
+    FAILS(iscp_downstream_open_wait(conn, NULL, -1, &none, &error), ISCP_ERR_NULL_ARGUMENT, "options");
+    CHECK(none == NULL);
     FAILS(iscp_upstream_data_id(up, NULL, "t", &id, &error), ISCP_ERR_NULL_ARGUMENT, "name");
     FAILS(iscp_upstream_data_id(up, "n", NULL, &id, &error), ISCP_ERR_NULL_ARGUMENT, "type");
     FAILS(iscp_upstream_data_id(up, "n", "t", NULL, &error), ISCP_ERR_NULL_ARGUMENT, "out_data_id");
@@ -99,7 +100,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_write(up, id + 1000, 0, NULL, 0), ISCP_ERR_INVALID_ARGUMENT);
     static const uint8_t byte;
     CHECK_STATUS(iscp_upstream_write(up, id, 0, &byte, ISCP_MAX_PAYLOAD + 1), ISCP_ERR_TOO_LARGE);
-    CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1, NULL), ISCP_ERR_NULL_ARGUMENT);
+    CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1), ISCP_ERR_NULL_ARGUMENT);
     FAILS(iscp_upstream_flush_wait(up, 2, -1, &error), ISCP_ERR_INVALID_ARGUMENT, "level");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -2, &error), ISCP_ERR_INVALID_ARGUMENT, "timeout_ms");
     FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -2, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,
@@ -117,6 +118,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_stat(up, ISCP_UPSTREAM_STAT_TOTAL_POINTS, NULL), ISCP_ERR_NULL_ARGUMENT);
 
     iscp_upstream_free(up);
+    iscp_downstream_free(down);
     iscp_conn_free(conn);
     client_shutdown();
     broker_stop(&broker);

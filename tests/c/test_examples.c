@@ -160,11 +160,193 @@ TEST(call_reply) {
     broker_stop(&broker);
 }
 
+TEST(metadata) {
+    broker_start(&broker, NULL);
+    struct process reader, sender;
+    START(&reader, PROGRAM("metadata"));
+    process_expect(&reader, "waiting for metadata of basetime-example\n");
+    START(&sender, PROGRAM("upstream_basetime"));
+    finish(&sender, 0, "");
+    process_expect(&reader, "\nupstream_open ");
+    process_expect(&reader, "\nbase_time of session ");
+    process_expect(&reader, ": edge_rtc, priority ");
+    finish(&reader, 0, " after 1 points\n");
+    broker_stop(&broker);
+}
+
+TEST(sensor_10khz) {
+    broker_start(&broker, NULL);
+    struct process sender;
+    START(&sender, PROGRAM("sensor_10khz"), "--seconds", "0.5");
+    finish(&sender, 0, "delivered 5000 samples in ");
+    START(&sender, PROGRAM("sensor_10khz"), "--seconds", "soon");
+    finish(&sender, 2, "--seconds needs a number above 0\n");
+    broker_stop(&broker);
+}
+
+TEST(video_frames) {
+    broker_start(&broker, NULL);
+    struct process process;
+    START(&process, PROGRAM("video_frames"), "--frames", "20");
+    finish(&process, 0, "received 20 frames, 1.0 MB, 0 damaged\n");
+    broker_stop(&broker);
+}
+
+TEST(backpressure) {
+    broker_start(&broker, NULL);
+    struct process process;
+    START(&process, PROGRAM("backpressure"), "--points", "2000");
+    finish(&process, 0, "sent 2000 points, left out 0, dropped 0\n");
+    /* It writes far faster than the server acknowledges. */
+    START(&process, PROGRAM("backpressure"), "--points", "2000", "--policy", "would_block");
+    CHECK_EQ(process_finish(&process), 0);
+    long sent = 0, left_out = 0;
+    const char *line = strstr(process.text, "sent ");
+    CHECK(line != NULL && sscanf(line, "sent %ld points, left out %ld", &sent, &left_out) == 2);
+    CHECK(sent > 0 && left_out > 0);
+    CHECK_EQ(sent + left_out, 2000);
+    process_free(&process);
+    /* How much is dropped depends on the machine; that nothing is missing, the program looks at. */
+    START(&process, PROGRAM("backpressure"), "--points", "2000", "--policy", "drop_oldest");
+    finish(&process, 0, " points, left out 0, dropped ");
+    START(&process, PROGRAM("backpressure"), "--policy", "hope");
+    finish(&process, 1, "buffer_policy");
+    broker_stop(&broker);
+}
+
+TEST(statistics) {
+    broker_start(&broker, NULL);
+    struct process process;
+    START(&process, PROGRAM("statistics"), "--seconds", "1");
+    process_expect(&process, "after 1 s\n");
+    process_expect(&process, "round trip, ns");
+    process_expect(&process, "points in the buffer");
+    process_expect(&process, "chunks received");
+    process_expect(&process, "ConnectRequest");
+    finish(&process, 0, "in total 100 points\n");
+    broker_stop(&broker);
+}
+
+TEST(reconnect_monitor) {
+    broker_start(&broker, NULL);
+    struct chaos chaos;
+    struct process monitor;
+    chaos_start(&chaos, &broker);
+    start(&monitor,
+          (const char *const[]){PROGRAM("reconnect_monitor"), "--outages", "1", "--url", chaos.url, NULL});
+    process_expect(&monitor, " connected\n");
+    chaos_do(&chaos, "cut");
+    process_expect(&monitor, " disconnected: ");
+    process_expect(&monitor, " reconnecting, attempt 1 in ");
+    process_expect(&monitor, " reconnected\n");
+    finish(&monitor, 0, "1 outages, ");
+    chaos_stop(&chaos);
+
+    START(&monitor, PROGRAM("reconnect_monitor"), "--attempts", "2");
+    process_expect(&monitor, " connected\n");
+    broker_stop(&broker);
+    process_expect(&monitor, " reconnecting, attempt 2 in ");
+    process_expect(&monitor, " closed: ");
+    finish(&monitor, 1, "the connection has ended: ");
+}
+
+/* A program that waits in an event loop: it receives ten points, is told what happens to the connection, and
+ * ends with a signal. */
+static void event_loop(const char *program) {
+    struct process reader, sender;
+    broker_start(&broker, NULL);
+    START(&reader, program);
+    process_expect(&reader, "waiting for points of hello\n");
+    process_expect(&reader, "event: connected\n");
+    START(&sender, PROGRAM("hello_upstream"));
+    finish(&sender, 0, "sent 10 points\n");
+    process_expect(&reader, ", 10 points so far\n");
+    process_signal(&reader, SIGINT);
+    finish(&reader, 0, "received 10 points\n");
+
+    START(&reader, program);
+    process_expect(&reader, "event: connected\n");
+    broker_stop(&broker);
+    process_expect(&reader, "event: disconnected: ");
+    process_expect(&reader, "event: reconnecting");
+    process_signal(&reader, SIGINT);
+    finish(&reader, 0, "received 0 points\n");
+}
+
+TEST(epoll_loop) {
+    event_loop(PROGRAM("epoll_loop"));
+}
+
+TEST(uv_loop) {
+    event_loop(PROGRAM("uv_loop"));
+}
+
+TEST(glib_loop) {
+    event_loop(PROGRAM("glib_loop"));
+}
+
+TEST(cpp_raii) {
+    broker_start(&broker, NULL);
+    struct process process;
+    START(&process, PROGRAM("cpp_raii"), "--points", "3");
+    process_expect(&process, "greeting 0 ms: hello 0\ngreeting 100 ms: hello 1\ngreeting 200 ms: hello 2\n");
+    finish(&process, 0, "received 3 points\na closed upstream answers ISCP_ERR_CLOSED\n");
+    broker_stop(&broker);
+}
+
+TEST(fork_safe) {
+    broker_start(&broker, NULL);
+    struct process process;
+    START(&process, PROGRAM("fork_safe"));
+    process_expect(&process, "child: writing to the parent's stream gives ISCP_ERR_FORKED\n");
+    process_expect(&process, "worker: delivered over a connection of its own\n");
+    finish(&process, 0, "parent: delivered 2 points, before and after the fork\n");
+    broker_stop(&broker);
+}
+
+TEST(multi_connection) {
+    struct broker other;
+    struct process bridge, reader, sender;
+    broker_start(&broker, NULL);
+    broker_start(&other, NULL);
+    start(&reader,
+          (const char *const[]){PROGRAM("hello_downstream"), "--source", "bridge", "--url", other.url, NULL});
+    process_expect(&reader, "waiting for points of bridge\n");
+    START(&bridge, PROGRAM("multi_connection"), "--to", other.url);
+    process_expect(&bridge, "bridging hello\n");
+    START(&sender, PROGRAM("hello_upstream"));
+    finish(&sender, 0, "sent 10 points\n");
+    finish(&bridge, 0, "forwarded 10 points\n");
+    finish(&reader, 0, "string:greeting 9.000 s hello 9\n");
+    broker_stop(&other);
+    broker_stop(&broker);
+}
+
 TEST(examples_without_a_broker) {
-    static const char *const programs[] = {"hello_upstream",      "hello_downstream", "connect_token",
-                                           "upstream_basetime",   "downstream_print", "downstream_poll",
-                                           "async_connect",       "call_reply",       "demo_telemetry_send",
-                                           "demo_telemetry_view", "connect_intdash"};
+    static const char *const programs[] = {"hello_upstream",
+                                           "hello_downstream",
+                                           "connect_token",
+                                           "upstream_basetime",
+                                           "downstream_print",
+                                           "downstream_poll",
+                                           "async_connect",
+                                           "call_reply",
+                                           "demo_telemetry_send",
+                                           "demo_telemetry_view",
+                                           "connect_intdash",
+                                           "metadata",
+                                           "sensor_10khz",
+                                           "video_frames",
+                                           "backpressure",
+                                           "statistics",
+                                           "reconnect_monitor",
+                                           "epoll_loop",
+                                           "uv_loop",
+                                           "glib_loop",
+                                           "cpp_raii",
+                                           "fork_safe",
+                                           "multi_connection",
+                                           "upstream_outages"};
     broker_start(&broker, NULL);
     broker_stop(&broker);
     for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++) {

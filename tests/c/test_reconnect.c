@@ -150,12 +150,14 @@ TEST(streams_go_on_and_every_event_is_told) {
     chaos_do(&chaos, "cut");
     event_wait(&told.reconnecting, 3, "three attempts");
     CHECK_EQ(iscp_conn_state(conn), ISCP_CONN_STATE_RECONNECTING);
+    CHECK_EQ(iscp_downstream_state(down), ISCP_DOWNSTREAM_STATE_RESUMING);
     CHECK(told.attempt >= 3);
     client_write(up, data_id, 1, "meanwhile");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, 20, &error), ISCP_ERR_TIMEOUT, "");
     chaos_do(&chaos, "accept");
     event_wait(&told.up_resumed, 1, "the upstream");
     event_wait(&told.down_resumed, 1, "the downstream");
+    CHECK_EQ(iscp_downstream_state(down), ISCP_DOWNSTREAM_STATE_OPEN);
     CHECK_EQ(event_count(&told.reconnected), 1);
     CHECK(memcmp(&told.up_id, &id, sizeof id) == 0);
     client_write(up, data_id, 2, "after");

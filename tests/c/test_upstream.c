@@ -193,18 +193,18 @@ TEST(write_points) {
     iscp_data_id_t id = client_data_id(up, "a");
     iscp_data_point_t points[] = {
         {1, (const uint8_t *)"one", 3}, {2, NULL, 0}, {3, (const uint8_t *)"three", 5}, {4, NULL, 7}};
-    size_t written = 99;
-    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 3, &written), ISCP_OK);
-    CHECK_EQ(written, 3);
-    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 4, &written), ISCP_ERR_NULL_ARGUMENT);
-    CHECK_EQ(written, 3);
-    CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 0, &written), ISCP_OK);
-    CHECK_EQ(written, 0);
-    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 1, NULL), ISCP_OK);
-    CHECK_EQ(upstream_stat(up, ISCP_UPSTREAM_STAT_BUFFERED_POINTS), 7);
+    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 3), ISCP_OK);
+    /* All or none. */
+    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 4), ISCP_ERR_NULL_ARGUMENT);
+    CHECK_STATUS(iscp_upstream_write_points(up, id + 1, points, 3), ISCP_ERR_INVALID_ARGUMENT);
+    points[3] = (iscp_data_point_t){4, (const uint8_t *)"", ISCP_MAX_PAYLOAD + 1};
+    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 4), ISCP_ERR_TOO_LARGE);
+    CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 0), ISCP_OK);
+    CHECK_STATUS(iscp_upstream_write_points(up, id, points, 1), ISCP_OK);
+    CHECK_EQ(upstream_stat(up, ISCP_UPSTREAM_STAT_BUFFERED_POINTS), 4);
     CHECK(upstream_stat(up, ISCP_UPSTREAM_STAT_BUFFERED_BYTES) > 0);
     OK(iscp_upstream_close_wait(up, false, -1, &error));
-    CHECK_EQ(client_read_points(down, 7), 7);
+    CHECK_EQ(client_read_points(down, 4), 4);
     iscp_upstream_free(up);
     end();
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <poll.h>
 #include <stdexcept>
 
 namespace {
@@ -62,7 +63,7 @@ TEST(connections, handlers_end_once_when_connecting_fails) {
         iscp::connection_options options;
         options.url(nobody());
         options.on_closed([guard = sentinel(ended)](const iscp::result<> &) { ADD_FAILURE(); });
-        options.on_event([guard = sentinel(ended)](const iscp::conn_event &) { ADD_FAILURE(); });
+        options.on_event([guard = sentinel(ended)](iscp::event_view) { ADD_FAILURE(); });
         options.on_token(
             [guard = sentinel(ended)](iscp::token_request request) { request.resolve("token").value(); });
         options.on_spool([guard = sentinel(ended)](const iscp::spool_event &) { ADD_FAILURE(); });
@@ -157,40 +158,152 @@ TEST(connections, tokens_are_asked_for) {
 TEST(connections, outages_are_told_and_streams_go_on) {
     broker server;
     proxy between(server);
-    mailbox<iscp::conn_event> events;
+    mailbox<iscp::event> events;
+    mailbox<int> ended;
     mailbox<iscp::stream_event> of_stream;
     iscp::connection_options options;
     options.url(between.url()).node_id("node").reconnect_min_interval(10ms).reconnect_max_interval(50ms);
-    options.on_event([&](const iscp::conn_event &event) { events.put(event); });
+    options.on_event([&, guard = sentinel(ended)](iscp::event_view event) { events.put(event.keep()); });
     iscp::connection conn = iscp::connection::connect_wait(options, ample).value();
-    EXPECT_EQ(events.take().kind, iscp::conn_event_kind::connected);
+    EXPECT_EQ(events.take().kind(), iscp::event_kind::connected);
+    EXPECT_EQ(conn.next_event_wait(0s).status(), ISCP_ERR_INVALID_STATE);
     iscp::upstream_options up_options;
     up_options.qos(iscp::qos::reliable).on_event([&](const iscp::stream_event &event) {
         of_stream.put(event);
     });
     iscp::upstream up = conn.open_upstream_wait(up_options, ample).value();
     between.tell("cut");
-    const iscp::conn_event lost = events.take();
-    EXPECT_EQ(lost.kind, iscp::conn_event_kind::disconnected);
-    EXPECT_FALSE(lost.why);
-    EXPECT_NE(lost.why.error().message(), "");
-    const iscp::conn_event attempt = events.take();
-    EXPECT_EQ(attempt.kind, iscp::conn_event_kind::reconnecting);
-    EXPECT_EQ(attempt.attempt, 1U);
-    EXPECT_LE(attempt.delay, 50ms);
-    iscp::conn_event event = events.take();
-    while (event.kind == iscp::conn_event_kind::reconnecting) {
+    const iscp::event lost = events.take();
+    EXPECT_EQ(lost.kind(), iscp::event_kind::disconnected);
+    EXPECT_FALSE(lost.why());
+    EXPECT_NE(lost.why().error().message(), "");
+    EXPECT_GT(lost.time(), iscp::time_point());
+    const iscp::event attempt = events.take();
+    EXPECT_EQ(attempt.kind(), iscp::event_kind::reconnecting);
+    EXPECT_EQ(attempt.attempt(), 1U);
+    EXPECT_LE(attempt.delay(), 50ms);
+    iscp::event event = events.take();
+    while (event.kind() == iscp::event_kind::reconnecting) {
         event = events.take();
     }
-    EXPECT_EQ(event.kind, iscp::conn_event_kind::reconnected);
+    EXPECT_EQ(event.kind(), iscp::event_kind::reconnected);
+    EXPECT_TRUE(event.why());
+    event = events.take();
+    EXPECT_EQ(event.kind(), iscp::event_kind::upstream_resumed);
+    EXPECT_EQ(event.stream_id(), up.id());
+    EXPECT_EQ(event.former_stream_id(), up.id());
     const iscp::stream_event resumed = of_stream.take();
     EXPECT_EQ(resumed.kind, iscp::stream_event_kind::resumed);
     EXPECT_EQ(resumed.stream_id, up.id());
     EXPECT_EQ(resumed.former_stream_id, up.id());
     EXPECT_EQ(conn.stat(iscp::conn_stat::reconnects).value(), 1U);
     up.close_wait(ample).value();
+    EXPECT_EQ(events.take().kind(), iscp::event_kind::upstream_closed);
+    EXPECT_EQ(conn.wait_closed(0s).status(), ISCP_ERR_WOULD_BLOCK);
     conn.close_wait(ample).value();
-    EXPECT_EQ(events.take().kind, iscp::conn_event_kind::closed);
+    EXPECT_EQ(events.take().kind(), iscp::event_kind::closed);
+    conn.wait_closed(ample).value();
+    options = iscp::connection_options();
+    conn.reset();
+    ended.take();
+    EXPECT_EQ(ended.size(), 0U);
+}
+
+TEST(connections, events_are_pulled) {
+    broker server;
+    iscp::connection_options options;
+    options.url(server.url()).event_queue_limit(2).reconnect(false);
+    iscp::connection conn = iscp::connection::connect_wait(options, ample).value();
+    pollfd waiting{conn.event_pollable().value(), POLLIN, 0};
+    EXPECT_EQ(poll(&waiting, 1, 30000), 1);
+    const iscp::event connected = conn.next_event_wait(ample).value();
+    EXPECT_EQ(connected.kind(), iscp::event_kind::connected);
+    EXPECT_EQ(iscp::to_string(connected.kind()), "connected");
+    EXPECT_EQ(conn.next_event_wait(0s).status(), ISCP_ERR_WOULD_BLOCK);
+    EXPECT_EQ(poll(&waiting, 1, 0), 0);
+
+    // More than two: the oldest are dropped, which is told and counted.
+    iscp::upstream up = conn.open_upstream_wait(iscp::upstream_options().flush_policy("none"), ample).value();
+    for (int i = 0; i < 3; i++) {
+        conn.open_upstream_wait(iscp::upstream_options(), ample)->close_wait(ample).value();
+    }
+    eventually([&] { return conn.stat(iscp::conn_stat::events_dropped).value() == 1; });
+    const iscp::event dropped = conn.next_event_wait(ample).value();
+    EXPECT_EQ(dropped.kind(), iscp::event_kind::dropped);
+    EXPECT_EQ(dropped.dropped(), 1U);
+    while (conn.next_event_wait(0s)) {
+    }
+
+    up.write(up.data_id("n", "t").value(), 0s, "never sent").value();
+    server.stop();
+    EXPECT_FALSE(conn.wait_closed(ample));
+    std::uint64_t undelivered = 0;
+    iscp::event last;
+    while (iscp::result<iscp::event> event = conn.next_event_wait(ample)) {
+        if (event->kind() == iscp::event_kind::upstream_closed) {
+            undelivered += event->undelivered_points();
+            EXPECT_TRUE(event->undelivered_chunks().empty());
+        }
+        last = std::move(*event);
+    }
+    EXPECT_EQ(last.kind(), iscp::event_kind::closed);
+    EXPECT_FALSE(last.why());
+    EXPECT_EQ(undelivered, 1U);
+}
+
+TEST(connections, pings_and_what_was_counted) {
+    broker server;
+    const std::string url = server.url();
+    const std::size_t colon = url.rfind(':');
+    iscp::connection_options options;
+    options.transport("ws").host(url.substr(5, colon - 5)).url_path("/api/iscp/connect");
+    options.port(static_cast<std::uint16_t>(std::stoul(url.substr(colon + 1))));
+    iscp::connection conn = iscp::connection::connect_wait(options, ample).value();
+    EXPECT_GT(conn.ping_wait(ample).value(), 0ns);
+    mailbox<iscp::result<std::chrono::nanoseconds>> told;
+    mailbox<int> ended;
+    conn.ping([&, guard = sentinel(ended)](iscp::result<std::chrono::nanoseconds> took) { told.put(took); })
+        .value();
+    EXPECT_GT(told.take().value(), 0ns);
+    ended.take();
+    EXPECT_EQ(conn.message_count("Ping")->sent, 2U);
+    EXPECT_EQ(conn.message_count("no such kind").status(), ISCP_ERR_INVALID_ARGUMENT);
+    std::size_t kinds = 0;
+    while (iscp::message_name(kinds) != "") {
+        EXPECT_TRUE(conn.message_count(iscp::message_name(kinds++)));
+    }
+    EXPECT_GT(kinds, 20U);
+    EXPECT_EQ(conn.stat(iscp::conn_stat::points_sent).value(), 0U);
+    conn.close_wait(ample).value();
+    EXPECT_EQ(conn.ping_wait(ample).status(), ISCP_ERR_CLOSED);
+    EXPECT_EQ(conn.ping([guard = sentinel(ended)](auto &&) {}).status(), ISCP_ERR_CLOSED);
+    EXPECT_EQ(ended.size(), 1U);
+}
+
+TEST(connections, threads_are_told_when_they_start_and_stop) {
+    mailbox<iscp::thread_kind> started, stopped;
+    mailbox<int> ended;
+    broker server;
+    {
+        iscp::runtime_options options;
+        options.thread_name("cpp").stack_size(1 << 20);
+        options.on_threads([&, guard = sentinel(ended)](iscp::thread_kind kind) { started.put(kind); },
+                           [&](iscp::thread_kind kind) { stopped.put(kind); });
+        iscp::configure_runtime(options).value();
+        iscp::connection conn = connect(server.url(), "node");
+        EXPECT_EQ(started.take(), iscp::thread_kind::runtime);
+        EXPECT_EQ(iscp::configure_runtime(options).status(), ISCP_ERR_INVALID_STATE);
+    }
+    iscp::shutdown(ample).value();
+    EXPECT_GE(stopped.size(), 1U);
+    iscp::configure_runtime(iscp::runtime_options()).value();
+    EXPECT_EQ(ended.size(), 1U);
+
+    iscp::runtime_options wrong;
+    wrong.thread_name("much too long");
+    EXPECT_EQ(iscp::configure_runtime(wrong).status(), ISCP_ERR_INVALID_OPTION);
+    wrong.set("no_such_option", "1");
+    EXPECT_EQ(wrong.check().status(), ISCP_ERR_INVALID_OPTION);
 }
 
 TEST(connections, calls_and_replies) {

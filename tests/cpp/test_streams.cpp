@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
 #include <map>
 #include <poll.h>
 
@@ -21,9 +22,7 @@ TEST(streams, points_arrive_group_by_group) {
     up.write(text, -5ms, "hello").value();
     const std::vector<std::uint8_t> payload{42};
     const std::vector<iscp_data_point_t> points{iscp::point(1ms, payload), iscp::point(2ms, iscp::bytes())};
-    std::size_t written = 0;
-    up.write_points(number, points, &written).value();
-    EXPECT_EQ(written, 2U);
+    up.write_points(number, points).value();
     EXPECT_EQ(up.stat(iscp::upstream_stat::buffered_points).value(), 3U);
     up.flush_wait(iscp::flush_level::acknowledged, ample).value();
     EXPECT_EQ(up.stat(iscp::upstream_stat::total_points).value(), 3U);
@@ -67,10 +66,41 @@ TEST(streams, what_failed_says_which_argument) {
     iscp::result<iscp::data_id> wrong = up.data_id(std::string_view("x\0y", 3), "string");
     EXPECT_EQ(wrong.status(), ISCP_ERR_INVALID_UTF8);
     EXPECT_NE(wrong.error().message().find("name"), std::string_view::npos);
-    std::size_t written = 9;
     const iscp_data_point_t points[] = {iscp::point(0s, "x")};
-    EXPECT_EQ(up.write_points(iscp::data_id(77), points, &written).status(), ISCP_ERR_INVALID_ARGUMENT);
-    EXPECT_EQ(written, 0U);
+    EXPECT_EQ(up.write_points(iscp::data_id(77), points).status(), ISCP_ERR_INVALID_ARGUMENT);
+}
+
+TEST(streams, points_are_delivered_together_and_the_writer_is_told) {
+    broker server;
+    iscp::connection reading = connect(server.url(), "reader");
+    iscp::downstream down = open_downstream(reading, "writer");
+    iscp::connection writing = connect(server.url(), "writer");
+    std::vector<std::uint32_t> shown;
+    iscp::upstream_options options;
+    options.qos(iscp::qos::reliable).flush_policy("immediate").points_sorted(true);
+    options.before_send([&shown](iscp::chunk_view chunk) { shown.push_back(chunk.sequence_number()); });
+    iscp::upstream up = writing.open_upstream_wait(options, ample).value();
+    EXPECT_EQ(up.state(), iscp::upstream_state::open);
+    const iscp::data_id a = up.data_id("a", "t").value();
+    const iscp::data_id b = up.data_id("b", "t").value();
+    const iscp_upstream_point_t points[] = {{a.value(), iscp::point(2ms, "x")},
+                                            {b.value(), iscp::point(2ms, "y")},
+                                            {a.value(), iscp::point(1ms, "z")}};
+    up.write_together(points).value();
+    const iscp::chunk chunk = down.next_chunk_wait(ample).value();
+    EXPECT_EQ(chunk.point_count(), 3U);
+    std::promise<iscp_status_t> told;
+    up.write_acknowledged(a, 3ms, "x", [&told](iscp::result<> outcome) {
+          told.set_value(outcome.status());
+      }).value();
+    EXPECT_EQ(told.get_future().get(), ISCP_OK);
+    up.write_acknowledged_wait(b, 4ms, "y", ample).value();
+    EXPECT_EQ(up.stat(iscp::upstream_stat::dropped_points).value(), 0U);
+    EXPECT_EQ(up.stat(iscp::upstream_stat::aliases).value(), 2U);
+    up.close_wait(ample).value();
+    EXPECT_EQ(up.state(), iscp::upstream_state::closed);
+    // Shown before the acknowledgements that were told above.
+    EXPECT_EQ(shown, (std::vector<std::uint32_t>{1, 2, 3}));
 }
 
 TEST(streams, waiting_ends_with_the_time_out) {
@@ -226,6 +256,39 @@ TEST(streams, a_descriptor_tells_when_to_read) {
     EXPECT_EQ(poll(&waiting, 1, 0), 0);
     EXPECT_GE(reading.call_pollable().value(), 0);
     EXPECT_GE(reading.reply_pollable().value(), 0);
+}
+
+TEST(streams, chunks_in_order_and_metadata_apart) {
+    broker server;
+    iscp::connection reading = connect(server.url(), "reader"), writing = connect(server.url(), "writer");
+    iscp::downstream_options options;
+    options.add_node("writer").qos(iscp::qos::reliable).buffer_policy("pause").chunk_order("strict");
+    options.reorder_limit(8).reorder_wait(50ms);
+    iscp::downstream down = reading.open_downstream_wait(options, ample).value();
+    EXPECT_EQ(down.state(), iscp::downstream_state::open);
+    pollfd of_chunks{down.pollable().value(), POLLIN, 0},
+        of_metadata{down.metadata_pollable().value(), POLLIN, 0};
+    iscp::upstream up = open_upstream(writing);
+    EXPECT_EQ(poll(&of_metadata, 1, 30000), 1);
+    EXPECT_EQ(poll(&of_chunks, 1, 0), 0);
+    EXPECT_EQ(down.stat(iscp::downstream_stat::buffered_metadata).value(), 1U);
+    EXPECT_EQ(down.next_metadata_wait(0s)->kind(), iscp::metadata_kind::upstream_open);
+
+    up.write(up.data_id("n", "t").value(), 0s, "four").value();
+    up.flush_wait(iscp::flush_level::acknowledged, ample).value();
+    EXPECT_EQ(poll(&of_chunks, 1, 30000), 1);
+    EXPECT_EQ(poll(&of_metadata, 1, 0), 0);
+    iscp::downstream other = down.share();
+    down.reset();
+    EXPECT_EQ(other.next_chunk_wait(ample)->point_count(), 1U);
+    EXPECT_EQ(other.stat(iscp::downstream_stat::bytes).value(), 4U);
+    EXPECT_EQ(other.stat(iscp::downstream_stat::lost_chunks).value(), 0U);
+    other.close_wait(ample).value();
+    EXPECT_EQ(other.state(), iscp::downstream_state::closed);
+    EXPECT_EQ(down.state(), iscp::downstream_state::closed);
+
+    options.omit_empty_chunk(true);
+    EXPECT_EQ(reading.open_downstream_wait(options, ample).status(), ISCP_ERR_INVALID_OPTION);
 }
 
 TEST(streams, acknowledgements_and_the_end_are_told) {

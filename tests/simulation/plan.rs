@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use iscp::core::{ConnectionConfig, DownstreamConfig, FlushPolicy, ReconnectConfig, UpstreamConfig};
+use iscp::core::{
+    ChunkOrder, ConnectionConfig, DownstreamConfig, FlushPolicy, ReconnectConfig, UpstreamConfig,
+};
 use iscp::message::{DataFilter, DataId, DownstreamFilter, Qos};
 use iscp_broker::core::Config;
 
@@ -131,6 +133,7 @@ fn upstream(rng: &mut Rng) -> UpstreamPlan {
             ack_timeout: None,
             reopen: false,
             report_acks: rng.chance(50),
+            ..UpstreamConfig::default()
         },
         data_ids,
         opens,
@@ -162,7 +165,7 @@ fn downstream(rng: &mut Rng, nodes: u64) -> DownstreamPlan {
             ]),
             omit_empty_chunk: rng.chance(50),
             close_timeout: *rng.pick(&[Duration::from_millis(1), Duration::from_secs(10)]),
-            reopen: false,
+            ..DownstreamConfig::default()
         },
         opens,
         pace: rng.chance(40).then(|| millis(rng, 1, 500)),
@@ -219,6 +222,21 @@ impl Plan {
             downstream.config.reopen = rng.chance(50);
         }
     }
+
+    /// Some readers want chunks in order, and some want nobody to wait for them.
+    fn choose_manners(&mut self, rng: &mut Rng) {
+        for downstream in &mut self.downstreams {
+            let config = &mut downstream.config;
+            config.ack_on_arrival = rng.chance(20);
+            if !config.omit_empty_chunk {
+                config.chunk_order =
+                    *rng.pick(&[ChunkOrder::AsReceived, ChunkOrder::BestEffort, ChunkOrder::Strict]);
+                config.reorder_limit = *rng.pick(&[1, 4, 255]);
+                config.reorder_bytes = *rng.pick(&[1, 5000, 1 << 20]);
+                config.reorder_wait = millis(rng, 1, 2000);
+            }
+        }
+    }
 }
 
 /// The world of a seed, before anything happened.
@@ -247,6 +265,8 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
     outages.next();
     let resilient = trouble && outages.chance(60);
     world.ledger.outages = resilient;
+    let mut manners = Rng::new(seed ^ 0x0bde_0000_0000);
+    manners.next();
     let mut callers = Rng::new(seed ^ 0xca11_0000_0000);
     callers.next();
     for mut plan in plans {
@@ -258,6 +278,7 @@ pub(crate) fn world(seed: u64, print: bool) -> World {
             };
             plan.calls.push(CallPlan::choose(&mut callers, to));
         }
+        plan.choose_manners(&mut manners);
         if hasty {
             plan.config.response_timeout = millis(&mut rare, 20, 400);
         }

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
 use iscp::core::{
-    ConnectionConfig, DataIdIndex, Event, FlushLevel, OpId, Output, Pushed, ReceivedMetadata, SharedBuffer,
-    StreamKey, TakenAck,
+    ChunkOrder, ConnectionConfig, DataIdIndex, Event, FlushLevel, OpId, Output, Pushed, ReceiveCounters,
+    ReceivedChunk, ReceivedMetadata, SharedBuffer, StreamKey, TakenAck,
 };
 use iscp::error::{Error, Result, Status};
-use iscp::message::{BaseTime, DownstreamCall};
+use iscp::message::{BaseTime, DownstreamCall, Qos};
 use uuid::Uuid;
 
 use crate::calls::CallPlan;
@@ -61,6 +62,8 @@ struct UpstreamSide {
     ids: Vec<DataIdIndex>,
     left: u64,
     counter: u64,
+    /// Numbers of points whose outcome the application waits for.
+    awaited: BTreeSet<u64>,
     closing: bool,
     /// When closing stops waiting for acknowledgements.
     gives_up: Option<Duration>,
@@ -71,6 +74,9 @@ struct UpstreamSide {
 struct DownstreamSide {
     plan: DownstreamPlan,
     opened: Option<(StreamKey, Uuid)>,
+    counters: Arc<ReceiveCounters>,
+    /// Number of the last chunk of each upstream.
+    last: BTreeMap<Uuid, u32>,
     waiting: VecDeque<TakenAck>,
     metadata: Vec<ReceivedMetadata>,
     taken: Vec<TakenAck>,
@@ -113,6 +119,7 @@ impl Application {
             ids: Vec::new(),
             left: plan.writes,
             counter: 0,
+            awaited: BTreeSet::new(),
             closing: false,
             gives_up: None,
             ended: false,
@@ -120,6 +127,8 @@ impl Application {
         let downstreams = plan.downstreams.iter().map(|plan| DownstreamSide {
             plan: plan.clone(),
             opened: None,
+            counters: Arc::default(),
+            last: BTreeMap::new(),
             waiting: VecDeque::new(),
             metadata: Vec::new(),
             taken: Vec::new(),
@@ -351,7 +360,14 @@ impl World {
         };
         let len = rng.range(0, side.plan.sizes as u64) as usize;
         let payload: Bytes = (0..len).map(|n| (side.counter as usize + n) as u8).collect();
-        let pushed = buffer.lock().push(side.ids[at], elapsed_time, &payload);
+        let mut locked = buffer.lock();
+        let pushed = locked.push(side.ids[at], elapsed_time, &payload);
+        if pushed.is_ok() && side.counter.is_multiple_of(3) {
+            let number = locked.written() - 1;
+            locked.await_point(number);
+            side.awaited.insert(number);
+        }
+        drop(locked);
         let mut command = None;
         match pushed {
             Ok(pushed) => {
@@ -518,7 +534,18 @@ impl World {
                     .iter()
                     .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key));
                 let (_, _, buffer) = side.and_then(|side| side.opened.as_ref()).expect("an upstream");
-                buffer.counters.unreported.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+                buffer.told(0);
+            }
+            Event::PointsSettled(key, points, outcome) => {
+                let side = self.sessions[id]
+                    .app
+                    .upstreams
+                    .iter_mut()
+                    .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key))
+                    .expect("an upstream that was opened");
+                for point in points {
+                    assert!(side.awaited.remove(&point), "nobody waits for point {point}: {outcome:?}");
+                }
             }
             Event::UpstreamClosed(key, end) => {
                 let session = &mut self.sessions[id];
@@ -529,6 +556,8 @@ impl World {
                     .find(|side| side.opened.as_ref().is_some_and(|opened| opened.0 == key))
                     .expect("an upstream that was opened");
                 assert!(!std::mem::replace(&mut side.ended, true), "a second end of upstream {key:?}");
+                // A stream that delivered everything told so of every point.
+                assert!(side.awaited.is_empty() || end.undelivered_points > 0, "{:?}", side.awaited);
                 let (_, stream_id, buffer) = side.opened.as_ref().expect("an open upstream");
                 assert!(buffer.lock().push(0, 0, b"").is_err(), "a write after the end is refused");
                 // An application that closes its connection in a hurry gives up what is under way.
@@ -539,7 +568,9 @@ impl World {
             Event::Chunk(key, chunk) => {
                 let i = self.downstream(id, key);
                 let (_, stream_id) = self.sessions[id].app.downstreams[i].opened.expect("open");
-                self.ledger.read(id, stream_id, &chunk);
+                let order = self.sessions[id].app.downstreams[i].plan.config.chunk_order;
+                self.ledger.read(id, stream_id, &chunk, order != ChunkOrder::AsReceived);
+                self.check_order(id, i, &chunk);
                 let taken =
                     TakenAck { upstream: chunk.upstream.stream_id, sequence_number: chunk.sequence_number };
                 self.sessions[id].app.downstreams[i].waiting.push_back(taken);
@@ -565,8 +596,18 @@ impl World {
                 let session = &mut self.sessions[id];
                 let side = &mut session.app.downstreams[i];
                 assert!(!std::mem::replace(&mut side.ended, true), "a second end of downstream {i}");
+                assert_eq!(side.counters.waiting_chunks.load(Relaxed), 0, "left behind by downstream {i}");
+                // The outage of a sender may leave a gap, or what comes late.
+                let out_of_order = error.as_ref().is_some_and(|error| error.status() == Status::OutOfOrder);
+                let config = &side.plan.config;
+                let must_fail = config.chunk_order == ChunkOrder::Strict && config.qos == Qos::Reliable;
+                assert!(!out_of_order || must_fail && self.ledger.outages, "downstream {i}: {error:?}");
                 assert!(
-                    session.disturbed || session.app.closing || side.failed || error.is_none(),
+                    session.disturbed
+                        || session.app.closing
+                        || side.failed
+                        || out_of_order
+                        || error.is_none(),
                     "downstream {i} of client {id}: {error:?}"
                 );
             }
@@ -596,6 +637,16 @@ impl World {
                 let opened = &mut self.sessions[id].app.downstreams[i].opened;
                 assert_eq!(opened.replace((key, stream_id)), Some((key, former)));
             }
+        }
+    }
+
+    /// A reader gets the chunks of an upstream in the order that it chose, each once if it chose one.
+    fn check_order(&mut self, id: SessionId, i: usize, chunk: &ReceivedChunk) {
+        let side = &mut self.sessions[id].app.downstreams[i];
+        let number = chunk.sequence_number;
+        let before = side.last.insert(chunk.upstream.stream_id, number);
+        if side.plan.config.chunk_order == ChunkOrder::Strict {
+            assert!(before.is_none_or(|before| before < number), "chunk {number} after chunk {before:?}");
         }
     }
 
@@ -696,6 +747,7 @@ impl World {
             }
             (OpKind::OpenDownstream(i), Ok(Output::Downstream(opened))) => {
                 app.downstreams[i].opened = Some((opened.key, opened.stream_id));
+                app.downstreams[i].counters = opened.counters;
             }
             (OpKind::OpenUpstream(_) | OpKind::OpenDownstream(_), Ok(output)) => {
                 panic!("{started:?} yielded {output:?}")

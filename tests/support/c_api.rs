@@ -71,7 +71,9 @@ unsafe extern "C" {
         out: *mut Handle,
         error: *mut Handle,
     ) -> Status;
+    fn iscp_downstream_stat(down: Handle, stat: i32, out: *mut u64) -> Status;
     fn iscp_downstream_free(down: Handle);
+    fn iscp_chunk_sequence_number(chunk: Handle) -> u32;
     fn iscp_chunk_group_count(chunk: Handle) -> usize;
     fn iscp_chunk_group_filters(
         chunk: Handle,
@@ -209,6 +211,24 @@ impl Down {
             iscp_chunk_free(chunk);
             groups
         }
+    }
+
+    /// Number of the next chunk, or why there is none any more.
+    pub(crate) fn next_number(&self) -> Result<u32, Failure> {
+        // SAFETY: handles of this library.
+        unsafe {
+            let chunk = made(|out, error| iscp_downstream_next_chunk_wait(self.0, LIMIT, out, error))?;
+            let number = iscp_chunk_sequence_number(chunk);
+            iscp_chunk_free(chunk);
+            Ok(number)
+        }
+    }
+
+    pub(crate) fn stat(&self, stat: i32) -> u64 {
+        let mut value = 0;
+        // SAFETY: a downstream of this library and a writable place.
+        assert_eq!(unsafe { iscp_downstream_stat(self.0, stat, &raw mut value) }, 0);
+        value
     }
 
     /// Kind, source, session, QoS and number of filters of the next metadata.

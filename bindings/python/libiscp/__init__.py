@@ -132,7 +132,7 @@ def _take(handle: Handle, function: Any, timeout: float | None) -> int:
 
 
 class _Object:
-    """A handle with a context manager that closes it, or only frees it when an exception is on its way."""
+    """A handle with a context manager that closes it; in the background when an exception is on its way."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -144,6 +144,9 @@ class _Object:
         try:
             if kind is None:
                 self.close()
+            else:
+                with self._handle as pointer:
+                    self._wake(pointer)
         except Closed:
             pass
         finally:
@@ -151,6 +154,9 @@ class _Object:
 
     def close(self) -> None:
         raise NotImplementedError
+
+    def _wake(self, pointer: int) -> None:
+        """Begins to close, so that nobody waits for ever with the handle."""
 
 
 class Connection(_Object):
@@ -243,6 +249,9 @@ class Connection(_Object):
         with self._handle as pointer:
             call(lib.iscp_conn_close_wait, pointer, milliseconds(timeout))
         self._handle.release()
+
+    def _wake(self, pointer: int) -> None:
+        lib.iscp_conn_close(pointer, _native.done_cb(), None, None)
 
 
 class Call:
@@ -348,6 +357,9 @@ class Downstream(_Object):
         with self._handle as pointer:
             call(lib.iscp_downstream_close_wait, pointer, milliseconds(timeout))
         self._handle.release()
+
+    def _wake(self, pointer: int) -> None:
+        lib.iscp_downstream_close(pointer, _native.done_cb(), None, None)
 
 
 def _stat(handle: Handle, function: Any, number: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import CFUNCTYPE, POINTER, c_bool, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 
 # The name that the linker would record: it changes when a version breaks the ABI.
 LIBRARY = "libiscp.so.0.1"
@@ -51,6 +51,7 @@ class DataPoint(ctypes.Structure):
 
 
 release_cb = CFUNCTYPE(None, c_void_p)
+done_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 token_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 event_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 ack_cb = CFUNCTYPE(None, c_uint32, c_int32, c_char_p, c_void_p)
@@ -90,6 +91,7 @@ FUNCTIONS = {
     "iscp_event_attempt": (c_uint32, [c_void_p]),
     "iscp_event_delay_ms": (c_uint32, [c_void_p]),
     "iscp_connect_wait": (c_int32, [c_void_p, c_int32, _OUT, _ERROR]),
+    "iscp_conn_close": (c_int32, [_HANDLE, done_cb, c_void_p, _ERROR]),
     "iscp_conn_close_wait": (c_int32, [_HANDLE, c_int32, _ERROR]),
     "iscp_conn_send_base_time_wait": (
         c_int32,
@@ -155,6 +157,7 @@ FUNCTIONS = {
     "iscp_downstream_next_chunk_wait": (c_int32, [_HANDLE, c_int32, _OUT, _ERROR]),
     "iscp_downstream_next_metadata_wait": (c_int32, [_HANDLE, c_int32, _OUT, _ERROR]),
     "iscp_downstream_pollable": (c_int32, [_HANDLE, POINTER(c_int32), _ERROR]),
+    "iscp_downstream_close": (c_int32, [_HANDLE, done_cb, c_void_p, _ERROR]),
     "iscp_downstream_close_wait": (c_int32, [_HANDLE, c_int32, _ERROR]),
     "iscp_downstream_stat": (c_int32, [_HANDLE, c_int32, POINTER(c_uint64)]),
     "iscp_downstream_id": (Uuid, [_HANDLE]),

@@ -212,6 +212,22 @@ class Failures(WithBroker):
         self.assertRaises(libiscp.Closed, up.write, "a", "t", 0, b"")
         self.assertEqual("closed", conn.state)
 
+    def test_an_exception_wakes_those_who_wait(self):
+        got = []
+        with self.assertRaises(KeyError):
+            with self.connect("receiver") as conn, conn.open_downstream("nobody") as down:
+                threads = [
+                    threading.Thread(target=lambda: got.append(list(down))),
+                    threading.Thread(target=lambda: self.assertRaises(libiscp.Closed, conn.next_call)),
+                ]
+                for thread in threads:
+                    thread.start()
+                raise KeyError("mine")
+        for thread in threads:
+            thread.join(LIMIT)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual([[]], got)
+
 
 class Callbacks(WithBroker):
     def test_each_is_released_once(self):

@@ -17,7 +17,7 @@ SCALARS = {
     "uint8_t**": ctypes.POINTER(ctypes.c_void_p),
     "iscp_data_point_t**": ctypes.POINTER(ctypes.POINTER(_native.DataPoint)),
 }
-CALLBACKS = ("release_cb", "token_cb", "event_cb", "ack_cb")
+CALLBACKS = ("release_cb", "done_cb", "token_cb", "event_cb", "ack_cb")
 
 
 class Header:

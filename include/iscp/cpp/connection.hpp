@@ -43,6 +43,17 @@ enum class conn_stat : iscp_conn_stat_t {
     points_received = ISCP_CONN_STAT_POINTS_RECEIVED,
 };
 
+/** How many messages of a kind there were. */
+struct message_counts {
+    std::uint64_t sent;     /**< by this side */
+    std::uint64_t received; /**< from the server */
+};
+
+/** Name of a kind of messages, such as "UpstreamChunk", by a number from 0; "" behind the last. */
+inline std::string_view message_name(std::size_t index) noexcept {
+    return detail::or_empty(iscp_message_name(index));
+}
+
 /** A base time to send: it ties the elapsed times of a session to a clock. */
 struct base_time {
     std::string session_id;                   /**< session it belongs to */
@@ -252,6 +263,29 @@ class connection : public detail::handle<iscp_conn_t, iscp_conn_free> {
         return detail::invoke_for<int, std::int32_t>(iscp_conn_reply_pollable, get());
     }
 
+    /**
+     * Takes the next event of the connection and its streams, as `downstream::next_chunk_wait` takes a chunk.
+     * `ISCP_ERR_INVALID_STATE` when the options have a handler for them.
+     */
+    result<event> next_event_wait(timeout limit) {
+        return detail::invoke_for<event, iscp_event_t *>(iscp_conn_next_event_wait, get(),
+                                                         limit.milliseconds());
+    }
+
+    /** A descriptor for event loops, readable while there is an event to take; see `downstream::pollable`. */
+    result<int> event_pollable() {
+        return detail::invoke_for<int, std::int32_t>(iscp_conn_event_pollable, get());
+    }
+
+    /**
+     * Waits until the connection has ended. Success when the application closed it, otherwise why it ended;
+     * `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when it has not. Not on a thread of the library, unless
+     * the time-out is 0.
+     */
+    result<> wait_closed(timeout limit) {
+        return detail::invoke(iscp_conn_wait_closed, get(), limit.milliseconds());
+    }
+
     conn_state state() const noexcept {
         return static_cast<conn_state>(iscp_conn_state(get()));
     }
@@ -259,6 +293,32 @@ class connection : public detail::handle<iscp_conn_t, iscp_conn_free> {
     /** Protocol version that was agreed with the server, such as "3.0.0"; valid as long as the connection. */
     std::string_view protocol_version() const noexcept {
         return iscp_conn_protocol_version(get());
+    }
+
+    /** Asks the server for a sign of life. `handler(result<std::chrono::nanoseconds>)` is told how long it
+     * took. */
+    template <class F> result<> ping(F &&handler) {
+        auto callback = [](std::int64_t round_trip_ns, const iscp_error_t *why, void *user_data) noexcept {
+            using told = result<std::chrono::nanoseconds>;
+            auto owner = detail::take_handler<std::decay_t<F>>(user_data);
+            (*owner)(why == nullptr ? told(std::chrono::nanoseconds(round_trip_ns))
+                                    : told(error(ISCP_ERR_INTERNAL, why)));
+        };
+        return detail::start(iscp_conn_ping, callback, std::forward<F>(handler), get());
+    }
+
+    /** The same, waiting. With `forever` as long as the option response_timeout says. Not on a thread of the
+     * library. */
+    result<std::chrono::nanoseconds> ping_wait(timeout limit) {
+        return detail::invoke_for<std::chrono::nanoseconds, std::int64_t>(iscp_conn_ping_wait, get(),
+                                                                          limit.milliseconds());
+    }
+
+    /** How many messages of a kind there were, by its name, see message_name(). */
+    result<message_counts> message_count(const text &name) const {
+        message_counts counts{};
+        iscp_status_t status = iscp_conn_message_count(get(), name.c_str(), &counts.sent, &counts.received);
+        return status == ISCP_OK ? result<message_counts>(counts) : result<message_counts>(error(status));
     }
 
     /** A number about the connection. */

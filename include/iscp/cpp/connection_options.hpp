@@ -5,7 +5,7 @@
 #ifndef ISCP_CPP_CONNECTION_OPTIONS_HPP
 #define ISCP_CPP_CONNECTION_OPTIONS_HPP
 
-#include <iscp/cpp/handler.hpp>
+#include <iscp/cpp/event.hpp>
 
 namespace iscp {
 
@@ -58,23 +58,6 @@ class token_request {
     iscp_token_request_t *raw_;
 };
 
-/** What happened to a connection. Later versions may have more. */
-enum class conn_event_kind : iscp_event_kind_t {
-    connected = ISCP_EVENT_CONNECTED,
-    disconnected = ISCP_EVENT_DISCONNECTED,
-    reconnecting = ISCP_EVENT_RECONNECTING,
-    reconnected = ISCP_EVENT_RECONNECTED,
-    closed = ISCP_EVENT_CLOSED,
-};
-
-/** What the event handler of a connection is told. */
-struct conn_event {
-    conn_event_kind kind;            /**< what happened */
-    std::uint32_t attempt;           /**< of `reconnecting`: number of the attempt in this outage, from 1 */
-    std::chrono::milliseconds delay; /**< of `reconnecting`: how long the connection waits before it */
-    result<> why;                    /**< the reason, when there is one */
-};
-
 /** What became of points that an earlier process left in the spool. */
 struct spool_event {
     std::string_view session_id;  /**< session of the points; valid until the handler returns */
@@ -109,6 +92,7 @@ class connection_options
         return *this;
     }
 
+    /** Parts of the address, instead of in the URL. */
     connection_options &transport(const text &value) {
         assign(iscp_conn_options_set_transport, value);
         return *this;
@@ -351,11 +335,6 @@ class connection_options
         return *this;
     }
 
-    connection_options &event_queue_limit(std::size_t value) {
-        assign(iscp_conn_options_set_event_queue_limit, value);
-        return *this;
-    }
-
     connection_options &call_queue_limit(std::size_t value) {
         assign(iscp_conn_options_set_call_queue_limit, value);
         return *this;
@@ -412,17 +391,18 @@ class connection_options
         return *this;
     }
 
-    /** `handler(const conn_event &)`: told what happens to the connection. */
+    connection_options &event_queue_limit(std::size_t value) {
+        assign(iscp_conn_options_set_event_queue_limit, value);
+        return *this;
+    }
+
+    /**
+     * `handler(event_view)`: told what happens to the connection and its streams. Without it the events can
+     * be pulled, with `connection::next_event_wait`.
+     */
     template <class F> connection_options &on_event(F &&handler) {
         auto callback = [](const iscp_event_t *event, void *user_data) noexcept {
-            const auto kind = static_cast<conn_event_kind>(iscp_event_kind(event));
-            // Those of streams go to the handlers of the streams.
-            if (kind > conn_event_kind::closed) {
-                return;
-            }
-            (*static_cast<std::decay_t<F> *>(user_data))(conn_event{
-                kind, iscp_event_attempt(event), std::chrono::milliseconds(iscp_event_delay_ms(event)),
-                detail::from_callback(iscp_event_error(event))});
+            (*static_cast<std::decay_t<F> *>(user_data))(event_view(event));
         };
         keep(detail::set_handler(iscp_conn_options_set_event_callback, callback, std::forward<F>(handler),
                                  get()));

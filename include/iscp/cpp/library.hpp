@@ -39,6 +39,23 @@ inline std::string_view result_code_name(std::int32_t result_code) noexcept {
     return iscp_result_code_name(result_code);
 }
 
+/** The parts of a data id that is written as one text. */
+struct data_id_parts {
+    std::string type; /**< what is before the colon */
+    std::string name; /**< what is after it */
+};
+
+/** Takes a data id apart that is written as one text, such as "string:room/temperature". */
+inline result<data_id_parts> parse_data_id(const text &whole) {
+    const char *type = nullptr, *name = nullptr;
+    std::size_t type_size = 0, name_size = 0;
+    result<> done = detail::invoke(iscp_data_id_parse, whole.c_str(), &type, &type_size, &name, &name_size);
+    if (!done) {
+        return done.error();
+    }
+    return data_id_parts{std::string(type, type_size), std::string(name, name_size)};
+}
+
 /**
  * Closes every connection, waits until they and their handlers have ended, and stops the library's threads.
  *
@@ -47,6 +64,72 @@ inline std::string_view result_code_name(std::int32_t result_code) noexcept {
  */
 inline result<> shutdown(timeout limit) {
     return detail::invoke(iscp_shutdown, limit.milliseconds());
+}
+
+/** What a thread of the library does. Later versions may have more. */
+enum class thread_kind : iscp_thread_kind_t {
+    runtime = ISCP_THREAD_RUNTIME,       /**< drives every connection */
+    dispatcher = ISCP_THREAD_DISPATCHER, /**< runs the handlers of a connection */
+    resolver = ISCP_THREAD_RESOLVER,     /**< asks for the addresses of a host name */
+    spool = ISCP_THREAD_SPOOL,           /**< reads points back from a spool */
+    log = ISCP_THREAD_LOG,               /**< runs the log handler */
+};
+
+/**
+ * Settings of the library's threads, for `configure_runtime`.
+ *
+ * Setters check at once and may be chained; the first failure is kept, and configuring gives it.
+ */
+class runtime_options
+    : public detail::options<iscp_runtime_options_t, iscp_runtime_options_new, iscp_runtime_options_free> {
+  public:
+    /** Any option by its name, as in docs/options.md. */
+    runtime_options &set(const text &key, const text &value) {
+        keep(detail::invoke(iscp_runtime_options_set, get(), key.c_str(), value.c_str()));
+        return *this;
+    }
+
+    /** What the names of the threads begin with. */
+    runtime_options &thread_name(const text &value) {
+        assign(iscp_runtime_options_set_thread_name, value);
+        return *this;
+    }
+
+    /** How large their stacks are, in bytes. */
+    runtime_options &stack_size(std::size_t value) {
+        assign(iscp_runtime_options_set_stack_size, value);
+        return *this;
+    }
+
+    /**
+     * `start(thread_kind)` is called first on each thread of the library, `stop(thread_kind)` last; several
+     * threads may call them at once. They end when neither the options nor the library need them.
+     */
+    template <class Start, class Stop> runtime_options &on_threads(Start &&start, Stop &&stop) {
+        using handlers = std::pair<std::decay_t<Start>, std::decay_t<Stop>>;
+        auto on_start = [](iscp_thread_kind_t kind, void *user_data) noexcept {
+            static_cast<handlers *>(user_data)->first(static_cast<thread_kind>(kind));
+        };
+        auto on_stop = [](iscp_thread_kind_t kind, void *user_data) noexcept {
+            static_cast<handlers *>(user_data)->second(static_cast<thread_kind>(kind));
+        };
+        keep(detail::invoke(
+            iscp_runtime_options_set_thread_callbacks, get(), on_start, on_stop,
+            static_cast<void *>(new handlers(std::forward<Start>(start), std::forward<Stop>(stop))),
+            &detail::release_handler<handlers>));
+        return *this;
+    }
+};
+
+/**
+ * Sets how the library starts its threads, while none of them runs: before the first connection and the first
+ * log handler, or after shutdown(); otherwise `ISCP_ERR_INVALID_STATE`.
+ */
+inline result<> configure_runtime(const runtime_options &options) {
+    if (!options.check()) {
+        return options.check();
+    }
+    return detail::invoke(iscp_runtime_configure, options.get());
 }
 
 /** Importance of a log message. */

@@ -6,6 +6,7 @@
 #define ISCP_CPP_UPSTREAM_HPP
 
 #include <iscp/cpp/handler.hpp>
+#include <iscp/cpp/received.hpp>
 
 namespace iscp {
 
@@ -55,6 +56,16 @@ enum class upstream_stat : iscp_upstream_stat_t {
     in_flight_chunks = ISCP_UPSTREAM_STAT_IN_FLIGHT_CHUNKS,
     in_flight_bytes = ISCP_UPSTREAM_STAT_IN_FLIGHT_BYTES,
     failed_points = ISCP_UPSTREAM_STAT_FAILED_POINTS,
+    dropped_points = ISCP_UPSTREAM_STAT_DROPPED_POINTS,
+    aliases = ISCP_UPSTREAM_STAT_ALIASES,
+};
+
+/** Where an upstream stands. */
+enum class upstream_state : iscp_upstream_state_t {
+    open = ISCP_UPSTREAM_STATE_OPEN,         /**< in use */
+    resuming = ISCP_UPSTREAM_STATE_RESUMING, /**< about to come back after a lost connection */
+    closing = ISCP_UPSTREAM_STATE_CLOSING,   /**< being closed: what was written is delivered */
+    closed = ISCP_UPSTREAM_STATE_CLOSED,     /**< ended */
 };
 
 /**
@@ -137,6 +148,11 @@ class upstream_options
         return *this;
     }
 
+    upstream_options &points_sorted(bool value) {
+        assign(iscp_upstream_options_set_points_sorted, value);
+        return *this;
+    }
+
     upstream_options &in_flight_limit(std::size_t value) {
         assign(iscp_upstream_options_set_in_flight_limit, value);
         return *this;
@@ -168,6 +184,16 @@ class upstream_options
         };
         keep(detail::set_handler(iscp_upstream_options_set_ack_callback, callback, std::forward<F>(handler),
                                  get()));
+        return *this;
+    }
+
+    /** `handler(chunk_view)`: shown each chunk that is about to be sent; see `iscp_before_send_cb`. */
+    template <class F> upstream_options &before_send(F &&handler) {
+        auto callback = [](const iscp_chunk_t *chunk, void *user_data) noexcept {
+            (*static_cast<std::decay_t<F> *>(user_data))(chunk_view(chunk));
+        };
+        keep(detail::set_handler(iscp_upstream_options_set_before_send_callback, callback,
+                                 std::forward<F>(handler), get()));
         return *this;
     }
 
@@ -223,11 +249,30 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
             iscp_upstream_write(get(), id.value(), elapsed_time.count(), payload.data(), payload.size()));
     }
 
-    /** Writes several points of one data id in order; `*written`, if given, is how many, also on failure. */
-    result<> write_points(iscp::data_id id, view<iscp_data_point_t> points,
-                          std::size_t *written = nullptr) noexcept {
+    /** Writes several points of one data id in order: all of them or none. */
+    result<> write_points(iscp::data_id id, view<iscp_data_point_t> points) noexcept {
         return detail::from_status(
-            iscp_upstream_write_points(get(), id.value(), points.data(), points.size(), written));
+            iscp_upstream_write_points(get(), id.value(), points.data(), points.size()));
+    }
+
+    /** Writes points of several data ids in order into one chunk: all of them or none. */
+    result<> write_together(view<iscp_upstream_point_t> points) noexcept {
+        return detail::from_status(iscp_upstream_write_together(get(), points.data(), points.size()));
+    }
+
+    /** Writes a point. `handler(result<>)` is told once it is delivered, or why it is not. */
+    template <class F>
+    result<> write_acknowledged(iscp::data_id id, std::chrono::nanoseconds elapsed_time, bytes payload,
+                                F &&handler) {
+        return detail::start_done(iscp_upstream_write_acknowledged, std::forward<F>(handler), get(),
+                                  id.value(), elapsed_time.count(), payload.data(), payload.size());
+    }
+
+    /** Writes a point and waits until it is delivered. Not on a thread of the library. */
+    result<> write_acknowledged_wait(iscp::data_id id, std::chrono::nanoseconds elapsed_time, bytes payload,
+                                     timeout limit) {
+        return detail::invoke(iscp_upstream_write_acknowledged_wait, get(), id.value(), elapsed_time.count(),
+                              payload.data(), payload.size(), limit.milliseconds());
     }
 
     /** Sends what was written, in the background. `handler(result<>)` is told how it ended; may be left out.
@@ -259,6 +304,11 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
         std::uint64_t value = 0;
         iscp_status_t status = iscp_upstream_stat(get(), static_cast<iscp_upstream_stat_t>(which), &value);
         return status == ISCP_OK ? result<std::uint64_t>(value) : result<std::uint64_t>(error(status));
+    }
+
+    /** Where the stream stands. */
+    upstream_state state() const noexcept {
+        return static_cast<upstream_state>(iscp_upstream_state(get()));
     }
 
     /** Id that the server gave the stream. */

@@ -15,9 +15,7 @@ use crate::client::events::{ConnectionEvent, StreamEvent};
 use crate::client::inbox::Inbox;
 use crate::client::options::Handler;
 use crate::client::read_queue::ReadQueue;
-use crate::core::{
-    ChunkOutcome, Event, MAX_UNREPORTED, ReceivedChunk, StreamIdentity, StreamKey, UpstreamEnd,
-};
+use crate::core::{ChunkOutcome, Event, ReceivedChunk, StreamIdentity, StreamKey, UpstreamEnd};
 use crate::encoding::Schema;
 use crate::error::{Error, Status};
 use crate::message::Message;
@@ -66,17 +64,26 @@ impl Driver<'_> {
                 self.tell_upstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
             }
             Event::DownstreamResumed(key) => {
+                if let Some(side) = self.downstreams.get(&key) {
+                    side.queue.attach(true);
+                }
                 self.tell_downstream(key, |stream_id| StreamEvent::Resumed { stream_id });
             }
             Event::DownstreamReopened { key, former, stream_id, server_time_ns } => {
                 if let Some(side) = self.downstreams.get_mut(&key) {
                     side.stream_id = stream_id;
+                    side.queue.attach(true);
                     side.queue.identify(StreamIdentity { stream_id, server_time_ns });
                 }
                 self.tell_downstream(key, |stream_id| StreamEvent::Reopened { former, stream_id });
             }
             Event::Done(op, outcome) => self.handle_done(op, outcome),
             Event::ChunkAcked(key, outcome) => self.report_ack(key, outcome),
+            Event::PointsSettled(key, points, outcome) => {
+                if let Some(side) = self.upstreams.get(&key) {
+                    side.awaited.settle(&points, &outcome, &self.dispatcher);
+                }
+            }
             Event::UpstreamClosed(key, end) => self.end_upstream(key, end),
             Event::Chunk(key, chunk) => self.deliver(key, chunk),
             Event::Metadata(key, metadata) => {
@@ -131,6 +138,9 @@ impl Driver<'_> {
         tracing::warn!("connection to {} lost: {error}", self.shared.url);
         self.shared.counters.losses.fetch_add(1, Relaxed);
         self.shared.set_state(ConnectionState::Reconnecting);
+        for side in self.downstreams.values() {
+            side.queue.attach(false);
+        }
         if let (Some(mut transport), Some(goodbye)) = (self.transport.take(), goodbye) {
             // What the transport does not take at once is not worth a wait.
             let mut cx = Context::from_waker(Waker::noop());
@@ -181,17 +191,36 @@ impl Driver<'_> {
         let Some(side) = self.upstreams.get(&key) else {
             return;
         };
-        let Some(on_ack) = side.handlers.on_ack.clone() else {
-            return;
-        };
+        if let Some(on_ack) = side.handlers.on_ack.clone() {
+            self.tell_of_chunk(key, side, 0, move || on_ack(outcome));
+        }
+    }
+
+    /// Shows the chunk that a message carries before it is sent.
+    pub(super) fn show_chunk(&mut self, message: &Message) {
+        let Some((key, chunk, bytes)) = self.core.take_to_show(message) else { return };
+        let Some(side) = self.upstreams.get(&key) else { return };
+        if let Some(on_chunk) = side.handlers.on_chunk.clone() {
+            self.tell_of_chunk(key, side, bytes, move || on_chunk(chunk));
+        }
+    }
+
+    /// Calls a handler that the stream waits for when it lags too far behind.
+    fn tell_of_chunk(
+        &self,
+        key: StreamKey,
+        side: &UpstreamSide,
+        bytes: usize,
+        tell: impl FnOnce() + Send + 'static,
+    ) {
         let buffer = side.buffer.clone();
         let shared = self.shared.clone();
         self.dispatcher.post(move || {
-            let ran = catch_unwind(AssertUnwindSafe(|| on_ack(outcome)));
+            let ran = catch_unwind(AssertUnwindSafe(tell));
             if ran.is_err() {
-                tracing::error!("an acknowledgement handler panicked");
+                tracing::error!("a handler of chunks panicked");
             }
-            if buffer.counters.unreported.fetch_sub(1, Relaxed) == MAX_UNREPORTED {
+            if buffer.told(bytes) {
                 // Chunks were held back until the application caught up.
                 let _ = shared.send(Command::Attend(key));
             }
@@ -221,16 +250,19 @@ impl Driver<'_> {
     }
 
     fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
-        let Some(UpstreamSide { stream_id, handlers, recovering, .. }) = self.upstreams.remove(&key) else {
-            return;
-        };
+        let Some(side) = self.upstreams.remove(&key) else { return };
+        let UpstreamSide { stream_id, handlers, recovering, awaited, .. } = side;
         log_end("upstream", &stream_id, end.error.as_ref());
+        let closed = || Error::new(Status::Closed, "the upstream is closed");
+        awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
         let told = (!recovering).then(|| ConnectionEvent::UpstreamClosed { stream_id, end: end.clone() });
         if handlers.any() {
             self.dispatcher.post(move || {
                 if let Some(on_closed) = &handlers.on_closed {
                     on_closed(end);
                 }
+                // All of them, so that the application is not called on the runtime thread.
+                drop(handlers);
             });
         }
         told.into_iter().for_each(|event| self.tell(event));

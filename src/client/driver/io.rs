@@ -135,6 +135,9 @@ impl Driver<'_> {
     }
 
     fn send(&mut self, transport: &mut dyn Transport, message: &Message) -> Result<(), TransportError> {
+        if self.shows_chunks {
+            self.show_chunk(message);
+        }
         let bytes = self.encoding.encode(message, self.schema);
         let counters = &self.shared.counters;
         counters.messages_sent.fetch_add(1, Relaxed);

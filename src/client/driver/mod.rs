@@ -136,6 +136,8 @@ struct Driver<'a> {
     dispatcher: Dispatcher,
     /// Of what the application knows to be the paths; 0 for none.
     path_stamp: u64,
+    /// Whether any upstream has a handler for its chunks.
+    shows_chunks: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     events: VecDeque<Event>,
     /// Bytes written when the transport last refused to take more.
@@ -183,6 +185,7 @@ impl<'a> Driver<'a> {
             downstreams: HashMap::new(),
             dispatcher,
             path_stamp: 0,
+            shows_chunks: false,
             timer: None,
             events: VecDeque::new(),
             full_at: None,
@@ -314,6 +317,9 @@ impl<'a> Driver<'a> {
         // The core answers for every operation; should it not, the application must not wait for ever.
         for op in self.ops.keys().copied().collect::<Vec<_>>() {
             self.handle_done(op, Err(closed.clone()));
+        }
+        for side in self.upstreams.values() {
+            side.awaited.end(&closed, &self.dispatcher);
         }
         for (done, outcome) in self.closing.drain(..) {
             done.complete(outcome, &self.dispatcher);

@@ -7,20 +7,22 @@ use uuid::Uuid;
 
 use super::events::{calls, replies};
 use super::{Driver, spool};
+use crate::client::awaited::Awaited;
 use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
 use crate::client::downstream::Downstream;
 use crate::client::events::StreamEvent;
-use crate::client::options::{FullPolicy, Handler};
+use crate::client::options::{BufferPolicy, FullPolicy, Handler};
 use crate::client::read_queue::ReadQueue;
 use crate::client::spool::Kept;
 use crate::client::upstream::Upstream;
 use crate::core::{
-    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, SharedBuffer, StreamIdentity, UpstreamEnd,
+    ChunkOutcome, OpId, OpenedDownstream, OpenedUpstream, Output, ReceivedChunk, SharedBuffer,
+    StreamIdentity, StreamKey, UpstreamEnd,
 };
 use crate::error::{Error, Result, Status};
-use crate::message::{DownstreamCall, Qos};
+use crate::message::DownstreamCall;
 
 /// An operation of the application, until it ends.
 pub(super) enum Op {
@@ -29,11 +31,11 @@ pub(super) enum Op {
     RestoreUpstream(Completion<OpenedUpstream>),
     OpenDownstream {
         connection: Connection,
-        limit: usize,
-        reliable: bool,
+        buffer: (usize, BufferPolicy),
         handlers: DownstreamHandlers,
         done: Completion<Downstream>,
     },
+    CloseDownstream(StreamKey, Completion<()>),
     SendCall {
         done: Completion<()>,
         _under_way: Admission,
@@ -58,6 +60,7 @@ pub(super) struct OpeningUpstream {
 #[derive(Default)]
 pub(super) struct UpstreamHandlers {
     pub(super) on_ack: Option<Arc<Handler<ChunkOutcome>>>,
+    pub(super) on_chunk: Option<Arc<Handler<ReceivedChunk>>>,
     pub(super) on_event: Option<Arc<Handler<StreamEvent>>>,
     pub(super) on_closed: Option<Handler<UpstreamEnd>>,
 }
@@ -73,11 +76,13 @@ pub(super) struct UpstreamSide {
     /// Delivers what an earlier process left; not a stream that the application knows.
     pub(super) recovering: bool,
     pub(super) buffer: Arc<SharedBuffer>,
+    pub(super) awaited: Arc<Awaited>,
 }
 
 impl UpstreamSide {
     fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
-        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer: opened.buffer.clone() }
+        let (buffer, awaited) = (opened.buffer.clone(), Arc::default());
+        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer, awaited }
     }
 
     fn recovering(opened: &OpenedUpstream) -> Self {
@@ -93,7 +98,10 @@ pub(super) struct DownstreamSide {
 
 impl UpstreamHandlers {
     pub(super) fn any(&self) -> bool {
-        self.on_ack.is_some() || self.on_event.is_some() || self.on_closed.is_some()
+        self.on_ack.is_some()
+            || self.on_chunk.is_some()
+            || self.on_event.is_some()
+            || self.on_closed.is_some()
     }
 }
 
@@ -120,8 +128,11 @@ impl Driver<'_> {
             Command::OpenUpstream(options, kept, connection, done) => {
                 let mut config = options.config;
                 config.report_acks = options.on_ack.is_some();
+                config.report_chunks = options.on_chunk.is_some();
+                self.shows_chunks |= config.report_chunks;
                 let handlers = UpstreamHandlers {
                     on_ack: options.on_ack.map(Arc::new),
+                    on_chunk: options.on_chunk.map(Arc::new),
                     on_event: options.on_event.map(Arc::new),
                     on_closed: options.on_closed,
                 };
@@ -133,8 +144,7 @@ impl Driver<'_> {
             Command::OpenDownstream(options, connection, done) => {
                 let op = self.new_op(Op::OpenDownstream {
                     connection,
-                    limit: options.buffer_limit,
-                    reliable: options.config.qos == Qos::Reliable,
+                    buffer: (options.buffer_limit, options.policy()),
                     handlers: DownstreamHandlers {
                         on_event: options.on_event.map(Arc::new),
                         on_closed: options.on_closed,
@@ -183,7 +193,7 @@ impl Driver<'_> {
                 self.core.want_ack(key, urgent, now);
             }
             Command::CloseDownstream(key, done) => {
-                let op = self.new_op(Op::Simple(done));
+                let op = self.new_op(Op::CloseDownstream(key, done));
                 self.core.close_downstream(Some(op), key, now);
             }
             Command::Close(timeout, done) => {
@@ -207,8 +217,11 @@ impl Driver<'_> {
             (Op::OpenUpstream(opening, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
                 let OpeningUpstream { manners, kept, connection, handlers } = *opening;
-                self.upstreams.insert(opened.key, UpstreamSide::new(&opened, handlers));
-                done.complete(Ok(Upstream::new(connection, opened, manners, kept)), &dispatcher);
+                let side = UpstreamSide::new(&opened, handlers);
+                let awaited = side.awaited.clone();
+                self.upstreams.insert(opened.key, side);
+                let upstream = Upstream::new(connection, opened, manners, kept, awaited);
+                done.complete(Ok(upstream), &dispatcher);
             }
             (Op::RestoreUpstream(done), Ok(Output::Upstream(opened))) => {
                 self.upstreams.insert(opened.key, UpstreamSide::recovering(&opened));
@@ -216,11 +229,11 @@ impl Driver<'_> {
             }
             (Op::RestoreUpstream(done), outcome) => done.complete(Err(failure(outcome)), &dispatcher),
             (
-                Op::OpenDownstream { connection, limit, reliable, handlers, done },
+                Op::OpenDownstream { connection, buffer: (limit, policy), handlers, done },
                 Ok(Output::Downstream(opened)),
             ) => {
                 tracing::info!("downstream {} opened", opened.stream_id);
-                let queue = Arc::new(ReadQueue::new(limit, reliable));
+                let queue = Arc::new(ReadQueue::new(limit, policy, opened.counters.clone()));
                 let OpenedDownstream { stream_id, server_time_ns, .. } = opened;
                 queue.identify(StreamIdentity { stream_id, server_time_ns });
                 self.downstreams.insert(
@@ -236,6 +249,13 @@ impl Driver<'_> {
             (Op::OpenDownstream { handlers, done, .. }, outcome) => {
                 done.complete(Err(failure(outcome)), &dispatcher);
                 dispatcher.post(move || drop(handlers));
+            }
+            (Op::CloseDownstream(key, done), outcome) => {
+                // Whoever waited for this sees that the stream has ended.
+                if let (Ok(_), Some(side)) = (&outcome, self.downstreams.get(&key)) {
+                    side.queue.end(None);
+                }
+                done.complete(outcome.map(drop), &dispatcher);
             }
             (Op::Call { done, .. }, Ok(Output::Reply(reply))) => done.complete(Ok(*reply), &dispatcher),
             (Op::Call { done, .. }, outcome) => done.complete(Err(failure(outcome)), &dispatcher),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::streams::alias_twice;
 use super::{Connection, Request, State};
 use crate::core::downstream::Downstream;
-use crate::core::event::{Event, OpenedDownstream, Output, StreamKey};
+use crate::core::event::{Event, Output, StreamKey};
 use crate::core::upstream::Upstream;
 use crate::core::version;
 use crate::error::{Error, Status, printable};
@@ -68,7 +68,7 @@ impl Connection {
                     downstream.handle_ack_complete(&complete);
                 }
             }
-            Message::DownstreamMetadata(metadata) => self.handle_downstream_metadata(metadata),
+            Message::DownstreamMetadata(metadata) => self.handle_downstream_metadata(metadata, now),
             Message::UpstreamCallAck(ack) => self.calls.handle_ack(&ack, &mut self.events),
             Message::DownstreamCall(call) => self.calls.handle_call(call, &mut self.events),
             // Well-formed messages that a client has no use for are ignored
@@ -231,11 +231,7 @@ impl Connection {
         }
         let key = self.new_key();
         let downstream = Downstream::new(key, alias, *config, response);
-        let opened = OpenedDownstream {
-            key,
-            stream_id: downstream.stream_id,
-            server_time_ns: downstream.server_time_ns,
-        };
+        let opened = downstream.opened();
         self.downstream_aliases.insert(alias, key);
         self.downstreams.insert(key, downstream);
         self.done(op, Ok(Output::Downstream(opened)));
@@ -244,19 +240,24 @@ impl Connection {
         }
     }
 
-    fn handle_downstream_metadata(&mut self, metadata: DownstreamMetadata) {
-        if metadata.stream_id_alias == 0 {
+    fn handle_downstream_metadata(&mut self, metadata: DownstreamMetadata, now: Instant) {
+        let key = self.downstream_aliases.get(&metadata.stream_id_alias).copied();
+        let keys: Vec<StreamKey> = if metadata.stream_id_alias == 0 {
             // Old brokers do not say which stream it is for, only which node it is about, and take an
             // acknowledgement from each reader of that (docs/protocol/messages.md §4.4, §10 item 10).
-            for downstream in self.downstreams.values_mut() {
-                if downstream.reads(&metadata.source_node_id) {
-                    downstream.handle_metadata(metadata.clone(), self.link, &mut self.events);
-                }
+            let readers =
+                self.downstreams.iter().filter(|(_, stream)| stream.reads(&metadata.source_node_id));
+            readers.map(|(key, _)| *key).collect()
+        } else {
+            key.into_iter().collect()
+        };
+        for key in keys {
+            if let Some(downstream) = self.downstreams.get_mut(&key)
+                && let Err(error) =
+                    downstream.handle_metadata(metadata.clone(), self.link, now, &mut self.events)
+            {
+                self.fail_downstream(key, &error);
             }
-        } else if let Some(key) = self.downstream_aliases.get(&metadata.stream_id_alias)
-            && let Some(downstream) = self.downstreams.get_mut(key)
-        {
-            downstream.handle_metadata(metadata, self.link, &mut self.events);
         }
     }
 

@@ -104,7 +104,7 @@ impl Connection {
     /// An upstream's buffer wants attention.
     pub fn attend_upstream(&mut self, key: StreamKey, now: Instant) {
         if let Some(upstream) = self.upstreams.get_mut(&key) {
-            upstream.attend(now);
+            upstream.attend(now, &mut self.events);
         }
     }
 

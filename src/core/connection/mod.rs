@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::calls::Calls;
 use super::config::{ConnectionConfig, DownstreamConfig, PROTOCOL_VERSION, UpstreamConfig};
 use super::downstream::Downstream;
-use super::event::{Event, OpId, Output, StreamKey};
+use super::event::{Event, OpId, Output, ReceivedChunk, StreamKey};
 use super::keep_alive::{Due, KeepAlive};
 use super::reconnect::Backoff;
 use super::upstream::Upstream;
@@ -307,6 +307,15 @@ impl Connection {
         let upstream =
             self.upstream_aliases.get(&chunk.stream_id_alias).and_then(|key| self.upstreams.get(key));
         upstream.is_some_and(Upstream::is_unreliable)
+    }
+
+    /// What the application is to be shown before a message from [`poll_transmit`](Self::poll_transmit) is sent:
+    /// the chunk that it carries and the wire bytes of its points, unless that was shown before.
+    pub fn take_to_show(&mut self, message: &Message) -> Option<(StreamKey, ReceivedChunk, usize)> {
+        let Message::UpstreamChunk(chunk) = message else { return None };
+        let key = *self.upstream_aliases.get(&chunk.stream_id_alias)?;
+        let (chunk, bytes) = self.upstreams.get_mut(&key)?.take_to_show(&self.config.node_id)?;
+        Some((key, chunk, bytes))
     }
 
     fn poll_chunk(&mut self, now: Instant, eligible: impl Fn(&Upstream) -> bool) -> Option<Message> {

@@ -188,7 +188,7 @@ impl Connection {
             return self.end_downstream(key, &error);
         }
         let former = downstream.stream_id;
-        downstream.reopened(response, now);
+        downstream.reopened(response, now, &mut self.events);
         let (stream_id, server_time_ns) = (response.stream_id, response.server_time_ns);
         self.events.push(Event::DownstreamReopened { key, former, stream_id, server_time_ns });
     }

@@ -1,29 +1,33 @@
 //! One downstream: aliases, acknowledgements, and chunks without aliases for the application.
 
 mod aliases;
+mod order;
 mod outage;
 mod seen;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Instant;
 
 use uuid::Uuid;
 
 use self::aliases::AliasTable;
-use self::seen::Seen;
+pub use self::order::ReceiveCounters;
+use self::order::{Arrival, Order, Ready};
 use super::config::DownstreamConfig;
-use super::event::{Event, OpId, Output, ReceivedChunk, ReceivedGroup, ReceivedMetadata, StreamKey};
+use super::event::{
+    Event, OpId, OpenedDownstream, Output, ReceivedChunk, ReceivedGroup, ReceivedMetadata, StreamKey,
+};
 use super::resume::Attachment;
 use crate::error::{Error, Status, printable};
 use crate::message::{
     Aliases, DataId, DownstreamChunk, DownstreamChunkAck, DownstreamChunkAckComplete, DownstreamChunkResult,
-    DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse, Message, Qos,
-    ResultCode, UpstreamInfo,
+    DownstreamCloseRequest, DownstreamMetadata, DownstreamOpenRequest, DownstreamOpenResponse, Message,
+    Metadata, Qos, ResultCode, UpstreamInfo,
 };
 
-/// Upstreams of which a RELIABLE downstream knows what it received. It sees a chunk of a further one twice
-/// if the server sends it twice.
-const MAX_SOURCES: usize = 65_536;
+/// Results that are acknowledged without waiting for the ack interval, a quarter of the window that brokers
+/// keep towards a reader (docs/protocol/behaviour.md §11.7 item 75).
+pub const URGENT_ACKS: usize = 128;
 
 #[derive(Debug, PartialEq, Eq)]
 enum State {
@@ -76,9 +80,10 @@ pub(super) struct Downstream {
     taken: Vec<DownstreamChunkResult>,
     ack_due: bool,
     pub(super) attachment: Attachment,
-    /// Of a RELIABLE stream: the chunks received of each upstream, by its id.
-    seen: HashMap<Uuid, Seen>,
-    /// Of a RELIABLE stream: chunks that the application did not take yet.
+    order: Order,
+    /// Empty, and kept for its memory.
+    ready: Vec<Ready>,
+    /// Of a RELIABLE stream: chunks that are acknowledged when the application takes them.
     untaken: HashSet<(Uuid, u32)>,
 }
 
@@ -108,6 +113,8 @@ impl Downstream {
         let known = preset(&config);
         Self {
             key,
+            order: Order::new(&config),
+            ready: Vec::new(),
             config,
             state: State::Open,
             stream_id: response.stream_id,
@@ -121,7 +128,6 @@ impl Downstream {
             taken: Vec::new(),
             ack_due: false,
             attachment: Attachment::new(response.resume_token.clone()),
-            seen: HashMap::new(),
             untaken: HashSet::new(),
         }
     }
@@ -150,28 +156,47 @@ impl Downstream {
             self.want_ack(now, false);
         }
         let sequence_number = chunk.chunk.sequence_number;
-        if self.config.qos == Qos::Reliable && !self.is_new(upstream.stream_id, sequence_number) {
+        let source = upstream.stream_id;
+        let received = ReceivedChunk { upstream, sequence_number, groups };
+        let mut ready = std::mem::take(&mut self.ready);
+        let arrival = self.order.receive(received, now, &mut ready);
+        self.deliver(ready, now, events);
+        let arrival = arrival.map_err(|error| self.name(error))?;
+        let acknowledges = match arrival {
+            Arrival::Ready => false,
+            // The server need not wait for the application: the chunk that is missing may stand behind the
+            // end of its window.
+            Arrival::Waited | Arrival::Dropped => true,
             // One that waits for the application is acknowledged when that takes it.
-            if !self.untaken.contains(&(upstream.stream_id, sequence_number)) {
-                self.taken.push(result(upstream.stream_id, sequence_number));
-                self.want_ack(now, true);
-            }
-            return Ok(());
+            Arrival::Duplicate => !self.untaken.contains(&(source, sequence_number)),
+        };
+        if acknowledges && self.config.qos == Qos::Reliable {
+            self.taken.push(result(source, sequence_number));
+            self.want_ack(now, arrival == Arrival::Duplicate || self.taken.len() >= URGENT_ACKS);
         }
-        events.push(Event::Chunk(self.key, ReceivedChunk { upstream, sequence_number, groups }));
         Ok(())
     }
 
-    /// Whether a chunk is received for the first time.
-    fn is_new(&mut self, upstream: Uuid, sequence_number: u32) -> bool {
-        if self.seen.len() >= MAX_SOURCES && !self.seen.contains_key(&upstream) {
-            return true;
+    /// Hands chunks to the application.
+    fn deliver(&mut self, mut ready: Vec<Ready>, now: Instant, events: &mut Vec<Event>) {
+        for Ready { chunk, waited } in ready.drain(..) {
+            if self.config.qos == Qos::Reliable && !waited {
+                let (upstream, sequence_number) = (chunk.upstream.stream_id, chunk.sequence_number);
+                if self.config.ack_on_arrival {
+                    self.taken.push(result(upstream, sequence_number));
+                    self.want_ack(now, self.taken.len() >= URGENT_ACKS);
+                } else {
+                    self.untaken.insert((upstream, sequence_number));
+                }
+            }
+            events.push(Event::Chunk(self.key, chunk));
         }
-        let new = self.seen.entry(upstream).or_default().insert(sequence_number);
-        if new {
-            self.untaken.insert((upstream, sequence_number));
-        }
-        new
+        self.ready = ready;
+    }
+
+    /// Says of which stream an error is.
+    fn name(&self, error: Error) -> Error {
+        error.context(format!("downstream {}", self.stream_id))
     }
 
     fn unknown_alias(&self, kind: &str, alias: u32, sequence_number: u32) -> Error {
@@ -194,8 +219,26 @@ impl Downstream {
         &mut self,
         message: DownstreamMetadata,
         link: u32,
+        now: Instant,
         events: &mut Vec<Event>,
-    ) {
+    ) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        let ended = match &message.metadata {
+            Metadata::UpstreamOpen { stream_id, qos, .. }
+            | Metadata::UpstreamResume { stream_id, qos, .. } => {
+                self.order.note_qos(*stream_id, *qos);
+                Ok(())
+            }
+            Metadata::UpstreamNormalClose { stream_id, final_sequence_number, .. } => {
+                self.order.end_of(*stream_id, Some(*final_sequence_number), &mut ready)
+            }
+            Metadata::UpstreamAbnormalClose { stream_id, .. } => {
+                self.order.end_of(*stream_id, None, &mut ready)
+            }
+            _ => Ok(()),
+        };
+        // Before the news that there are no more.
+        self.deliver(ready, now, events);
         let metadata = ReceivedMetadata {
             source_node_id: message.source_node_id,
             metadata: message.metadata,
@@ -203,6 +246,7 @@ impl Downstream {
             link,
         };
         events.push(Event::Metadata(self.key, metadata));
+        ended.map_err(|error| self.name(error))
     }
 
     /// The application took chunks: acknowledge within the ack interval, or now.
@@ -216,7 +260,7 @@ impl Downstream {
             State::Draining { deadline, .. } => Some(deadline),
             _ => None,
         };
-        self.next_ack.into_iter().chain(drain).min()
+        [self.next_ack, drain, self.order.next_timeout()].into_iter().flatten().min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, events: &mut Vec<Event>) {
@@ -225,6 +269,9 @@ impl Downstream {
             self.ack_due = true;
             events.push(Event::CollectAcks(self.key));
         }
+        let mut ready = Vec::new();
+        self.order.handle_timeout(now, &mut ready);
+        self.deliver(ready, now, events);
     }
 
     /// Whether closing waited for the last acknowledgement as long as it may.
@@ -234,8 +281,11 @@ impl Downstream {
 
     pub(super) fn acknowledge(&mut self, taken: impl IntoIterator<Item = TakenAck>) {
         for ack in taken {
-            self.untaken.remove(&(ack.upstream, ack.sequence_number));
-            self.taken.push(result(ack.upstream, ack.sequence_number));
+            let owed = self.untaken.remove(&(ack.upstream, ack.sequence_number));
+            // Others of a RELIABLE stream were acknowledged when they came.
+            if owed || self.config.qos != Qos::Reliable {
+                self.taken.push(result(ack.upstream, ack.sequence_number));
+            }
         }
         self.ack_due = true;
     }
@@ -312,7 +362,8 @@ impl Downstream {
     }
 
     /// The server answered the close request, or did not.
-    pub(super) fn closed(self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
+    pub(super) fn closed(mut self, outcome: Result<(), Error>, events: &mut Vec<Event>) {
+        let outcome = outcome.and(self.release_all(events));
         if let State::Closing { op: Some(op) } = self.state {
             events.push(Event::Done(op, outcome.clone().map(|()| Output::Done)));
         }
@@ -320,15 +371,35 @@ impl Downstream {
     }
 
     /// The stream cannot go on.
-    pub(super) fn failed(self, error: &Error, events: &mut Vec<Event>) {
+    pub(super) fn failed(mut self, error: &Error, events: &mut Vec<Event>) {
+        if let Err(gap) = self.release_all(events) {
+            tracing::warn!("{gap}");
+        }
         if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op) } = self.state {
             events.push(Event::Done(op, Err(error.clone())));
         }
         events.push(Event::DownstreamClosed(self.key, Some(error.clone().fatal())));
     }
 
+    /// The stream ends: nothing is waited for any more.
+    fn release_all(&mut self, events: &mut Vec<Event>) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        let outcome = self.order.finish(&mut ready);
+        events.extend(ready.into_iter().map(|ready| Event::Chunk(self.key, ready.chunk)));
+        outcome.map_err(|error| self.name(error))
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.state != State::Open
+    }
+
+    pub(super) fn opened(&self) -> OpenedDownstream {
+        OpenedDownstream {
+            key: self.key,
+            stream_id: self.stream_id,
+            server_time_ns: self.server_time_ns,
+            counters: self.order.counters.clone(),
+        }
     }
 }
 

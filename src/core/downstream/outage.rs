@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::{AliasTable, Downstream, State, preset};
 use crate::core::event::{Event, Output};
-use crate::error::Error;
 use crate::message::{Aliases, DownstreamOpenRequest, DownstreamOpenResponse, DownstreamResumeRequest};
 
 impl Downstream {
@@ -43,7 +42,15 @@ impl Downstream {
 
     /// The server opened another stream in place of this one. It knows nothing of the aliases, and wants no
     /// acknowledgement of what the other one sent.
-    pub(in crate::core) fn reopened(&mut self, response: &DownstreamOpenResponse, now: Instant) {
+    pub(in crate::core) fn reopened(
+        &mut self,
+        response: &DownstreamOpenResponse,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        let mut ready = Vec::new();
+        self.order.restart(&mut ready);
+        self.deliver(ready, now, events);
         self.stream_id = response.stream_id;
         self.server_time_ns = response.server_time_ns;
         self.upstreams = AliasTable::new(&Aliases::new());
@@ -53,10 +60,11 @@ impl Downstream {
     }
 
     /// The application closed the stream, and the server cannot be told: it drops the stream by itself.
-    pub(in crate::core) fn abandoned(self, events: &mut Vec<Event>) {
+    pub(in crate::core) fn abandoned(mut self, events: &mut Vec<Event>) {
+        let outcome = self.release_all(events);
         if let State::Draining { op: Some(op), .. } | State::Closing { op: Some(op) } = self.state {
-            events.push(Event::Done(op, Ok(Output::Done)));
+            events.push(Event::Done(op, outcome.clone().map(|()| Output::Done)));
         }
-        events.push(Event::DownstreamClosed(self.key, None::<Error>));
+        events.push(Event::DownstreamClosed(self.key, outcome.err()));
     }
 }

@@ -5,10 +5,13 @@ mod downstream;
 mod ending;
 mod handshake;
 mod keep_alive;
+mod order;
 mod reconnect;
 mod resume_downstream;
 mod resume_upstream;
 mod upstream;
+mod upstream_points;
+mod write_buffer;
 
 use std::time::{Duration, Instant};
 

@@ -1,41 +1,38 @@
 //! One upstream: when buffered points become chunks, and what became of them.
 
 mod outage;
+mod outcome;
+mod shown;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use outcome::LOSS_MARGIN;
+use shown::NewChunk;
 use uuid::Uuid;
 
 use super::config::UpstreamConfig;
-use super::event::{ChunkOutcome, Event, OpId, OpenedUpstream, Output, StreamKey, UpstreamEnd};
+use super::event::{Event, OpId, OpenedUpstream, Output, StreamKey, UpstreamEnd};
 use super::keeper::Keeper;
 use super::resume::Attachment;
 use super::sent::{Sent, SentChunk};
-use super::write_buffer::{CHUNK_LIMIT, MAX_UNREPORTED, SharedBuffer, StreamIdentity, WriteBuffer};
+use super::shared_buffer::{SharedBuffer, StreamIdentity, UpstreamState};
+use super::write_buffer::{CHUNK_LIMIT, WriteBuffer};
 use crate::error::{Error, Status};
 use crate::message::{
-    Aliases, DataId, Message, Qos, ResultCode, StreamChunk, UpstreamChunk, UpstreamChunkAck,
-    UpstreamCloseRequest, UpstreamOpenRequest, UpstreamOpenResponse,
+    Aliases, DataId, Message, Qos, StreamChunk, UpstreamChunk, UpstreamCloseRequest, UpstreamOpenRequest,
+    UpstreamOpenResponse,
 };
 
 /// Chunks of an upstream without delivery guarantee that are remembered until acknowledged; older
 /// ones count as lost. More than fast writers send within the longest usual ack interval.
 const UNRELIABLE_IN_FLIGHT: usize = 65_536;
 
-/// Beyond the ack interval, how long the acknowledgement of a chunk that went by datagram may take before
-/// the chunk counts as lost.
-const LOSS_MARGIN: Duration = Duration::from_secs(1);
-
-/// Numbers of undelivered chunks that are kept for the end of the stream; the points of further ones
-/// are counted all the same.
-const MAX_FAILED_CHUNKS: usize = 65_536;
-
 /// What a flush waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushLevel {
-    /// Everything written before is on its way.
+    /// Everything written before was handed to the transport, once.
     Sent,
     /// The server answered for everything written before. A chunk that it refused since the last such
     /// flush is the flush's failure.
@@ -102,6 +99,8 @@ pub(super) struct Upstream {
     first_failure: Option<Error>,
     /// First failure since the last flush that no flush waited for; the next one reports it.
     unawaited_failure: Option<Error>,
+    /// The newest chunk, until it is shown to the application.
+    to_show: Option<NewChunk>,
 }
 
 impl Upstream {
@@ -125,6 +124,9 @@ impl Upstream {
         datagrams: bool,
     ) -> Self {
         let mut buffer = WriteBuffer::new(config.buffer_limit, config.flush_policy.size());
+        if config.drop_oldest {
+            buffer = buffer.dropping_oldest();
+        }
         for data_id in &config.data_ids {
             // The open request was refused if there were too many.
             let _ = buffer.data_id(data_id.clone());
@@ -133,7 +135,7 @@ impl Upstream {
         if let Some(keeper) = &config.keeper {
             keeper.attached(response.stream_id, response.stream_id_alias, &response.resume_token, 0);
         }
-        let buffer = Arc::new(SharedBuffer::new(buffer));
+        let buffer = Arc::new(SharedBuffer::new(buffer, config.in_flight_limit));
         let (stream_id, server_time_ns) = (response.stream_id, response.server_time_ns);
         buffer.identify(StreamIdentity { stream_id, server_time_ns });
         Self {
@@ -160,6 +162,7 @@ impl Upstream {
             failed_chunks: Vec::new(),
             first_failure: None,
             unawaited_failure: None,
+            to_show: None,
         }
     }
 
@@ -174,11 +177,14 @@ impl Upstream {
     }
 
     /// The buffer wants attention: it is no longer empty, or crossed the size limit.
-    pub(super) fn attend(&mut self, now: Instant) {
+    pub(super) fn attend(&mut self, now: Instant, events: &mut Vec<Event>) {
         let buffer = self.buffer.clone();
         let mut buffer = buffer.lock();
         buffer.attend();
         self.reconsider(&buffer, now);
+        let given_up = buffer.take_given_up();
+        drop(buffer);
+        self.settle_given_up(given_up, events);
     }
 
     /// The buffer is full: whatever the policy, it is sent.
@@ -226,6 +232,7 @@ impl Upstream {
         self.shut_buffer();
         self.relieve();
         self.state = State::Draining { op, deadline: now + self.config.close_timeout, close_session };
+        self.publish_state();
     }
 
     /// No write after this, and nobody keeps waiting for space.
@@ -264,40 +271,6 @@ impl Upstream {
         }
     }
 
-    /// Chunks whose acknowledgement takes longer than the application allows are failures; should it come
-    /// later it changes nothing.
-    fn give_up_unanswered(&mut self, now: Instant, events: &mut Vec<Event>) {
-        let Some(limit) = self.config.ack_timeout else { return };
-        let mut any = false;
-        while let Some((number, chunk)) = self.sent.pop_overdue(|_, chunk| chunk.sent + limit <= now) {
-            any = true;
-            if self.lossy {
-                self.lose_chunk(number, chunk.points);
-            } else {
-                let text = format!(
-                    "chunk {number} ({} points): the server did not acknowledge it within {limit:?}",
-                    chunk.points
-                );
-                self.fail_chunk(number, chunk.points, Error::new(Status::Timeout, text));
-            }
-            self.report(number, ResultCode::ACK_TIMEOUT, "no acknowledgement in time".to_owned(), events);
-        }
-        if any {
-            self.publish();
-            self.settle_waiters(events);
-            self.settle_kept();
-        }
-    }
-
-    /// Tells the outcome of a chunk, if anybody wants to know.
-    fn report(&self, number: u32, code: ResultCode, text: String, events: &mut Vec<Event>) {
-        if self.config.report_acks {
-            self.buffer.counters.unreported.fetch_add(1, Relaxed);
-            let outcome = ChunkOutcome { sequence_number: number, result_code: code, result_string: text };
-            events.push(Event::ChunkAcked(self.key, outcome));
-        }
-    }
-
     /// Whether closing waited for outstanding acknowledgements as long as it may.
     pub(super) fn is_overdue(&self, now: Instant) -> bool {
         self.drain_deadline().is_some_and(|deadline| deadline <= now)
@@ -312,84 +285,6 @@ impl Upstream {
                 Some(deadline.min(sent + self.config.ack_interval + LOSS_MARGIN))
             }
             _ => Some(deadline),
-        }
-    }
-
-    /// Chunks that will not be waited for any longer are failures, also to those who wait for them.
-    fn give_up_in_flight(&mut self, events: &mut Vec<Event>) {
-        let points = {
-            let mut buffer = self.buffer.lock();
-            let left = buffer.points();
-            while buffer.take().is_some() {}
-            left
-        };
-        // Another connection, or another process, may still deliver what was kept.
-        self.keeper = None;
-        let chunks = self.sent.len();
-        for (number, chunk) in self.sent.drain() {
-            self.failed_points += chunk.points;
-            self.failed_chunks.push(number);
-        }
-        self.failed_points += points;
-        let error = Error::new(
-            Status::Timeout,
-            format!("close: {chunks} chunks were not acknowledged and {points} points not sent in time"),
-        );
-        for waiter in self.waiters.drain(..) {
-            let failure = waiter.failure.unwrap_or_else(|| error.clone());
-            events.push(Event::Done(waiter.op, Err(failure)));
-        }
-        if points > 0 || (chunks > 0 && !self.lossy) {
-            self.first_failure.get_or_insert(error);
-        }
-        self.publish();
-    }
-
-    /// A chunk that was sent and not delivered.
-    fn fail_chunk(&mut self, sequence_number: u32, points: u64, error: Error) {
-        let mut awaited = false;
-        for waiter in &mut self.waiters {
-            if waiter.level == FlushLevel::Acknowledged
-                && waiter.last_chunk.is_none_or(|last| last >= sequence_number)
-            {
-                waiter.failure.get_or_insert_with(|| error.clone());
-                awaited = true;
-            }
-        }
-        if !awaited {
-            self.unawaited_failure.get_or_insert_with(|| error.clone());
-        }
-        self.failed_points += points;
-        if self.failed_chunks.len() < MAX_FAILED_CHUNKS {
-            self.failed_chunks.push(sequence_number);
-        }
-        self.first_failure.get_or_insert(error);
-    }
-
-    /// A chunk that was lost on the way, which only those hear of who wait for it.
-    fn lose_chunk(&mut self, sequence_number: u32, points: u64) {
-        for waiter in &mut self.waiters {
-            if waiter.level == FlushLevel::Acknowledged
-                && waiter.last_chunk.is_none_or(|last| last >= sequence_number)
-            {
-                let text = format!("chunk {sequence_number} ({points} points) was lost on the way");
-                waiter.failure.get_or_insert_with(|| Error::new(Status::Timeout, text));
-            }
-        }
-        self.failed_points += points;
-        if self.failed_chunks.len() < MAX_FAILED_CHUNKS {
-            self.failed_chunks.push(sequence_number);
-        }
-    }
-
-    /// Gives up chunks that went by datagram, once the server acknowledged a later one although their own
-    /// acknowledgement is overdue.
-    fn lose_overdue(&mut self, acknowledged: u32, now: Instant) {
-        let limit = self.config.ack_interval + LOSS_MARGIN;
-        while let Some((number, lost)) =
-            self.sent.pop_overdue(|number, chunk| number < acknowledged && chunk.sent + limit <= now)
-        {
-            self.lose_chunk(number, lost.points);
         }
     }
 
@@ -412,14 +307,17 @@ impl Upstream {
         if self.last_sequence_number == u32::MAX {
             buffer.close(Status::SequenceExhausted);
             shared.space.notify_all();
+            let awaited = buffer.take_awaited();
             drop(buffer);
             let error = Error::new(Status::SequenceExhausted, "flush: the sequence numbers are used up");
+            self.settle_points(awaited, &Err(error.clone()), events);
             events.extend(self.waiters.drain(..).map(|waiter| Event::Done(waiter.op, Err(error.clone()))));
             return None;
         }
         let first_point = buffer.taken();
-        let taken = buffer.take()?;
+        let mut taken = buffer.take()?;
         let end = buffer.taken();
+        let given_up = buffer.take_given_up();
         if buffer.waiters > 0 {
             shared.space.notify_all();
         }
@@ -427,12 +325,22 @@ impl Upstream {
             self.next_flush = None;
             self.reconsider(&buffer, now);
         }
+        if self.config.points_sorted {
+            // Writers need not wait for it.
+            drop(buffer);
+            taken.runs.iter_mut().for_each(|(_, points)| points.sort());
+            buffer = shared.lock();
+        }
         let reliable = self.config.qos == Qos::Reliable;
         let runs = if reliable { taken.runs.clone() } else { Vec::new() };
+        self.last_sequence_number += 1;
+        if self.config.report_chunks {
+            self.keep_to_show(&buffer, &taken.runs, taken.bytes);
+        }
         let (groups, data_ids) = buffer.name(taken.runs.into_iter());
         drop(buffer);
 
-        self.last_sequence_number += 1;
+        self.settle_given_up(given_up, events);
         self.total_points += taken.points;
         let sequence_number = self.last_sequence_number;
         let chunk = UpstreamChunk {
@@ -443,20 +351,19 @@ impl Upstream {
         if let Some(keeper) = &self.keeper {
             keeper.cut(sequence_number, end);
         }
-        let sent = SentChunk { points: taken.points, end, first_point, bytes: taken.bytes, sent: now, runs };
+        let sent = SentChunk {
+            points: taken.points,
+            end,
+            first_point,
+            bytes: taken.bytes,
+            sent: now,
+            runs,
+            awaited: taken.awaited,
+        };
         self.sent.insert(sequence_number, sent);
         self.last_sent = Some(now);
-        if !reliable
-            && self.sent.len() > UNRELIABLE_IN_FLIGHT
-            && let Some((number, lost)) = self.sent.pop_first()
-        {
-            if self.lossy {
-                self.lose_chunk(number, lost.points);
-            } else {
-                let text =
-                    format!("chunk {number} ({} points): the server did not acknowledge it", lost.points);
-                self.fail_chunk(number, lost.points, Error::new(Status::Timeout, text));
-            }
+        if !reliable && self.sent.len() > UNRELIABLE_IN_FLIGHT {
+            self.forget_oldest(events);
         }
         self.publish();
         self.settle_waiters(events);
@@ -464,10 +371,8 @@ impl Upstream {
     }
 
     fn window_open(&self) -> bool {
-        if self.buffer.counters.unreported.load(Relaxed) >= MAX_UNREPORTED {
-            return false;
-        }
-        self.config.qos != Qos::Reliable || self.sent.cost() < self.config.in_flight_limit
+        self.buffer.keeps_up()
+            && (self.config.qos != Qos::Reliable || self.sent.cost() < self.config.in_flight_limit)
     }
 
     /// The close request, once everything before it is settled.
@@ -494,59 +399,6 @@ impl Upstream {
         }
     }
 
-    /// The server answered for chunks. Returns an error when the server does not know the stream.
-    pub(super) fn handle_ack(
-        &mut self,
-        ack: UpstreamChunkAck,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Error> {
-        self.learn_aliases(ack.data_id_aliases);
-        let acknowledged = ack.results.iter().map(|result| result.sequence_number).max();
-        let mut outcome = Ok(());
-        for result in ack.results {
-            let number = result.sequence_number;
-            if result.result_code == ResultCode::STREAM_NOT_FOUND {
-                // Nothing is wrong with the chunk.
-                let what = format!("chunk {number}");
-                outcome = Err(Error::refused(&what, result.result_code, &result.result_string));
-                continue;
-            }
-            // Duplicates and numbers never sent are harmless (docs/protocol/behaviour.md §12.5 item 8).
-            let Some(chunk) = self.sent.remove(number) else {
-                continue;
-            };
-            if !result.result_code.is_success() {
-                if result.result_code == ResultCode::INVALID_DATA_ID_ALIAS {
-                    // Further chunks name their data ids until the server gives aliases again.
-                    self.buffer.lock().forget_aliases();
-                }
-                let what = format!("chunk {number} ({} points)", chunk.points);
-                let error = Error::refused(&what, result.result_code, &result.result_string);
-                self.fail_chunk(number, chunk.points, error);
-            }
-            self.report(number, result.result_code, result.result_string, events);
-        }
-        if let (true, Some(acknowledged)) = (self.lossy, acknowledged) {
-            self.lose_overdue(acknowledged, now);
-        }
-        self.publish();
-        self.settle_waiters(events);
-        self.settle_kept();
-        outcome
-    }
-
-    /// Tells the keeper what it need not keep any longer.
-    fn settle_kept(&mut self) {
-        if let Some(keeper) = &self.keeper {
-            let settled = self.sent.first_point().unwrap_or_else(|| self.buffer.lock().taken());
-            if settled > self.settled {
-                self.settled = settled;
-                keeper.settled(settled);
-            }
-        }
-    }
-
     /// Makes the numbers visible to the application.
     fn publish(&self) {
         let counters = &self.buffer.counters;
@@ -557,45 +409,35 @@ impl Upstream {
         counters.failed_points.store(self.failed_points, Relaxed);
     }
 
+    /// Makes visible where the stream stands.
+    fn publish_state(&self) {
+        self.buffer.set_state(match self.state {
+            State::Open if self.attachment.is_attached() => UpstreamState::Open,
+            State::Open => UpstreamState::Resuming,
+            State::Draining { .. } | State::Closing { .. } => UpstreamState::Closing,
+        });
+    }
+
     fn learn_aliases(&mut self, aliases: Aliases<DataId>) {
         if !aliases.is_empty() {
             self.buffer.lock().learn_aliases(aliases);
         }
     }
 
-    fn settle_waiters(&mut self, events: &mut Vec<Event>) {
-        if self.waiters.is_empty() {
-            return;
-        }
-        let taken = self.buffer.lock().taken();
-        let newest = self.last_sequence_number;
-        let oldest_in_flight = self.sent.first();
-        self.waiters.retain_mut(|waiter| {
-            if taken < waiter.points {
-                return true;
-            }
-            let last = *waiter.last_chunk.get_or_insert(newest);
-            if waiter.level == FlushLevel::Acknowledged
-                && oldest_in_flight.is_some_and(|oldest| oldest <= last)
-            {
-                return true;
-            }
-            let outcome = waiter.failure.take().map_or(Ok(Output::Done), Err);
-            events.push(Event::Done(waiter.op, outcome));
-            false
-        });
-    }
-
     /// The stream ended: in order, or for a reason.
     pub(super) fn ended(mut self, error: Option<Error>, events: &mut Vec<Event>) {
         self.shut_buffer();
-        let unsent = self.buffer.lock().points();
+        self.buffer.set_state(UpstreamState::Closed);
+        let (unsent, dropped) = {
+            let buffer = self.buffer.lock();
+            (buffer.points(), buffer.dropped())
+        };
         let mut undelivered_chunks = self.failed_chunks;
         undelivered_chunks.extend(self.sent.numbers());
         undelivered_chunks.sort_unstable();
         let end = UpstreamEnd {
             error: error.or(self.first_failure),
-            undelivered_points: self.failed_points + unsent + self.sent.points(),
+            undelivered_points: self.failed_points + unsent + dropped + self.sent.points(),
             undelivered_chunks,
         };
         let outcome = || end.error.clone().map_or(Ok(Output::Done), Err);

@@ -8,7 +8,7 @@ use crate::core::event::{Event, StreamKey};
 use crate::core::keeper::{RestoredChunk, RestoredUpstream};
 use crate::core::resume::Attachment;
 use crate::core::sent::SentChunk;
-use crate::core::write_buffer::StreamIdentity;
+use crate::core::shared_buffer::StreamIdentity;
 use crate::message::{
     Qos, StreamChunk, UpstreamChunk, UpstreamOpenRequest, UpstreamOpenResponse, UpstreamResumeRequest,
 };
@@ -46,9 +46,8 @@ impl Upstream {
             upstream.settled = upstream.settled.min(first_point);
             let points = runs.iter().map(|(_, points)| points.len() as u64).sum();
             let bytes = runs.iter().map(|(_, points)| points.as_bytes().len()).sum();
-            upstream
-                .sent
-                .insert(sequence_number, SentChunk { points, first_point, end, bytes, sent: now, runs });
+            let chunk = SentChunk { points, first_point, end, bytes, sent: now, runs, awaited: Vec::new() };
+            upstream.sent.insert(sequence_number, chunk);
         }
         upstream.sent.rewind();
         upstream.attachment = Attachment::new(stream.resume_token);
@@ -60,7 +59,9 @@ impl Upstream {
     /// The connection was lost. False when the stream ends with it.
     pub(in crate::core) fn detach(&mut self, now: Instant, events: &mut Vec<Event>) -> bool {
         self.set_aside(events);
-        self.attachment.lost(self.config.expiry_interval, self.config.reopen, now)
+        let stays = self.attachment.lost(self.config.expiry_interval, self.config.reopen, now);
+        self.publish_state();
+        stays
     }
 
     /// What was sent and not acknowledged is to be sent again, or lost.
@@ -69,7 +70,7 @@ impl Upstream {
             self.sent.rewind();
         } else {
             for (number, chunk) in self.sent.drain() {
-                self.lose_chunk(number, chunk.points);
+                self.lose_chunk(number, chunk, events);
             }
         }
         self.publish();
@@ -92,7 +93,9 @@ impl Upstream {
     /// The server does not have the stream any more. False when the stream ends with that.
     pub(in crate::core) fn forgotten(&mut self, events: &mut Vec<Event>) -> bool {
         self.set_aside(events);
-        self.attachment.forgotten(self.config.reopen)
+        let stays = self.attachment.forgotten(self.config.reopen);
+        self.publish_state();
+        stays
     }
 
     /// Whether the stream is only left to be closed.
@@ -126,6 +129,7 @@ impl Upstream {
             keeper.attached(self.stream_id, alias, &token, self.settled);
         }
         self.attachment.attached(token);
+        self.publish_state();
     }
 
     /// The server opened another stream in place of this one. It goes on with what was not acknowledged,

@@ -390,7 +390,7 @@ static void write_points(const fields_t *fields) {
     iscp_status_t status =
         iscp_upstream_data_id(up, field(fields, "name"), field(fields, "type"), &id, &error);
     if (status == ISCP_OK) {
-        status = iscp_upstream_write_points(up, id, points, count, NULL);
+        status = iscp_upstream_write_points(up, id, points, count);
     }
     for (size_t i = 0; i < count; i++) {
         free((void *)points[i].payload);

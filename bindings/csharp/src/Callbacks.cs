@@ -1,0 +1,210 @@
+using System;
+using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
+using System.Threading;
+using System.Threading.Tasks;
+
+namespace Iscp
+{
+    // What the library calls. The delegates are static, so the collector never takes them while the library has them; the
+    // object that a call is for travels as a GCHandle, which is freed once: by the call of a one-shot callback, by the
+    // release function of a long-lived one.
+    internal static class Callbacks
+    {
+        internal static readonly iscp_release_cb Release = OnRelease;
+        internal static readonly iscp_done_cb Done = (error, user) => Complete(IntPtr.Zero, error, user);
+        internal static readonly iscp_connect_cb Connected = Complete;
+        internal static readonly iscp_upstream_open_cb UpstreamOpened = Complete;
+        internal static readonly iscp_downstream_open_cb DownstreamOpened = Complete;
+        internal static readonly iscp_reply_cb Replied = (reply, error, user) => Complete(Native.iscp_call_ref(reply), error, user);
+        internal static readonly iscp_token_cb Token = OnToken;
+        internal static readonly iscp_event_cb Event = OnEvent;
+        internal static readonly iscp_ack_cb Ack = OnAck;
+
+        // How long the end of the program waits for the threads of the library. A connection takes at most its
+        // close_timeout_ms and two seconds.
+        private const int ExitTimeoutMs = 15000;
+
+        private static int live;
+
+        // No thread of the library may call into a domain that is gone. And at the end of the process Mono waits for every
+        // thread that ever ran managed code, so these must have ended by then.
+        static Callbacks()
+        {
+            AppDomain.CurrentDomain.DomainUnload += (sender, arguments) => ShutDown();
+            AppDomain.CurrentDomain.ProcessExit += (sender, arguments) => ShutDown();
+        }
+
+        private static void ShutDown()
+        {
+            IntPtr error;
+            Native.iscp_shutdown(ExitTimeoutMs, out error);
+            Native.iscp_error_free(error);
+        }
+
+        internal static int Live { get { return Volatile.Read(ref live); } }
+
+        internal static IntPtr Keep(object target)
+        {
+            Interlocked.Increment(ref live);
+            return GCHandle.ToIntPtr(GCHandle.Alloc(target));
+        }
+
+        internal static object Free(IntPtr userData)
+        {
+            var handle = GCHandle.FromIntPtr(userData);
+            var target = handle.Target;
+            handle.Free();
+            Interlocked.Decrement(ref live);
+            return target;
+        }
+
+        private static T Target<T>(IntPtr userData)
+        {
+            return (T)GCHandle.FromIntPtr(userData).Target;
+        }
+
+        private static void OnRelease(IntPtr userData)
+        {
+            LibraryThread.Enter();
+            Free(userData);
+        }
+
+        private static void Complete(IntPtr pointer, IntPtr error, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            ((IOperation)Free(userData)).Complete(pointer, error);
+        }
+
+        private static void OnToken(IntPtr request, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            var source = Target<Func<Task<string>>>(userData);
+            // On the thread pool: the source may take long, and others of this connection have to be called.
+            Task.Run(async () =>
+            {
+                IntPtr error;
+                try
+                {
+                    var token = Native.Text(await source().ConfigureAwait(false), "token");
+                    if (Native.iscp_token_request_resolve(request, token, out error) == 0) return;
+                    Native.iscp_error_free(error);
+                    throw new ArgumentException("the token is not valid text");
+                }
+                catch (Exception failure)
+                {
+                    var reason = (failure.GetType().Name + ": " + failure.Message).Replace('\0', ' ');
+                    Native.iscp_token_request_reject(request, Native.Text(reason, "reason"), out error);
+                    Native.iscp_error_free(error);
+                }
+            });
+        }
+
+        private static void OnEvent(IntPtr happened, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            var kind = (ConnectionEventKind)Native.iscp_event_kind(happened);
+            if (kind > ConnectionEventKind.Closed) return; // about a stream
+            var error = Native.iscp_event_error(happened);
+            Guard(() => Target<Action<ConnectionEvent>>(userData)(new ConnectionEvent
+            {
+                Kind = kind,
+                Attempt = Native.iscp_event_attempt(happened),
+                Delay = TimeSpan.FromMilliseconds(Native.iscp_event_delay_ms(happened)),
+                Error = error == IntPtr.Zero ? null : IscpException.Of(error),
+            }));
+        }
+
+        private static void OnAck(uint sequenceNumber, int resultCode, IntPtr resultString, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            Guard(() => Target<Action<Ack>>(userData)(new Ack
+            {
+                SequenceNumber = sequenceNumber,
+                ResultCode = resultCode,
+                ResultString = Native.Text(resultString),
+            }));
+        }
+
+        // An exception must not unwind through the library. It ends the process as one on any other thread does.
+        private static void Guard(Action handler)
+        {
+            try
+            {
+                handler();
+            }
+            catch (Exception failure)
+            {
+                var captured = ExceptionDispatchInfo.Capture(failure);
+                ThreadPool.QueueUserWorkItem(_ => captured.Throw());
+            }
+        }
+    }
+
+    internal interface IOperation
+    {
+        void Complete(IntPtr pointer, IntPtr error);
+    }
+
+    // An operation of the library as a task. What it makes after the task was cancelled is freed again.
+    internal sealed class Operation<T> : IOperation
+    {
+        internal delegate int Start(IntPtr userData, out IntPtr error);
+
+        private readonly TaskCompletionSource<T> source =
+            new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly Func<IntPtr, T> make;
+        private CancellationTokenRegistration registration;
+
+        private Operation(Func<IntPtr, T> make)
+        {
+            this.make = make;
+        }
+
+        internal static Task<T> Run(CancellationToken cancellation, Func<IntPtr, T> make, Start start)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            var operation = new Operation<T>(make);
+            operation.registration = cancellation.Register(() => operation.source.TrySetCanceled(cancellation));
+            var userData = Callbacks.Keep(operation);
+            IntPtr error = IntPtr.Zero;
+            int status;
+            try
+            {
+                status = start(userData, out error);
+            }
+            catch
+            {
+                // Disposed handles are found out before the library is called.
+                Callbacks.Free(userData);
+                operation.registration.Dispose();
+                throw;
+            }
+            if (status != 0)
+            {
+                Callbacks.Free(userData);
+                operation.registration.Dispose();
+                IscpException.Check(status, error);
+            }
+            return operation.source.Task;
+        }
+
+        void IOperation.Complete(IntPtr pointer, IntPtr error)
+        {
+            if (error != IntPtr.Zero)
+            {
+                source.TrySetException(IscpException.Of(error));
+            }
+            else
+            {
+                var made = make(pointer);
+                if (!source.TrySetResult(made))
+                {
+                    var disposable = made as IDisposable;
+                    if (disposable != null) disposable.Dispose();
+                }
+            }
+            registration.Dispose();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+#include <iscp/iscp.h>
