@@ -77,7 +77,7 @@ run_go() {
         fi
         go vet ./...
         # -count=1: the library is not among what the go command looks at for its cache.
-        go test -count=1 .
+        go test -count=1 -timeout 5m .
     )
 }
 
