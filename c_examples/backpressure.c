@@ -1,10 +1,12 @@
 /* A source that is faster than the network: points come together in the write buffer until it is full. What
  * then happens to a write is the application's choice.
  *
- *   backpressure [--url URL] [--policy block|would_block] [--points N]
+ *   backpressure [--url URL] [--policy block|would_block|drop_oldest|drop_newest] [--points N]
  *
- * With `block` the program is slowed down to the speed of the network, with `would_block` it goes on at its
- * own and leaves points out. The limits are small here, to be reached on a fast network too. */
+ * With `block` the program is slowed down to the speed of the network. With `would_block` it goes on at its
+ * own, is told, and leaves points out. With the other two it is not told: the library drops points, and
+ * counts them; this is for streams that are not RELIABLE. The limits are small here, to be reached on a fast
+ * network too. */
 #include "example.h"
 
 #define POINT_SIZE 1000
@@ -13,8 +15,10 @@ static iscp_upstream_t *open_upstream(iscp_conn_t *conn, const char *policy) {
     iscp_upstream_t *upstream = NULL;
     iscp_error_t *error = NULL;
     iscp_upstream_options_t *options = iscp_upstream_options_new();
-    example_check("qos", iscp_upstream_options_set_qos(options, ISCP_QOS_RELIABLE, &error), &error);
-    /* What waits to be sent; what was sent and waits for its acknowledgement. */
+    bool drops = strncmp(policy, "drop", 4) == 0;
+    iscp_qos_t qos = drops ? ISCP_QOS_UNRELIABLE : ISCP_QOS_RELIABLE;
+    example_check("qos", iscp_upstream_options_set_qos(options, qos, &error), &error);
+    /* What waits to be sent; what was sent and waits for its acknowledgement, if the stream is RELIABLE. */
     example_check("limit", iscp_upstream_options_set_buffer_limit(options, 64 * 1024, &error), &error);
     example_check("limit", iscp_upstream_options_set_in_flight_limit(options, 64 * 1024, &error), &error);
     example_check("policy", iscp_upstream_options_set_buffer_policy(options, policy, &error), &error);
@@ -61,13 +65,15 @@ int main(int argc, char **argv) {
     }
     example_check("close upstream", iscp_upstream_close_wait(upstream, false, -1, &error), &error);
 
-    uint64_t delivered;
-    example_check("statistics", iscp_upstream_stat(upstream, ISCP_UPSTREAM_STAT_TOTAL_POINTS, &delivered),
+    uint64_t sent, dropped;
+    example_check("statistics", iscp_upstream_stat(upstream, ISCP_UPSTREAM_STAT_TOTAL_POINTS, &sent), NULL);
+    example_check("statistics", iscp_upstream_stat(upstream, ISCP_UPSTREAM_STAT_DROPPED_POINTS, &dropped),
                   NULL);
     printf("buffer at most %llu of %d bytes, longest write %.1f ms\n", (unsigned long long)fullest, 64 * 1024,
            (double)longest / 1e6);
-    printf("delivered %llu points, left out %ld\n", (unsigned long long)delivered, left_out);
+    printf("sent %llu points, left out %ld, dropped %llu\n", (unsigned long long)sent, left_out,
+           (unsigned long long)dropped);
     iscp_upstream_free(upstream);
     example_disconnect(conn);
-    return (long)delivered + left_out == points ? EXIT_SUCCESS : EXIT_FAILURE;
+    return (long)(sent + dropped) + left_out == points ? EXIT_SUCCESS : EXIT_FAILURE;
 }

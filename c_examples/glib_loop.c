@@ -53,27 +53,30 @@ static gboolean on_interrupt(gpointer user_data) {
     return G_SOURCE_CONTINUE;
 }
 
+/* The descriptors stay the same as long as connection and stream live, also when the connection is made
+ * anew. */
+static void watch(struct reader *reader) {
+    iscp_error_t *error = NULL;
+    int32_t chunks, events;
+    example_check("descriptor", iscp_downstream_pollable(reader->downstream, &chunks, &error), &error);
+    example_check("descriptor", iscp_conn_event_pollable(reader->conn, &events, &error), &error);
+    g_unix_fd_add(chunks, G_IO_IN, on_chunks, reader);
+    g_unix_fd_add(events, G_IO_IN, on_events, reader);
+    g_timeout_add_seconds(1, on_second, reader);
+    g_unix_signal_add(SIGINT, on_interrupt, reader);
+}
+
 int main(int argc, char **argv) {
     static const char *const names[] = {"--url", "--source", NULL};
     if (!example_options_valid(argc, argv, names)) {
         return 2;
     }
     const char *source = example_option(argc, argv, "--source", "hello");
-    iscp_error_t *error = NULL;
     struct reader reader = {.loop = g_main_loop_new(NULL, FALSE)};
     reader.conn = example_connect(example_option(argc, argv, "--url", EXAMPLE_URL), "glib-reader");
     reader.downstream = example_subscribe(reader.conn, source);
 
-    /* The descriptors stay the same as long as connection and stream live, also when the connection is made
-     * anew. */
-    int32_t chunks, events;
-    example_check("descriptor", iscp_downstream_pollable(reader.downstream, &chunks, &error), &error);
-    example_check("descriptor", iscp_conn_event_pollable(reader.conn, &events, &error), &error);
-    g_unix_fd_add(chunks, G_IO_IN, on_chunks, &reader);
-    g_unix_fd_add(events, G_IO_IN, on_events, &reader);
-    g_timeout_add_seconds(1, on_second, &reader);
-    g_unix_signal_add(SIGINT, on_interrupt, &reader);
-
+    watch(&reader);
     printf("waiting for points of %s\n", source);
     fflush(stdout);
     g_main_loop_run(reader.loop);

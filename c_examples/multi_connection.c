@@ -17,7 +17,7 @@ static void forward_group(iscp_upstream_t *upstream, const iscp_chunk_t *chunk, 
     example_check("data id", iscp_upstream_data_id(upstream, name, type, &id, &error), &error);
     /* Written from where they were received. If the other network is slower, this waits, and then the first
      * server is not asked for more: the pressure goes back to the source. */
-    example_check("write", iscp_upstream_write_points(upstream, id, received, count, NULL), NULL);
+    example_check("write", iscp_upstream_write_points(upstream, id, received, count), NULL);
     *points += (long)count;
 }
 

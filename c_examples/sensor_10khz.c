@@ -43,7 +43,7 @@ static void write_samples(iscp_upstream_t *upstream, iscp_data_id_t id, int64_t 
         points[i].payload = (const uint8_t *)&values[i];
         points[i].payload_len = sizeof values[i];
     }
-    example_check("write", iscp_upstream_write_points(upstream, id, points, count, NULL), NULL);
+    example_check("write", iscp_upstream_write_points(upstream, id, points, count), NULL);
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* What the library counts: a program that sends and receives, and prints every statistic of its connection
+/* What the library counts: a program that sends and receives, and prints the statistics of its connection
  * and its streams once a second.
  *
  *   statistics [--url URL] [--seconds N] */
@@ -16,6 +16,8 @@ static const struct named of_connection[] = {
     {ISCP_CONN_STAT_BYTES_RECEIVED, "bytes received"},
     {ISCP_CONN_STAT_ROUND_TRIP_NS, "round trip, ns"},
     {ISCP_CONN_STAT_MESSAGES_DROPPED, "messages dropped"},
+    {ISCP_CONN_STAT_POINTS_SENT, "points sent"},
+    {ISCP_CONN_STAT_POINTS_RECEIVED, "points received"},
     {ISCP_CONN_STAT_LOSSES, "times lost"},
     {ISCP_CONN_STAT_RECONNECTS, "times reconnected"},
 };
@@ -36,6 +38,7 @@ static const struct named of_downstream[] = {
     {ISCP_DOWNSTREAM_STAT_DROPPED_CHUNKS, "chunks dropped"},
     {ISCP_DOWNSTREAM_STAT_DROPPED_POINTS, "points dropped"},
     {ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS, "chunks to be read"},
+    {ISCP_DOWNSTREAM_STAT_LOST_CHUNKS, "chunks lost"},
 };
 
 /* Each is a number of its own, read at once and without a lock that anything waits for. */
@@ -47,6 +50,19 @@ static const struct named of_downstream[] = {
             printf("  %-22s %14llu\n", (stats)[i].name, (unsigned long long)value);                          \
         }                                                                                                    \
     } while (0)
+
+/* Messages of each kind, of those that occurred. */
+static void print_messages(const iscp_conn_t *conn) {
+    const char *name;
+    for (size_t i = 0; (name = iscp_message_name(i)) != NULL; i++) {
+        uint64_t sent, received;
+        example_check(name, iscp_conn_message_count(conn, name, &sent, &received), NULL);
+        if (sent + received > 0) {
+            printf("  %-22s %14llu sent, %llu received\n", name, (unsigned long long)sent,
+                   (unsigned long long)received);
+        }
+    }
+}
 
 static void on_chunk(const iscp_chunk_t *chunk, void *user_data) {
     (void)chunk;
@@ -79,6 +95,7 @@ int main(int argc, char **argv) {
         PRINT(conn, of_connection, iscp_conn_stat);
         PRINT(upstream, of_upstream, iscp_upstream_stat);
         PRINT(downstream, of_downstream, iscp_downstream_stat);
+        print_messages(conn);
         fflush(stdout);
     }
     example_check("close upstream", iscp_upstream_close_wait(upstream, false, -1, &error), &error);

@@ -15,6 +15,9 @@
  * - Functions return `ISCP_OK` or a negative status. Those with `out_error` store an object there
  *   with the detail, which the caller frees with `iscp_error_free`; NULL means no interest. Every
  *   other output is set to NULL or 0 on failure.
+ * - Each function lists the statuses that it returns, or names the function that does. Not listed are
+ *   what may happen to all: `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_ARGUMENT` for a `timeout_ms` below
+ *   -1; `ISCP_ERR_PANIC`, a defect of the library that was caught.
  * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
  * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
  *   waits for ever and 0 does not wait. So `iscp_downstream_next_chunk_wait` with 0 never blocks.
@@ -29,8 +32,10 @@
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
  *   thread; those of different connections run on different threads. No library lock is held, and a
  *   slow callback delays the callbacks of its connection only, never the network.
- * - Inside a callback every function may be called, `free` included, except those documented as
- *   blocking: they answer `ISCP_ERR_IN_CALLBACK` at once.
+ * - Inside a callback every function may be called, `free` included, except those that block:
+ *   `iscp_shutdown`, `iscp_log_set`, and what has `_wait` in its name. They answer
+ *   `ISCP_ERR_IN_CALLBACK` at once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
+ *   that would block answers `ISCP_ERR_WOULD_BLOCK`.
  * - Arguments of a callback are valid until it returns, unless its documentation says that the
  *   application owns them.
  * - A callback must return: no C++ exception, no `longjmp`.
@@ -214,6 +219,10 @@ typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const ch
  *
  * Called exactly once, after the last callback that was given the pointer has returned, also when
  * the operation the callback was meant for failed. NULL when there is nothing to release.
+ *
+ * Called on the connection's dispatcher thread when a stream or connection was the last to need the
+ * pointer, on the library's log thread or by `iscp_log_set` for a log callback, and otherwise by the
+ * call that freed the options or failed.
  */
 typedef void (*iscp_release_cb)(void *user_data);
 
@@ -4383,7 +4392,7 @@ iscp_status_t iscp_upstream_write_together(struct iscp_upstream_t *upstream,
  * with the reason why that is not known or will not happen: `ISCP_ERR_REFUSED` when the server refused the chunk,
  * `ISCP_ERR_TIMEOUT` when its acknowledgement did not come in time (option `ack_timeout_ms`, or the time-out of
  * closing) or the chunk was lost as the QoS allows, `ISCP_ERR_OVERFLOW` when the point was dropped because
- * the buffer was full (options `buffer_policy`, `spool_policy`), `ISCP_ERR_CLOSED` or the error of the connection
+ * the buffer was full (options `buffer_policy`, `spool_full`), `ISCP_ERR_CLOSED` or the error of the connection
  * when the stream ended first. A RELIABLE point waits through an outage.
  *
  * It costs more than `iscp_upstream_write`: at most 65536 points of an upstream are waited for at a time, those
@@ -4890,6 +4899,8 @@ iscp_status_t iscp_downstream_options_set_ack_interval_ms(struct iscp_downstream
 /**
  * Sets whether the server leaves out chunks of which no point matches. Default: false.
  *
+ * Then nobody can tell what is missing: it contradicts every `chunk_order` but `as_received`.
+ *
  * @param options          the options
  * @param omit_empty_chunk whether it does
  * @param out_error        receives the detail of a failure, or NULL
@@ -5155,7 +5166,8 @@ iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
  * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
  * @param out_error  receives the detail of a failure, or NULL
  * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`; `ISCP_ERR_OUT_OF_ORDER` when
+ *         the `chunk_order` is `strict` and something is missing
  *
  * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
  * Since: 0.1.0.

@@ -48,6 +48,7 @@ cache() {
 cargo_target_dir=$(cache ISCP_CARGO_TARGET_DIR)
 cargo=$(cache ISCP_CARGO)
 cc=$(cache CMAKE_C_COMPILER)
+cxx=$(cache CMAKE_CXX_COMPILER)
 # The generator of the build under test, so both Ninja and make get their turn.
 generator=$(cache CMAKE_GENERATOR)
 version=$(cache CMAKE_PROJECT_VERSION)
@@ -64,6 +65,7 @@ install_and_move() {
 the_files() {
     local file
     [[ -f "$prefix/include/iscp/iscp.h" ]] || die "iscp.h is missing"
+    [[ -f "$prefix/include/iscp/iscp.hpp" ]] || die "iscp.hpp is missing"
     [[ $(cache ISCP_BUILD_CLI) != ON || -x "$prefix/bin/iscp" ]] || die "the program iscp is missing"
     for file in libiscp.a libiscp.so "libiscp.so.$version" pkgconfig/iscp.pc \
         cmake/iscp/iscp-config.cmake cmake/iscp/iscp-config-version.cmake; do
@@ -90,6 +92,10 @@ the_exports() {
     grep -qx iscp_version <<<"$exports" || die "iscp_version is not exported"
     if grep -v '^iscp_' <<<"$exports"; then
         die "these are exported and do not begin with iscp_"
+    fi
+    # Functions only: a program on Windows would have to know of data that it is imported.
+    if LC_ALL=C nm -D --defined-only "$lib/libiscp.so" | awk '$2 != "T" {print; found = 1} END {exit !found}'; then
+        die "these are exported and are no functions"
     fi
 }
 
@@ -167,7 +173,7 @@ cmake_project() {
     local name=$1 project=$2
     shift 2
     cmake -S "$here/$project" -B "$work/$name" -G "$generator" -DCMAKE_BUILD_TYPE=Release \
-        -DCMAKE_C_COMPILER="$cc" -DCMAKE_PREFIX_PATH="$prefix" "$@"
+        -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="${cxx:-c++}" -DCMAKE_PREFIX_PATH="$prefix" "$@"
     cmake --build "$work/$name"
 }
 
@@ -176,6 +182,14 @@ find_package() {
     local name=$1 kind=$2
     shift 2
     cmake_project "$name" find_package "$@"
+    run_program "$work/$name/consumer" "$kind"
+}
+
+# find_package_cpp NAME KIND ARGS...: the same for a C++ project.
+find_package_cpp() {
+    local name=$1 kind=$2
+    shift 2
+    cmake_project "$name" cpp "$@"
     run_program "$work/$name/consumer" "$kind"
 }
 
@@ -195,6 +209,13 @@ pkg_config_shared() {
     flags=$(pkg_config --cflags --libs iscp)
     eval "\"\$cc\" -o \"\$work/pc_shared\" \"\$here/main.c\" $flags"
     LD_LIBRARY_PATH=$lib run_program "$work/pc_shared" shared
+}
+
+pkg_config_cpp() {
+    local flags
+    flags=$(pkg_config --cflags --libs iscp)
+    eval "\"\${cxx:-c++}\" -std=c++17 -o \"\$work/pc_cpp\" \"\$here/cpp/main.cpp\" $flags"
+    LD_LIBRARY_PATH=$lib run_program "$work/pc_cpp" shared
 }
 
 # -static makes the linker take libiscp.a, and with it a static archive of everything below.
@@ -247,11 +268,14 @@ run_case find-package-off find_package off static -DCONSUMER_TARGET=iscp::iscp -
 run_case find-package-component find_package component static -DCONSUMER_TARGET=iscp::iscp \
     -DCONSUMER_COMPONENTS=static
 run_case find-package-twice find_package twice shared -DCONSUMER_TARGET=iscp::iscp -DCONSUMER_TWICE=ON
+run_case find-package-cpp-shared find_package_cpp cpp_shared shared -DCONSUMER_TARGET=iscp::shared
+run_case find-package-cpp-static find_package_cpp cpp_static static -DCONSUMER_TARGET=iscp::static
 run_case find-package-unknown rejected unknown find_package -DCONSUMER_TARGET=iscp::iscp \
     -DCONSUMER_COMPONENTS=unknown
 
 run_case pkg-config-valid pkg_config_valid
 run_case pkg-config-shared pkg_config_shared
+run_case pkg-config-cpp pkg_config_cpp
 run_case pkg-config-static pkg_config_static
 
 run_case add-subdirectory-shared subdirectory sub_shared shared -DCONSUMER_TARGET=iscp::shared

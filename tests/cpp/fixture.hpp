@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace std::chrono_literals;
@@ -111,6 +112,13 @@ class sentinel {
   private:
     mailbox<int> *ended_;
 };
+
+// Asks again and again until something holds.
+template <class Condition> void eventually(Condition condition) {
+    while (!condition()) {
+        std::this_thread::sleep_for(2ms);
+    }
+}
 
 inline iscp::connection connect(const std::string &url, const char *node) {
     iscp::connection_options options;

@@ -90,8 +90,9 @@ TEST(streams, points_are_delivered_together_and_the_writer_is_told) {
     const iscp::chunk chunk = down.next_chunk_wait(ample).value();
     EXPECT_EQ(chunk.point_count(), 3U);
     std::promise<iscp_status_t> told;
-    up.write_acknowledged(a, 3ms, "x", [&told](iscp::result<> outcome) { told.set_value(outcome.status()); })
-        .value();
+    up.write_acknowledged(a, 3ms, "x", [&told](iscp::result<> outcome) {
+          told.set_value(outcome.status());
+      }).value();
     EXPECT_EQ(told.get_future().get(), ISCP_OK);
     up.write_acknowledged_wait(b, 4ms, "y", ample).value();
     EXPECT_EQ(up.stat(iscp::upstream_stat::dropped_points).value(), 0U);
@@ -255,6 +256,39 @@ TEST(streams, a_descriptor_tells_when_to_read) {
     EXPECT_EQ(poll(&waiting, 1, 0), 0);
     EXPECT_GE(reading.call_pollable().value(), 0);
     EXPECT_GE(reading.reply_pollable().value(), 0);
+}
+
+TEST(streams, chunks_in_order_and_metadata_apart) {
+    broker server;
+    iscp::connection reading = connect(server.url(), "reader"), writing = connect(server.url(), "writer");
+    iscp::downstream_options options;
+    options.add_node("writer").qos(iscp::qos::reliable).buffer_policy("pause").chunk_order("strict");
+    options.reorder_limit(8).reorder_wait(50ms);
+    iscp::downstream down = reading.open_downstream_wait(options, ample).value();
+    EXPECT_EQ(down.state(), iscp::downstream_state::open);
+    pollfd of_chunks{down.pollable().value(), POLLIN, 0},
+        of_metadata{down.metadata_pollable().value(), POLLIN, 0};
+    iscp::upstream up = open_upstream(writing);
+    EXPECT_EQ(poll(&of_metadata, 1, 30000), 1);
+    EXPECT_EQ(poll(&of_chunks, 1, 0), 0);
+    EXPECT_EQ(down.stat(iscp::downstream_stat::buffered_metadata).value(), 1U);
+    EXPECT_EQ(down.next_metadata_wait(0s)->kind(), iscp::metadata_kind::upstream_open);
+
+    up.write(up.data_id("n", "t").value(), 0s, "four").value();
+    up.flush_wait(iscp::flush_level::acknowledged, ample).value();
+    EXPECT_EQ(poll(&of_chunks, 1, 30000), 1);
+    EXPECT_EQ(poll(&of_metadata, 1, 0), 0);
+    iscp::downstream other = down.share();
+    down.reset();
+    EXPECT_EQ(other.next_chunk_wait(ample)->point_count(), 1U);
+    EXPECT_EQ(other.stat(iscp::downstream_stat::bytes).value(), 4U);
+    EXPECT_EQ(other.stat(iscp::downstream_stat::lost_chunks).value(), 0U);
+    other.close_wait(ample).value();
+    EXPECT_EQ(other.state(), iscp::downstream_state::closed);
+    EXPECT_EQ(down.state(), iscp::downstream_state::closed);
+
+    options.omit_empty_chunk(true);
+    EXPECT_EQ(reading.open_downstream_wait(options, ample).status(), ISCP_ERR_INVALID_OPTION);
 }
 
 TEST(streams, acknowledgements_and_the_end_are_told) {

@@ -82,6 +82,21 @@ TEST(values, a_result_gives_its_value_or_throws) {
     EXPECT_THROW(iscp::result<>(iscp::error(ISCP_ERR_CLOSED)).value(), iscp::error);
 }
 
+// In mixed.cpp, which is compiled without exceptions and RTTI.
+iscp::result<int> failure_without_exceptions();
+iscp::connection_options options_without_exceptions(iscp::text &&url);
+
+TEST(values, files_with_and_without_exceptions_in_one_program) {
+    EXPECT_THROW(failure_without_exceptions().value(), iscp::error);
+    try {
+        failure_without_exceptions().value();
+    } catch (const std::exception &caught) {
+        EXPECT_NE(dynamic_cast<const iscp::error *>(&caught), nullptr);
+    }
+    iscp::connection_options options = options_without_exceptions("nonsense");
+    EXPECT_EQ(options.check().status(), ISCP_ERR_INVALID_OPTION);
+}
+
 TEST(values, an_error_tells_everything_and_outlives_its_copies) {
     iscp::error kept;
     EXPECT_EQ(kept.code(), ISCP_OK);
@@ -155,6 +170,7 @@ TEST(values, times_beyond_their_option_are_refused_by_name) {
     REFUSED(downstream_options, ack_interval);
     REFUSED(downstream_options, expiry_interval);
     REFUSED(downstream_options, close_timeout);
+    REFUSED(downstream_options, reorder_wait);
 #undef REFUSED
 }
 
@@ -175,6 +191,19 @@ TEST(values, objects_that_own_nothing_say_so) {
     EXPECT_EQ(iscp::metadata().session_id(), "");
     EXPECT_EQ(iscp::incoming_call().payload().size(), 0U);
     EXPECT_FALSE(conn.share());
+}
+
+TEST(values, options_that_were_moved_from_are_no_defaults) {
+    iscp::upstream_options first;
+    iscp::upstream_options second = std::move(first);
+    EXPECT_TRUE(second.check());
+    EXPECT_EQ(first.check().status(), ISCP_ERR_NULL_ARGUMENT); // NOLINT: that is the question
+    mailbox<int> ended;
+    first.on_closed([guard = sentinel(ended)](const iscp::upstream_end &) {});
+    EXPECT_EQ(ended.size(), 1U);
+    EXPECT_EQ(iscp::connection().open_upstream_wait(first, 0s).status(), ISCP_ERR_NULL_ARGUMENT);
+    first = std::move(second);
+    EXPECT_TRUE(first.check());
 }
 
 TEST(values, owners_are_moved_and_never_copied) {
@@ -222,5 +251,10 @@ TEST(values, the_library_itself) {
     EXPECT_FALSE(iscp::has_feature("no such feature"));
     EXPECT_EQ(iscp::result_code_name(66), "AUTH_FAILED");
     EXPECT_EQ(iscp::to_string(iscp::metadata_kind::base_time), "base_time");
+    const iscp::data_id_parts parts =
+        iscp::parse_data_id(std::string_view("float64:room/temperature")).value();
+    EXPECT_EQ(parts.type, "float64");
+    EXPECT_EQ(parts.name, "room/temperature");
+    EXPECT_EQ(iscp::parse_data_id("no colon").status(), ISCP_ERR_INVALID_ARGUMENT);
     EXPECT_TRUE(iscp::shutdown(ample));
 }

@@ -60,6 +60,7 @@ void use_all(iscp::connection &conn, iscp::upstream &up, iscp::downstream &down)
         })
         .value();
     conn.set_reply_handler([](iscp::incoming_call_view call) { call.keep(); }).value();
+    conn.ping([](const iscp::result<std::chrono::nanoseconds> &) {}).value();
     conn.close(done).value();
     iscp::set_log(iscp::log_level::warn, [](const iscp::log_message &) {}).value();
     iscp::stop_log().value();

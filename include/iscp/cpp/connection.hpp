@@ -39,7 +39,20 @@ enum class conn_stat : iscp_conn_stat_t {
     spool_recovered = ISCP_CONN_STAT_SPOOL_RECOVERED,
     paths = ISCP_CONN_STAT_PATHS,
     events_dropped = ISCP_CONN_STAT_EVENTS_DROPPED,
+    points_sent = ISCP_CONN_STAT_POINTS_SENT,
+    points_received = ISCP_CONN_STAT_POINTS_RECEIVED,
 };
+
+/** How many messages of a kind there were. */
+struct message_counts {
+    std::uint64_t sent;     /**< by this side */
+    std::uint64_t received; /**< from the server */
+};
+
+/** Name of a kind of messages, such as "UpstreamChunk", by a number from 0; "" behind the last. */
+inline std::string_view message_name(std::size_t index) noexcept {
+    return detail::or_empty(iscp_message_name(index));
+}
 
 /** A base time to send: it ties the elapsed times of a session to a clock. */
 struct base_time {
@@ -280,6 +293,32 @@ class connection : public detail::handle<iscp_conn_t, iscp_conn_free> {
     /** Protocol version that was agreed with the server, such as "3.0.0"; valid as long as the connection. */
     std::string_view protocol_version() const noexcept {
         return iscp_conn_protocol_version(get());
+    }
+
+    /** Asks the server for a sign of life. `handler(result<std::chrono::nanoseconds>)` is told how long it
+     * took. */
+    template <class F> result<> ping(F &&handler) {
+        auto callback = [](std::int64_t round_trip_ns, const iscp_error_t *why, void *user_data) noexcept {
+            using told = result<std::chrono::nanoseconds>;
+            auto owner = detail::take_handler<std::decay_t<F>>(user_data);
+            (*owner)(why == nullptr ? told(std::chrono::nanoseconds(round_trip_ns))
+                                    : told(error(ISCP_ERR_INTERNAL, why)));
+        };
+        return detail::start(iscp_conn_ping, callback, std::forward<F>(handler), get());
+    }
+
+    /** The same, waiting. With `forever` as long as the option response_timeout says. Not on a thread of the
+     * library. */
+    result<std::chrono::nanoseconds> ping_wait(timeout limit) {
+        return detail::invoke_for<std::chrono::nanoseconds, std::int64_t>(iscp_conn_ping_wait, get(),
+                                                                          limit.milliseconds());
+    }
+
+    /** How many messages of a kind there were, by its name, see message_name(). */
+    result<message_counts> message_count(const text &name) const {
+        message_counts counts{};
+        iscp_status_t status = iscp_conn_message_count(get(), name.c_str(), &counts.sent, &counts.received);
+        return status == ISCP_OK ? result<message_counts>(counts) : result<message_counts>(error(status));
     }
 
     /** A number about the connection. */

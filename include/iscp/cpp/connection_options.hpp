@@ -92,6 +92,27 @@ class connection_options
         return *this;
     }
 
+    /** Parts of the address, instead of in the URL. */
+    connection_options &transport(const text &value) {
+        assign(iscp_conn_options_set_transport, value);
+        return *this;
+    }
+
+    connection_options &host(const text &value) {
+        assign(iscp_conn_options_set_host, value);
+        return *this;
+    }
+
+    connection_options &port(std::uint16_t value) {
+        assign(iscp_conn_options_set_port, value);
+        return *this;
+    }
+
+    connection_options &url_path(const text &value) {
+        assign(iscp_conn_options_set_url_path, value);
+        return *this;
+    }
+
     connection_options &node_id(const text &value) {
         assign(iscp_conn_options_set_node_id, value);
         return *this;

@@ -17,6 +17,25 @@ enum class downstream_stat : iscp_downstream_stat_t {
     dropped_points = ISCP_DOWNSTREAM_STAT_DROPPED_POINTS,
     dropped_metadata = ISCP_DOWNSTREAM_STAT_DROPPED_METADATA,
     buffered_chunks = ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS,
+    bytes = ISCP_DOWNSTREAM_STAT_BYTES,
+    metadata = ISCP_DOWNSTREAM_STAT_METADATA,
+    buffered_bytes = ISCP_DOWNSTREAM_STAT_BUFFERED_BYTES,
+    buffered_metadata = ISCP_DOWNSTREAM_STAT_BUFFERED_METADATA,
+    duplicate_chunks = ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS,
+    lost_chunks = ISCP_DOWNSTREAM_STAT_LOST_CHUNKS,
+    reordered_chunks = ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS,
+    waiting_chunks = ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS,
+    given_up_chunks = ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS,
+    late_chunks = ISCP_DOWNSTREAM_STAT_LATE_CHUNKS,
+    late_dropped_chunks = ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS,
+};
+
+/** Where a downstream stands. */
+enum class downstream_state : iscp_downstream_state_t {
+    open = ISCP_DOWNSTREAM_STATE_OPEN,         /**< in use */
+    resuming = ISCP_DOWNSTREAM_STATE_RESUMING, /**< about to come back after a lost connection */
+    closing = ISCP_DOWNSTREAM_STATE_CLOSING,   /**< being closed by the application */
+    closed = ISCP_DOWNSTREAM_STATE_CLOSED,     /**< ended; what was received can still be taken */
 };
 
 /**
@@ -39,6 +58,12 @@ class downstream_options : public detail::options<iscp_downstream_options_t, isc
     downstream_options &add_filter(const text &source_node_id, const text &filter) {
         keep(detail::invoke(iscp_downstream_options_add_filter, get(), source_node_id.c_str(),
                             filter.c_str()));
+        return *this;
+    }
+
+    /** Adds everything of a node. */
+    downstream_options &add_node(const text &node) {
+        assign(iscp_downstream_options_add_node, node);
         return *this;
     }
 
@@ -78,6 +103,27 @@ class downstream_options : public detail::options<iscp_downstream_options_t, isc
 
     downstream_options &buffer_limit(std::size_t value) {
         assign(iscp_downstream_options_set_buffer_limit, value);
+        return *this;
+    }
+
+    downstream_options &buffer_policy(const text &value) {
+        assign(iscp_downstream_options_set_buffer_policy, value);
+        return *this;
+    }
+
+    downstream_options &chunk_order(const text &value) {
+        assign(iscp_downstream_options_set_chunk_order, value);
+        return *this;
+    }
+
+    downstream_options &reorder_limit(std::size_t value) {
+        assign(iscp_downstream_options_set_reorder_limit, value);
+        return *this;
+    }
+
+    downstream_options &reorder_wait(std::chrono::milliseconds value) {
+        assign(iscp_downstream_options_set_reorder_wait_ms, iscp_downstream_options_set, "reorder_wait_ms",
+               value);
         return *this;
     }
 
@@ -165,6 +211,11 @@ class downstream : public detail::handle<iscp_downstream_t, iscp_downstream_free
         return detail::invoke_for<int, std::int32_t>(iscp_downstream_pollable, get());
     }
 
+    /** The same for metadata alone; pollable() is for chunks alone from then on. */
+    result<int> metadata_pollable() {
+        return detail::invoke_for<int, std::int32_t>(iscp_downstream_metadata_pollable, get());
+    }
+
     /** Acknowledges what was taken, and closes the stream, in the background. `handler(result<>)` may be left
      * out. */
     template <class F = std::nullptr_t> result<> close(F &&handler = nullptr) {
@@ -182,6 +233,16 @@ class downstream : public detail::handle<iscp_downstream_t, iscp_downstream_free
         iscp_status_t status =
             iscp_downstream_stat(get(), static_cast<iscp_downstream_stat_t>(which), &value);
         return status == ISCP_OK ? result<std::uint64_t>(value) : result<std::uint64_t>(error(status));
+    }
+
+    /** Where the stream stands. */
+    downstream_state state() const noexcept {
+        return static_cast<downstream_state>(iscp_downstream_state(get()));
+    }
+
+    /** Another owner of the same stream. */
+    downstream share() const noexcept {
+        return downstream(iscp_downstream_ref(get()));
     }
 
     /** Id that the server gave the stream. */

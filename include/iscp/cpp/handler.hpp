@@ -90,6 +90,18 @@ template <class Raw, Raw *(*New)(), void (*Free)(Raw *)> class options {
   public:
     options() : raw_(New()) {}
 
+    /** What was moved from has no settings, which is a failure: NULL would mean the defaults. */
+    options(options &&other) noexcept
+        : raw_(std::move(other.raw_)), first_(std::exchange(other.first_, moved())) {}
+
+    options &operator=(options &&other) noexcept {
+        if (this != &other) {
+            raw_ = std::move(other.raw_);
+            first_ = std::exchange(other.first_, moved());
+        }
+        return *this;
+    }
+
     /** Success, or why the first setter that failed did. */
     const result<> &check() const noexcept {
         return first_;
@@ -132,6 +144,10 @@ template <class Raw, Raw *(*New)(), void (*Free)(Raw *)> class options {
             Free(raw);
         }
     };
+
+    static result<> moved() noexcept {
+        return error(ISCP_ERR_NULL_ARGUMENT);
+    }
 
     std::unique_ptr<Raw, deleter> raw_;
     result<> first_;

@@ -39,6 +39,23 @@ inline std::string_view result_code_name(std::int32_t result_code) noexcept {
     return iscp_result_code_name(result_code);
 }
 
+/** The parts of a data id that is written as one text. */
+struct data_id_parts {
+    std::string type; /**< what is before the colon */
+    std::string name; /**< what is after it */
+};
+
+/** Takes a data id apart that is written as one text, such as "string:room/temperature". */
+inline result<data_id_parts> parse_data_id(const text &whole) {
+    const char *type = nullptr, *name = nullptr;
+    std::size_t type_size = 0, name_size = 0;
+    result<> done = detail::invoke(iscp_data_id_parse, whole.c_str(), &type, &type_size, &name, &name_size);
+    if (!done) {
+        return done.error();
+    }
+    return data_id_parts{std::string(type, type_size), std::string(name, name_size)};
+}
+
 /**
  * Closes every connection, waits until they and their handlers have ended, and stops the library's threads.
  *

@@ -25,9 +25,10 @@ namespace iscp {
 /**
  * What went wrong: a status, and what the library knows about it.
  *
- * A plain value that may be copied and outlives what it came from. It is what `result::value` throws.
+ * A plain value that may be copied and outlives what it came from. What `result::value` throws is both an
+ * `error` and a `std::exception`.
  */
-class error : public std::exception {
+class error {
   public:
     /** A status without detail; `ISCP_OK` for "nothing". */
     explicit error(iscp_status_t status = ISCP_OK) noexcept : status_(status) {}
@@ -58,7 +59,7 @@ class error : public std::exception {
     }
 
     /** The same as message(). */
-    const char *what() const noexcept override {
+    const char *what() const noexcept {
         return detail_ ? detail_->message.c_str() : iscp_status_text(status_);
     }
 
@@ -97,11 +98,23 @@ class error : public std::exception {
 
 namespace detail {
 
+#if ISCP_CPP_EXCEPTIONS
+// Apart from `error`, which so has no virtual functions: their tables would be others without RTTI.
+class thrown final : public error, public std::exception {
+  public:
+    explicit thrown(const error &why) : error(why) {}
+
+    const char *what() const noexcept override {
+        return error::what();
+    }
+};
+#endif
+
 // A template, so that files compiled with and without exceptions may be linked into one program.
 template <bool Throws> [[noreturn]] void fail(const error &why) {
 #if ISCP_CPP_EXCEPTIONS
     if constexpr (Throws) {
-        throw why;
+        throw thrown(why);
     }
 #endif
     std::fprintf(stderr, "iscp: %s (%s)\n", why.what(), iscp_status_name(why.code()));
