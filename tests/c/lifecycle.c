@@ -184,7 +184,11 @@ static void *make_path(struct family *family) {
     return path;
 }
 static iscp_status_t use_path(void *handle) {
-    return iscp_path_transport(handle)[0] != '\0' ? ISCP_OK : ISCP_ERR_BAD_HANDLE;
+    uint64_t value;
+    /* A number, not a text: another thread may free the path, and its texts with it. The connection has
+     * ended. */
+    iscp_status_t status = iscp_path_stat(handle, ISCP_PATH_STAT_ROUND_TRIP_NS, &value);
+    return status == ISCP_ERR_CLOSED ? ISCP_OK : status;
 }
 
 static void *make_error(struct family *family) {
@@ -284,7 +288,7 @@ const struct handle_type handle_types[] = {
     {COUNTED(metadata), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(call), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(event), .of_null = ISCP_ERR_BAD_HANDLE, .of_forked = ISCP_ERR_BAD_HANDLE},
-    {COUNTED(path), .of_null = ISCP_ERR_BAD_HANDLE, .of_forked = ISCP_ERR_BAD_HANDLE},
+    {COUNTED(path), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {TYPE(error), .of_null = ISCP_OK},
     {.name = "token_request",
      .make = make_token_request,
