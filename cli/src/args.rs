@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use iscp::client::BufferPolicy;
+use iscp::core::ChunkOrder;
 use iscp::message::{DataFilter, Qos};
 use uuid::Uuid;
 
@@ -398,6 +400,17 @@ pub(crate) struct SubArgs {
     /// In both patterns `/` separates levels, `+` stands for one level and `#` for any number of them.
     #[arg(long, value_name = "TYPE:NAME", default_value = "#:#", value_parser = parse_filter)]
     pub(crate) filter: Vec<DataFilter>,
+    /// Order in which the chunks of each upstream are printed.
+    #[arg(long, value_name = "ORDER", value_enum, default_value_t)]
+    pub(crate) chunk_order: OrderArg,
+    /// What happens when points arrive faster than they are printed [default: pause, and drop-oldest for streams
+    /// that are not reliable]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    pub(crate) buffer_policy: Option<PolicyArg>,
+    /// Bytes of points that may wait to be printed.
+    #[arg(long, value_name = "BYTES", default_value = "67108864")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
+    pub(crate) buffer_limit: u32,
     /// Print one JSON object a line, for points and for metadata.
     ///
     /// Points have the keys source_node_id, session_id, name, type, elapsed_ns, sequence_number and either payload
@@ -447,6 +460,52 @@ impl From<QosArg> for Qos {
             QosArg::Reliable => Self::Reliable,
             QosArg::Unreliable => Self::Unreliable,
             QosArg::Partial => Self::Partial,
+        }
+    }
+}
+
+/// Order of the chunks of a stream, as it is written on the command line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// As they come.
+    #[default]
+    AsReceived,
+    /// By their numbers; what comes too late comes out of order.
+    BestEffort,
+    /// By their numbers only; what comes too late is dropped, or ends a reliable stream.
+    Strict,
+}
+
+impl From<OrderArg> for ChunkOrder {
+    fn from(order: OrderArg) -> Self {
+        match order {
+            OrderArg::AsReceived => Self::AsReceived,
+            OrderArg::BestEffort => Self::BestEffort,
+            OrderArg::Strict => Self::Strict,
+        }
+    }
+}
+
+/// What happens when points arrive faster than they are printed, as it is written on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyArg {
+    /// The server stops sending; for reliable streams.
+    Pause,
+    /// The stream ends with an error.
+    Fail,
+    /// The oldest are dropped; not for reliable streams.
+    DropOldest,
+    /// The newest are dropped; not for reliable streams.
+    DropNewest,
+}
+
+impl From<PolicyArg> for BufferPolicy {
+    fn from(policy: PolicyArg) -> Self {
+        match policy {
+            PolicyArg::Pause => Self::Pause,
+            PolicyArg::Fail => Self::Fail,
+            PolicyArg::DropOldest => Self::DropOldest,
+            PolicyArg::DropNewest => Self::DropNewest,
         }
     }
 }

@@ -11,7 +11,7 @@ use iscp::error::{Error, Status};
 use iscp::message::DownstreamFilter;
 use tracing::{debug, info};
 
-use crate::args::SubArgs;
+use crate::args::{OrderArg, SubArgs};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -102,10 +102,13 @@ fn open(client: &Client<'_>, args: &SubArgs, items: Sender<Item>) -> Result<Opti
                 data_filters: args.filter.clone(),
             }],
             qos: args.stream.qos.into(),
-            // Chunks in which nothing matches would only be thrown away here.
-            omit_empty_chunk: true,
+            // Chunks in which nothing matches would only be thrown away here, but belong to the order.
+            omit_empty_chunk: args.chunk_order == OrderArg::AsReceived,
+            chunk_order: args.chunk_order.into(),
             ..DownstreamConfig::default()
         },
+        buffer_limit: args.buffer_limit as usize,
+        buffer_policy: args.buffer_policy.map(Into::into),
         on_closed: Some(hand_over(&items, Item::Ended)),
         ..DownstreamOptions::default()
     };

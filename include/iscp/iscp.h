@@ -4383,7 +4383,7 @@ iscp_status_t iscp_upstream_write_together(struct iscp_upstream_t *upstream,
  * with the reason why that is not known or will not happen: `ISCP_ERR_REFUSED` when the server refused the chunk,
  * `ISCP_ERR_TIMEOUT` when its acknowledgement did not come in time (option `ack_timeout_ms`, or the time-out of
  * closing) or the chunk was lost as the QoS allows, `ISCP_ERR_OVERFLOW` when the point was dropped because
- * the buffer was full (options `buffer_policy`, `spool_policy`), `ISCP_ERR_CLOSED` or the error of the connection
+ * the buffer was full (options `buffer_policy`, `spool_full`), `ISCP_ERR_CLOSED` or the error of the connection
  * when the stream ended first. A RELIABLE point waits through an outage.
  *
  * It costs more than `iscp_upstream_write`: at most 65536 points of an upstream are waited for at a time, those
@@ -4890,6 +4890,8 @@ iscp_status_t iscp_downstream_options_set_ack_interval_ms(struct iscp_downstream
 /**
  * Sets whether the server leaves out chunks of which no point matches. Default: false.
  *
+ * Then nobody can tell what is missing: it contradicts every `chunk_order` but `as_received`.
+ *
  * @param options          the options
  * @param omit_empty_chunk whether it does
  * @param out_error        receives the detail of a failure, or NULL
@@ -5155,7 +5157,8 @@ iscp_status_t iscp_downstream_close(struct iscp_downstream_t *downstream,
  * @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
  * @param out_error  receives the detail of a failure, or NULL
  * @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
- *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+ *         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`; `ISCP_ERR_OUT_OF_ORDER` when
+ *         the `chunk_order` is `strict` and something is missing
  *
  * Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
  * Since: 0.1.0.

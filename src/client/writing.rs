@@ -238,7 +238,8 @@ impl Upstream {
         self.buffer.lock().check(points.clone(), together)?;
         let spool = self.connection.shared().spool.as_ref().ok_or(Status::Internal)?;
         let runs = runs(points.clone());
-        let (mut state, unsynced) = kept.append(state, &runs, deadline, &spool.counters)?;
+        let (mut state, unsynced) =
+            kept.append(state, &runs, deadline, &spool.counters, || self.buffer.lock().written())?;
         let last = state.written().saturating_sub(1);
         let awaited = waiter.is_some();
         let mut buffer = self.buffer.lock();

@@ -233,7 +233,8 @@ pub unsafe extern "C" fn iscp_downstream_close(
 /// @param timeout_ms milliseconds to wait; -1 as long as the time-outs of the options allow
 /// @param out_error  receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; what `iscp_downstream_close` returns; `ISCP_ERR_IN_CALLBACK`;
-///         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`
+///         `ISCP_ERR_TIMEOUT`; `ISCP_ERR_REFUSED`; `ISCP_ERR_CONNECTION_LOST`; `ISCP_ERR_OUT_OF_ORDER` when
+///         the `chunk_order` is `strict` and something is missing
 ///
 /// Thread: any but the library's own. Blocking: yes. Lifetime: the downstream must still be freed.
 /// Since: 0.1.0.

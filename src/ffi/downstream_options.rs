@@ -436,6 +436,8 @@ pub unsafe extern "C" fn iscp_downstream_options_set_ack_interval_ms(
 
 /// Sets whether the server leaves out chunks of which no point matches. Default: false.
 ///
+/// Then nobody can tell what is missing: it contradicts every `chunk_order` but `as_received`.
+///
 /// @param options          the options
 /// @param omit_empty_chunk whether it does
 /// @param out_error        receives the detail of a failure, or NULL

@@ -144,7 +144,7 @@ pub unsafe extern "C" fn iscp_upstream_write_together(
 /// with the reason why that is not known or will not happen: `ISCP_ERR_REFUSED` when the server refused the chunk,
 /// `ISCP_ERR_TIMEOUT` when its acknowledgement did not come in time (option `ack_timeout_ms`, or the time-out of
 /// closing) or the chunk was lost as the QoS allows, `ISCP_ERR_OVERFLOW` when the point was dropped because
-/// the buffer was full (options `buffer_policy`, `spool_policy`), `ISCP_ERR_CLOSED` or the error of the connection
+/// the buffer was full (options `buffer_policy`, `spool_full`), `ISCP_ERR_CLOSED` or the error of the connection
 /// when the stream ended first. A RELIABLE point waits through an outage.
 ///
 /// It costs more than `iscp_upstream_write`: at most 65536 points of an upstream are waited for at a time, those

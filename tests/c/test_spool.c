@@ -112,6 +112,75 @@ TEST(what_one_connection_leaves_the_next_delivers) {
     end();
 }
 
+struct outcomes {
+    struct event all, ok, dropped;
+};
+
+static void on_outcome(const iscp_error_t *error, void *user_data) {
+    struct outcomes *outcomes = user_data;
+    if (error == NULL) {
+        event_signal(&outcomes->ok);
+    } else {
+        CHECK_STATUS(iscp_error_code(error), ISCP_ERR_OVERFLOW);
+        event_signal(&outcomes->dropped);
+    }
+    event_signal(&outcomes->all);
+}
+
+/* Writes to a small buffer during an outage, so that points wait on disk; gives what became of them. */
+static void write_awaited(const char *full, struct outcomes *outcomes) {
+    iscp_conn_t *reader = client_connect(broker.url, "reader");
+    iscp_downstream_t *from_sender = client_downstream(reader, "sender");
+    iscp_conn_options_t *options =
+        conn_options(chaos.url, "sender", "spool_dir", dir, "spool_limit_bytes", "1000000", "spool_full",
+                     full, "reconnect_min_interval_ms", "10", "reconnect_max_interval_ms", "50", NULL);
+    iscp_conn_t *sender = NULL;
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_conn_options_free(options);
+    iscp_upstream_t *up = client_upstream(sender, "buffer_limit", "4096", NULL);
+    iscp_data_id_t a = client_data_id(up, "a"), b = client_data_id(up, "b");
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
+    static const uint8_t payload[1000];
+    const int count = strcmp(full, "refuse") == 0 ? 200 : 3000;
+    for (int i = 0; i < count; i++) {
+        iscp_upstream_point_t points[] = {{a, {i, payload, 10}}, {b, {i, payload, 10}}};
+        CHECK_STATUS(iscp_upstream_write_together(up, points, 2), ISCP_OK);
+        OK(iscp_upstream_write_acknowledged(up, a, i, payload, sizeof payload, on_outcome, outcomes, &error));
+    }
+    CHECK(upstream_stat(up, ISCP_UPSTREAM_STAT_BUFFERED_BYTES) <= 4096);
+    chaos_do(&chaos, "accept");
+    OK(iscp_upstream_close_wait(up, false, -1, &error));
+    event_wait(&outcomes->all, count, "what became of every point");
+    uint64_t dropped = stat_of(sender, ISCP_CONN_STAT_SPOOL_DROPPED);
+    CHECK_EQ(dropped > 0, strcmp(full, "refuse") != 0);
+    CHECK(event_count(&outcomes->dropped) <= (int)dropped);
+    size_t arrived = 3 * (size_t)count - dropped;
+    CHECK_EQ(client_read_points(from_sender, arrived), arrived);
+    CHECK_EQ(event_count(&outcomes->all), count);
+    iscp_upstream_free(up);
+    iscp_downstream_free(from_sender);
+    iscp_conn_free(reader);
+    OK(iscp_conn_close_wait(sender, -1, &error));
+    iscp_conn_free(sender);
+}
+
+TEST(writers_are_told_of_points_that_waited_on_disk) {
+    begin();
+    struct outcomes outcomes = {EVENT_INIT, EVENT_INIT, EVENT_INIT};
+    write_awaited("refuse", &outcomes);
+    CHECK_EQ(event_count(&outcomes.ok), 200);
+    end();
+}
+
+TEST(writers_are_told_of_points_that_were_dropped_on_disk) {
+    begin();
+    struct outcomes outcomes = {EVENT_INIT, EVENT_INIT, EVENT_INIT};
+    write_awaited("drop_oldest", &outcomes);
+    CHECK(event_count(&outcomes.ok) > 0 && event_count(&outcomes.dropped) > 0);
+    end();
+}
+
 /* A disk that takes its time: the library's call comes here instead of to the C library. */
 static pthread_mutex_t disk = PTHREAD_MUTEX_INITIALIZER;
 static struct event disk_asked = EVENT_INIT;

@@ -284,6 +284,7 @@ TEST(connections, threads_are_told_when_they_start_and_stop) {
     mailbox<iscp::thread_kind> started, stopped;
     mailbox<int> ended;
     broker server;
+    iscp::shutdown(ample).value();
     {
         iscp::runtime_options options;
         options.thread_name("cpp").stack_size(1 << 20);

@@ -296,8 +296,14 @@ impl Ledger {
         }
     }
 
-    /// A reader sees a chunk.
-    pub(crate) fn read(&mut self, session: SessionId, stream_id: Uuid, chunk: &ReceivedChunk) {
+    /// A reader sees a chunk. In the order `by_upstream` those of one upstream may wait while others pass.
+    pub(crate) fn read(
+        &mut self,
+        session: SessionId,
+        stream_id: Uuid,
+        chunk: &ReceivedChunk,
+        by_upstream: bool,
+    ) {
         let (may_drop, outages) = (self.may_drop, self.outages);
         let from = chunk.upstream.stream_id;
         let source = &self.upstreams[&from];
@@ -328,7 +334,7 @@ impl Ledger {
         };
         *seen = at + 1;
         assert!(
-            outages || expected.order > subscription.last_order,
+            outages || by_upstream || expected.order > subscription.last_order,
             "reader {stream_id}: chunk {number} of {from} out of order among all"
         );
         subscription.last_order = expected.order;

@@ -568,7 +568,8 @@ impl World {
             Event::Chunk(key, chunk) => {
                 let i = self.downstream(id, key);
                 let (_, stream_id) = self.sessions[id].app.downstreams[i].opened.expect("open");
-                self.ledger.read(id, stream_id, &chunk);
+                let order = self.sessions[id].app.downstreams[i].plan.config.chunk_order;
+                self.ledger.read(id, stream_id, &chunk, order != ChunkOrder::AsReceived);
                 self.check_order(id, i, &chunk);
                 let taken =
                     TakenAck { upstream: chunk.upstream.stream_id, sequence_number: chunk.sequence_number };

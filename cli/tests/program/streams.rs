@@ -35,6 +35,29 @@ fn every_qos_carries_lines_over_a_websocket() {
 }
 
 #[test]
+fn every_order_and_policy_prints_everything_that_is_read_in_time() {
+    for options in [
+        ["--chunk-order", "as-received", "--buffer-policy", "pause"],
+        ["--chunk-order", "best-effort", "--buffer-policy", "fail"],
+        ["--chunk-order", "strict", "--buffer-limit", "1000000"],
+    ] {
+        let broker = Broker::start();
+        let subscriber = broker.subscribe(&[&options[..], &["--count", "3"]].concat());
+        broker.publish(&[], b"1\n2\n3\n");
+        assert_eq!(subscriber.finish().stdout, b"1\n2\n3\n", "{options:?}");
+    }
+    let broker = Broker::start();
+    let options = ["--qos", "partial", "--chunk-order", "strict", "--buffer-policy", "drop-newest"];
+    let subscriber = broker.subscribe(&[&options[..], &["--count", "1"]].concat());
+    broker.publish(&[], b"1\n");
+    assert_eq!(subscriber.finish().stdout, b"1\n");
+
+    let reliable = ["sub", "--url", &broker.url, "--node", "n", "--source", "n", "--qos", "reliable"];
+    let dropping = [&reliable[..], &["--buffer-policy", "drop-oldest"]].concat();
+    crate::support::run(&dropping, b"").failed(&["buffer_policy", "reliable"]);
+}
+
+#[test]
 fn a_line_is_what_stands_before_a_newline() {
     let broker = Broker::start();
     let subscriber = broker.subscribe(&["--count", "5"]);

@@ -261,6 +261,8 @@ impl Driver<'_> {
                 if let Some(on_closed) = &handlers.on_closed {
                     on_closed(end);
                 }
+                // All of them, so that the application is not called on the runtime thread.
+                drop(handlers);
             });
         }
         told.into_iter().for_each(|event| self.tell(event));

@@ -40,6 +40,8 @@ pub(in crate::client) struct State {
     pub(super) journal: Option<Journal>,
     /// The buffer does not have all that the journal has.
     pub(in crate::client) backlog: bool,
+    /// Number of the first point that was not read back yet, to be put into the buffer.
+    pub(super) read: u64,
     /// Nothing is written any more.
     pub(in crate::client) closing: bool,
     pub(in crate::client) deferred: Vec<Deferred>,
@@ -47,7 +49,8 @@ pub(in crate::client) struct State {
 
 impl Kept {
     pub(super) fn new(journal: Journal, full: SpoolFull) -> Self {
-        let state = State { journal: Some(journal), backlog: false, closing: false, deferred: Vec::new() };
+        let state =
+            State { journal: Some(journal), backlog: false, read: 0, closing: false, deferred: Vec::new() };
         Self { state: Mutex::new(state), room: Condvar::new(), full }
     }
 
@@ -61,12 +64,15 @@ impl Kept {
     }
 
     /// Keeps points, waiting for room until `deadline` if there is one. What is given back is for [`Kept::sync`].
+    /// `buffered` tells the number of the first point that the buffer does not have: those before are delivered
+    /// also when the disk has them no longer.
     pub(in crate::client) fn append<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         runs: &[(DataIdIndex, Points)],
         deadline: Option<Instant>,
         counters: &SpoolCounters,
+        buffered: impl Fn() -> u64,
     ) -> Result<(MutexGuard<'a, State>, Option<Unsynced>), Status> {
         loop {
             let journal = state.journal.as_mut().ok_or(Status::Closed)?;
@@ -81,7 +87,8 @@ impl Kept {
             if self.full == SpoolFull::DropOldest {
                 let dropped = journal.drop_oldest().map_err(|_| Status::Spool)?;
                 if !dropped.is_empty() {
-                    counters.dropped_points.fetch_add(dropped.end - dropped.start, Relaxed);
+                    let first = dropped.start.max(buffered()).max(state.read);
+                    counters.dropped_points.fetch_add(dropped.end.saturating_sub(first), Relaxed);
                     continue;
                 }
             }

@@ -45,6 +45,7 @@ impl Pump {
             let cursor = cursor.get_or_insert_with(|| state.cursor(next));
             match state.read(cursor) {
                 Ok(Some(run)) => {
+                    state.read = run.first_point + run.points.len() as u64;
                     drop(state);
                     if run.first_point > next {
                         // Dropped, or damaged.

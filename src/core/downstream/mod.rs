@@ -81,6 +81,8 @@ pub(super) struct Downstream {
     ack_due: bool,
     pub(super) attachment: Attachment,
     order: Order,
+    /// Empty, and kept for its memory.
+    ready: Vec<Ready>,
     /// Of a RELIABLE stream: chunks that are acknowledged when the application takes them.
     untaken: HashSet<(Uuid, u32)>,
 }
@@ -112,6 +114,7 @@ impl Downstream {
         Self {
             key,
             order: Order::new(&config),
+            ready: Vec::new(),
             config,
             state: State::Open,
             stream_id: response.stream_id,
@@ -155,7 +158,7 @@ impl Downstream {
         let sequence_number = chunk.chunk.sequence_number;
         let source = upstream.stream_id;
         let received = ReceivedChunk { upstream, sequence_number, groups };
-        let mut ready = Vec::new();
+        let mut ready = std::mem::take(&mut self.ready);
         let arrival = self.order.receive(received, now, &mut ready);
         self.deliver(ready, now, events);
         let arrival = arrival.map_err(|error| self.name(error))?;
@@ -175,8 +178,8 @@ impl Downstream {
     }
 
     /// Hands chunks to the application.
-    fn deliver(&mut self, ready: Vec<Ready>, now: Instant, events: &mut Vec<Event>) {
-        for Ready { chunk, waited } in ready {
+    fn deliver(&mut self, mut ready: Vec<Ready>, now: Instant, events: &mut Vec<Event>) {
+        for Ready { chunk, waited } in ready.drain(..) {
             if self.config.qos == Qos::Reliable && !waited {
                 let (upstream, sequence_number) = (chunk.upstream.stream_id, chunk.sequence_number);
                 if self.config.ack_on_arrival {
@@ -188,6 +191,7 @@ impl Downstream {
             }
             events.push(Event::Chunk(self.key, chunk));
         }
+        self.ready = ready;
     }
 
     /// Says of which stream an error is.

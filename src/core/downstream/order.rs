@@ -77,8 +77,10 @@ pub(super) struct Order {
     sources: HashMap<Uuid, Source>,
     /// By upstream and position.
     waiting: BTreeMap<Uuid, BTreeMap<u64, Waiting>>,
+    /// How many wait, and the bytes they take.
+    count: usize,
     bytes: usize,
-    /// When the next gap is given up.
+    /// When a gap is given up, or earlier.
     deadline: Option<Instant>,
     pub(super) counters: Arc<ReceiveCounters>,
 }
@@ -134,6 +136,7 @@ impl Order {
             wait: config.reorder_wait,
             sources: HashMap::new(),
             waiting: BTreeMap::new(),
+            count: 0,
             bytes: 0,
             deadline: None,
             counters: Arc::default(),
@@ -195,20 +198,29 @@ impl Order {
             span.next = position + 1;
             ready.push(Ready { chunk, waited: false });
             self.release(upstream, ready);
-            self.settle();
             return Ok(Arrival::Ready);
         }
-        self.bytes += chunk.footprint();
-        self.counters.reordered_chunks.fetch_add(1, Relaxed);
-        self.waiting.entry(upstream).or_default().insert(position, Waiting { chunk, since: now });
+        self.hold(position, chunk, now);
         while self.is_over_limit(upstream) {
             if self.waits_for_ever(upstream) {
                 return Err(self.gap(upstream, &self.limits()));
             }
             self.give_up(upstream, ready);
         }
-        self.settle();
         Ok(Arrival::Waited)
+    }
+
+    /// Lets a chunk wait.
+    fn hold(&mut self, position: u64, chunk: ReceivedChunk, now: Instant) {
+        let upstream = chunk.upstream.stream_id;
+        self.count += 1;
+        self.bytes += chunk.footprint();
+        self.waiting.entry(upstream).or_default().insert(position, Waiting { chunk, since: now });
+        self.counters.reordered_chunks.fetch_add(1, Relaxed);
+        self.counters.waiting_chunks.store(self.count as u64, Relaxed);
+        if self.deadline.is_none() && !self.waits_for_ever(upstream) {
+            self.deadline = Some(now + self.wait);
+        }
     }
 
     fn has_room_for(&mut self, upstream: Uuid) -> bool {
@@ -248,6 +260,7 @@ impl Order {
             return;
         };
         while let Some(next) = waiting.remove(&span.next) {
+            self.count -= 1;
             self.bytes -= next.chunk.footprint();
             span.next += 1;
             ready.push(Ready { chunk: next.chunk, waited: true });
@@ -255,11 +268,15 @@ impl Order {
         if waiting.is_empty() {
             self.waiting.remove(&upstream);
         }
+        self.counters.waiting_chunks.store(self.count as u64, Relaxed);
+        if self.waiting.is_empty() {
+            self.deadline = None;
+        }
     }
 
     /// Goes on behind the first gap.
     fn give_up(&mut self, upstream: Uuid, ready: &mut Vec<Ready>) {
-        let first = self.waiting.get(&upstream).and_then(|waiting| waiting.keys().next().copied());
+        let first = self.first_waiting(upstream);
         let span = self.sources.get_mut(&upstream).and_then(|source| source.span.as_mut());
         if let (Some(first), Some(span)) = (first, span) {
             self.counters.given_up_chunks.fetch_add(first - span.next, Relaxed);
@@ -275,10 +292,8 @@ impl Order {
         }
     }
 
-    /// What waits has changed.
-    fn settle(&mut self) {
-        let waiting: usize = self.waiting.values().map(BTreeMap::len).sum();
-        self.counters.waiting_chunks.store(waiting as u64, Relaxed);
+    /// Finds out when a gap is given up.
+    fn rearm(&mut self) {
         let timed = self.waiting.iter().filter(|(upstream, _)| !self.waits_for_ever(**upstream));
         let oldest = timed.flat_map(|(_, waiting)| waiting.values().map(|waiting| waiting.since)).min();
         self.deadline = oldest.map(|since| since + self.wait);
@@ -291,19 +306,25 @@ impl Order {
 
     /// Goes on behind the gaps that were waited for long enough.
     pub(super) fn handle_timeout(&mut self, now: Instant, ready: &mut Vec<Ready>) {
-        while self.deadline.is_some_and(|at| at <= now) {
-            let overdue = |waiting: &BTreeMap<u64, Waiting>| {
-                waiting.values().any(|waiting| waiting.since + self.wait <= now)
-            };
-            let upstreams = self.waiting.iter().filter(|(_, waiting)| overdue(waiting));
-            let upstreams: Vec<_> = upstreams.map(|(upstream, _)| *upstream).collect();
-            for upstream in upstreams {
-                if !self.waits_for_ever(upstream) {
-                    self.give_up(upstream, ready);
-                }
-            }
-            self.settle();
+        if self.deadline.is_none_or(|at| at > now) {
+            return;
         }
+        let timed = self.waiting.iter().filter(|(upstream, _)| !self.waits_for_ever(**upstream));
+        let overdue = timed.filter_map(|(upstream, waiting)| {
+            let last = waiting.iter().rev().find(|(_, waiting)| waiting.since + self.wait <= now)?;
+            Some((*upstream, *last.0))
+        });
+        for (upstream, last) in overdue.collect::<Vec<_>>() {
+            while self.first_waiting(upstream).is_some_and(|first| first <= last) {
+                self.give_up(upstream, ready);
+            }
+        }
+        self.rearm();
+    }
+
+    /// Position of the first chunk of an upstream that waits.
+    fn first_waiting(&self, upstream: Uuid) -> Option<u64> {
+        self.waiting.get(&upstream).and_then(|waiting| waiting.keys().next().copied())
     }
 
     /// The server told of the QoS of an upstream.
@@ -312,7 +333,7 @@ impl Order {
             let source = self.sources.entry(upstream).or_default();
             source.lossy = qos != Qos::Reliable;
             source.ended = false;
-            self.settle();
+            self.rearm();
         }
     }
 
@@ -338,7 +359,6 @@ impl Order {
             }
         }
         self.give_up_all(upstream, ready);
-        self.settle();
         Ok(())
     }
 
@@ -359,8 +379,11 @@ impl Order {
         let in_vain: Vec<_> = upstreams.filter(|upstream| self.waits_for_ever(*upstream)).collect();
         let error = in_vain.first().map(|upstream| self.gap(*upstream, "the downstream ends, and chunks"));
         for upstream in in_vain {
-            self.waiting.remove(&upstream);
+            let lost = self.waiting.remove(&upstream).unwrap_or_default();
+            self.count -= lost.len();
+            self.bytes -= lost.values().map(|waiting| waiting.chunk.footprint()).sum::<usize>();
         }
+        self.counters.waiting_chunks.store(self.count as u64, Relaxed);
         self.give_up_everything(ready);
         error.map_or(Ok(()), Err)
     }
@@ -369,7 +392,6 @@ impl Order {
         for upstream in self.waiting.keys().copied().collect::<Vec<_>>() {
             self.give_up_all(upstream, ready);
         }
-        self.settle();
     }
 
     /// Names what is missing before the chunks of an upstream that wait.

@@ -392,3 +392,83 @@ fn with_omitted_chunks_no_number_counts_as_missing() {
     reader.rig.receive(ended(12));
     assert_eq!(reader.counters(), [0; 7]);
 }
+
+/// splitmix64, below a bound.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut value = self.0;
+        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (value ^ (value >> 31)) % end
+    }
+}
+
+/// Whatever is lost, late or repeated: nothing waits too long or comes twice, and everything is accounted for.
+#[test]
+fn any_disorder_is_put_right_within_the_limits_and_counted() {
+    for seed in 0..600 {
+        let mut random = Random(seed);
+        let order = ORDERED[random.below(2) as usize];
+        let qos = EVERY_QOS[random.below(3) as usize];
+        let must_come = order == ChunkOrder::Strict && qos == Qos::Reliable;
+        let config = DownstreamConfig { reorder_limit: 1 + random.below(8) as usize, ..ordered(order, qos) };
+        let limit = config.reorder_limit;
+        let mut reader = Reader::with(config);
+        // When each arrives: some late, some twice, some never.
+        let start = random.below(5) as u32;
+        let count = 40;
+        let spread = 1 + random.below(12);
+        let loss = if must_come { 0 } else { random.below(20) };
+        let mut arrivals = vec![(0, start)];
+        for number in start + 1..start + count {
+            let at = 1 + u64::from(number - start) * 5;
+            if random.below(100) >= loss {
+                arrivals.push((at + random.below(spread * 5), number));
+            }
+            if random.below(100) < 5 {
+                arrivals.push((at + random.below(spread * 5), number));
+            }
+        }
+        arrivals.sort_by_key(|(at, _)| *at);
+        let (mut now, mut came, mut seen) = (0, Vec::new(), Vec::new());
+        for (at, number) in &arrivals {
+            seen.extend(reader.pass(at - now));
+            now = *at;
+            seen.extend(reader.receive([*number]));
+            if reader.has_ended() {
+                break;
+            }
+            if !came.iter().any(|(_, before)| before == number) {
+                came.push((*at, *number));
+            }
+            let [_, _, _, waiting, _, _, dropped] = reader.counters();
+            assert_eq!(waiting + dropped, (came.len() - seen.len()) as u64, "seed {seed}");
+            assert!(waiting <= limit as u64, "seed {seed}");
+            let overdue = came.iter().filter(|(at, number)| now - at >= 50 && !seen.contains(number)).count();
+            assert!(must_come || overdue as u64 <= dropped, "seed {seed}");
+        }
+        if must_come {
+            assert!(seen.is_sorted(), "seed {seed}: {seen:?}");
+            assert_eq!(reader.has_ended(), seen.len() < count as usize, "seed {seed}");
+            continue;
+        }
+        seen.extend(reader.pass(50));
+        assert!(!reader.has_ended(), "seed {seed}");
+        let [_, missing, _, waiting, given_up, late, dropped] = reader.counters();
+        assert_eq!((waiting, seen.len() as u64 + dropped), (0, came.len() as u64), "seed {seed}");
+        let highest = came.iter().map(|(_, number)| *number).max().unwrap();
+        assert_eq!(missing, u64::from(highest - start) + 1 - came.len() as u64, "seed {seed}");
+        assert_eq!(given_up, missing + late, "seed {seed}");
+        let mut distinct = seen.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), seen.len(), "seed {seed}: twice");
+        match order {
+            ChunkOrder::Strict => assert!(seen.is_sorted() && late == dropped, "seed {seed}: {seen:?}"),
+            _ => assert_eq!(dropped, 0, "seed {seed}"),
+        }
+    }
+}
