@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation test-reliability interop fuzz bench header abi docs fmt clean
+.PHONY: help demo test test-matrix test-simulation test-reliability sanitize interop fuzz bench header abi docs fmt clean
 
 SEEDS ?= 20000
 
@@ -21,6 +21,9 @@ test-reliability: ## Break connections, brokers and processes a thousand times, 
 
 fuzz: ## Fuzz the decoders, FUZZ_SECONDS=N (600) each
 	@scripts/fuzz.sh
+
+sanitize: ## Run the C tests with address and thread sanitizers, and the FFI layer under Miri, for half an hour
+	@scripts/sanitize.sh
 
 test-matrix: ## Send points over every combination of transport, encoding, compression and QoS
 	@scripts/test_matrix.sh

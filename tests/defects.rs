@@ -1,4 +1,5 @@
-//! docs/defects.md: every defect of docs/protocol/behaviour.md §12, and tests that exist.
+//! Tables of the guide that name tests: docs/defects.md, every defect of docs/protocol/behaviour.md §12, and
+//! docs/lessons.md. The tests exist.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,9 +29,11 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
-/// Whether a file has the test.
+/// Whether a file has the test: of Rust, of C by `subject.case`, of a list for CTest, of a script.
 fn has_test(sources: &mut BTreeMap<PathBuf, String>, path: &str, name: &str) -> bool {
     let (path, heads) = match name.split_once('.') {
+        _ if path.ends_with(".txt") => (path.to_owned(), vec![format!("add_test(NAME {name} ")]),
+        _ if path.ends_with(".sh") => (path.to_owned(), vec![format!("\nrun_case {name} ")]),
         Some((subject, case)) => (format!("{path}/test_{subject}.c"), vec![format!("\nTEST({case}) {{\n")]),
         None => {
             let head = |indent| format!("{indent}#[test]\n{indent}fn {name}()");
@@ -39,6 +42,17 @@ fn has_test(sources: &mut BTreeMap<PathBuf, String>, path: &str, name: &str) -> 
     };
     let source = sources.entry(PathBuf::from(&path)).or_insert_with(|| read(&path));
     heads.iter().any(|head| source.contains(head))
+}
+
+/// Checks a cell of tests: a file and the name of a test in it, or another name in the same file.
+fn check_tests(sources: &mut BTreeMap<PathBuf, String>, row: &[&str], tests: &str) {
+    let mut path = "";
+    for test in tests.split(", ") {
+        let (file, name) = test.split_once('`').unwrap_or_else(|| panic!("{row:?}: {test}"));
+        let name = name.strip_suffix('`').unwrap_or_else(|| panic!("{row:?}: {test}"));
+        path = if file.is_empty() { path } else { file.trim() };
+        assert!(has_test(sources, path, name), "{}: {path} has no test {name}", row[0]);
+    }
 }
 
 #[test]
@@ -63,12 +77,27 @@ fn every_defect_has_a_test() {
         for path in quoted(here) {
             assert!(root().join(path).exists(), "{}: there is no {path}", row[0]);
         }
-        let mut path = "";
-        for test in tests.split(", ") {
-            let (file, name) = test.split_once('`').unwrap_or_else(|| panic!("{row:?}: {test}"));
-            let name = name.strip_suffix('`').unwrap_or_else(|| panic!("{row:?}: {test}"));
-            path = if file.is_empty() { path } else { file.trim() };
-            assert!(has_test(&mut sources, path, name), "{}: {path} has no test {name}", row[0]);
+        check_tests(&mut sources, row, tests);
+    }
+}
+
+#[test]
+fn every_lesson_has_a_test_or_a_page() {
+    let page = read("docs/lessons.md");
+    let lessons = rows(&page);
+    let numbers: Vec<_> = lessons.iter().map(|row| row[0].parse::<usize>().unwrap()).collect();
+    assert_eq!(numbers, (1..=30).collect::<Vec<_>>());
+    let mut sources = BTreeMap::new();
+    for row in &lessons {
+        let [_, lesson, here, shown] = row[..] else { panic!("{row:?}: not four cells") };
+        assert!(!lesson.is_empty() && !here.is_empty(), "{row:?}");
+        // Pages and whole scripts stand alone; tests/docs/links.sh looks at the links of pages.
+        let alone =
+            |item: &&str| item.starts_with('[') || (item.ends_with(".sh") && root().join(item).exists());
+        let (pages, tests): (Vec<_>, Vec<_>) = shown.split(", ").partition(alone);
+        assert!(!pages.is_empty() || !tests.is_empty(), "{row:?}");
+        if !tests.is_empty() {
+            check_tests(&mut sources, row, &tests.join(", "));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The C header: made of `src/ffi`, committed, never stale, every function documented.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -93,6 +94,8 @@ fn the_version_macros_are_those_of_the_manifest() {
 struct Function {
     name: String,
     parameters: Vec<String>,
+    /// From its name on.
+    signature: String,
     returns: bool,
     documentation: String,
 }
@@ -120,6 +123,7 @@ fn functions(source: &Path) -> Vec<Function> {
         let after_fn = signature.split_once(" fn ").expect("a function").1;
         found.push(Function {
             name: after_fn.split('(').next().expect("a name").to_owned(),
+            signature: after_fn.to_owned(),
             parameters: inside
                 .split(',')
                 .filter_map(|parameter| parameter.split_once(':'))
@@ -137,7 +141,7 @@ fn every_function_says_what_a_caller_needs_to_know() {
     let mut count = 0;
     for source in SOURCES {
         for function in functions(&root().join(format!("src/ffi/{source}.rs"))) {
-            let Function { name, parameters, returns, documentation } = function;
+            let Function { name, parameters, returns, documentation, .. } = function;
             count += 1;
             for section in ["Thread:", "Blocking:", "Lifetime:", "Since:"] {
                 assert!(documentation.contains(section), "{name}: no {section}");
@@ -152,4 +156,126 @@ fn every_function_says_what_a_caller_needs_to_know() {
         }
     }
     assert!(count > 90, "only {count} functions were found");
+}
+
+impl Function {
+    /// What follows a word of the documentation, up to another.
+    fn part(&self, from: &str, to: &str) -> &str {
+        let part = self.documentation.split_once(from).and_then(|(_, rest)| rest.split_once(to));
+        part.unwrap_or_else(|| panic!("{}: nothing between {from} and {to}", self.name)).0
+    }
+
+    /// Whether the documentation lists a status, or that of a function it refers to.
+    fn lists(&self, all: &BTreeMap<String, Self>, status: &str) -> bool {
+        self.lists_within(all, status, 3)
+    }
+
+    /// References are followed only so far: two functions may refer to each other.
+    fn lists_within(&self, all: &BTreeMap<String, Self>, status: &str, depth: u32) -> bool {
+        if !self.returns || depth == 0 {
+            return false;
+        }
+        let listed = self.part("@return", "Thread:");
+        let mut referred = listed.split('`').skip(1).step_by(2).filter_map(|name| all.get(name));
+        listed.contains(&format!("`{status}`"))
+            || referred.any(|other| other.lists_within(all, status, depth - 1))
+    }
+}
+
+fn all_functions() -> BTreeMap<String, Function> {
+    let sources = SOURCES.iter().flat_map(|source| functions(&root().join(format!("src/ffi/{source}.rs"))));
+    sources.map(|function| (function.name.clone(), function)).collect()
+}
+
+#[test]
+fn every_function_lists_the_statuses_it_can_return() {
+    let all = all_functions();
+    let mut handles = 0;
+    for function in all.values().filter(|function| function.signature.contains("-> iscp_status_t")) {
+        let takes = |what: &str| function.signature.contains(what);
+        let handle = takes("_t, ") && (takes(": *mut iscp_") || takes(": *const iscp_"));
+        let optional = function.documentation.contains(", or NULL for the defaults");
+        let expected = [
+            ("ISCP_OK", true),
+            ("ISCP_ERR_NULL_ARGUMENT", handle && !optional),
+            ("ISCP_ERR_BAD_HANDLE", handle),
+            ("ISCP_ERR_INVALID_UTF8", takes(": *const c_char")),
+        ];
+        // An accessor of a null error says that there is none.
+        for (status, _) in
+            expected.iter().filter(|(_, expected)| *expected && function.name != "iscp_error_code")
+        {
+            assert!(function.lists(&all, status), "{}: @return does not list {status}", function.name);
+        }
+        handles += usize::from(handle);
+    }
+    assert!(handles > 90, "only {handles} functions with a handle were found");
+}
+
+#[test]
+fn functions_that_block_say_so_and_are_refused_in_callbacks() {
+    let all = all_functions();
+    let mut blocking = Vec::new();
+    for function in all.values() {
+        let name = &function.name;
+        let thread = function.part("Thread:", "Blocking:");
+        let blocks = function.part("Blocking:", "Lifetime:").trim_start().trim_start_matches("/// ");
+        let refused = function.lists(&all, "ISCP_ERR_IN_CALLBACK");
+        let not_inside =
+            thread.contains("any but the library's own") || thread.contains("inside a callback only");
+        assert_eq!(refused, not_inside, "{name}: Thread and ISCP_ERR_IN_CALLBACK");
+        assert!(!(refused && blocks.starts_with("no.")), "{name}: Blocking and ISCP_ERR_IN_CALLBACK");
+        if refused {
+            blocking.push(name.as_str());
+        }
+    }
+    let head = generate();
+    let (head, _) = head.split_once("#ifndef").expect("the head of the header");
+    for name in blocking {
+        assert!(
+            name.contains("_wait") || head.contains(&format!("`{name}`")),
+            "the header's head: {name} blocks"
+        );
+    }
+}
+
+#[test]
+fn the_header_has_the_whole_callback_contract() {
+    let header = generate();
+    let (head, _) = header.split_once("#ifndef").expect("the head of the header");
+    let (_, contract) = head.split_once("Callbacks:").expect("the contract");
+    let contract = contract.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
+    for promise in [
+        "calls back exactly once",
+        "If it returns a failure, it does not call back",
+        "`release` function, which is called exactly once",
+        "after the last callback has returned",
+        "one at a time and in order",
+        "dispatcher thread",
+        "No library lock is held",
+        "Inside a callback every function may be called, `free` included",
+        "`ISCP_ERR_IN_CALLBACK`",
+        "valid until it returns",
+        "no C++ exception, no `longjmp`",
+    ] {
+        assert!(contract.contains(promise), "the contract does not say: {promise}");
+    }
+    // And each type says who calls it.
+    let callbacks =
+        header.split("typedef void (*").skip(1).map(|after| after.split(')').next().expect("a name"));
+    for name in callbacks {
+        let (before, _) = header.split_once(&format!("typedef void (*{name})")).expect("the type");
+        let (_, documentation) = before.rsplit_once("/**").expect("its documentation");
+        assert!(
+            documentation.contains("Called ") && documentation.contains("thread"),
+            "{name}: called by whom?"
+        );
+        let (_, parameters) = header.split_once(&format!("typedef void (*{name})(")).expect("the type");
+        assert!(
+            // Nothing but the application's own pointer.
+            parameters.split(')').next().is_some_and(|inside| inside.matches('*').count() == 1)
+                || ["valid", "application's"].iter().any(|word| documentation.contains(word)),
+            "{name}: how long are its arguments valid?"
+        );
+    }
 }

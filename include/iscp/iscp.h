@@ -15,6 +15,9 @@
  * - Functions return `ISCP_OK` or a negative status. Those with `out_error` store an object there
  *   with the detail, which the caller frees with `iscp_error_free`; NULL means no interest. Every
  *   other output is set to NULL or 0 on failure.
+ * - Each function lists the statuses that it returns, or names the function that does. Not listed are
+ *   what may happen to all: `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_ARGUMENT` for a `timeout_ms` below
+ *   -1; `ISCP_ERR_PANIC`, a defect of the library that was caught.
  * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
  * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
  *   waits for ever and 0 does not wait. So `iscp_downstream_next_chunk_wait` with 0 never blocks.
@@ -29,8 +32,10 @@
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
  *   thread; those of different connections run on different threads. No library lock is held, and a
  *   slow callback delays the callbacks of its connection only, never the network.
- * - Inside a callback every function may be called, `free` included, except those documented as
- *   blocking: they answer `ISCP_ERR_IN_CALLBACK` at once.
+ * - Inside a callback every function may be called, `free` included, except those that block:
+ *   `iscp_shutdown`, `iscp_log_set`, and what has `_wait` in its name. They answer
+ *   `ISCP_ERR_IN_CALLBACK` at once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
+ *   that would block answers `ISCP_ERR_WOULD_BLOCK`.
  * - Arguments of a callback are valid until it returns, unless its documentation says that the
  *   application owns them.
  * - A callback must return: no C++ exception, no `longjmp`.
@@ -214,6 +219,10 @@ typedef void (*iscp_log_cb)(iscp_log_level_t level, const char *target, const ch
  *
  * Called exactly once, after the last callback that was given the pointer has returned, also when
  * the operation the callback was meant for failed. NULL when there is nothing to release.
+ *
+ * Called on the connection's dispatcher thread when a stream or connection was the last to need the
+ * pointer, on the library's log thread or by `iscp_log_set` for a log callback, and otherwise by the
+ * call that freed the options or failed.
  */
 typedef void (*iscp_release_cb)(void *user_data);
 

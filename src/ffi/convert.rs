@@ -154,6 +154,10 @@ unsafe impl Sync for UserData {}
 ///
 /// Called exactly once, after the last callback that was given the pointer has returned, also when
 /// the operation the callback was meant for failed. NULL when there is nothing to release.
+///
+/// Called on the connection's dispatcher thread when a stream or connection was the last to need the
+/// pointer, on the library's log thread or by `iscp_log_set` for a log callback, and otherwise by the
+/// call that freed the options or failed.
 #[allow(non_camel_case_types)]
 pub type iscp_release_cb = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 

@@ -33,7 +33,7 @@ By text, numbers are decimal, and booleans are `true` or `false`. A value out of
 `ISCP_ERR_INVALID_OPTION`, and the option keeps its value; the error message names the option and the
 range. An unknown name is refused with `ISCP_ERR_UNKNOWN_OPTION`.
 
-Names that end in `_ms` are milliseconds. Sizes are bytes.
+Names that end in `_ms` are milliseconds. Sizes are bytes. The type is what the typed function takes.
 ";
 
 type Snapshot = fn(values: &[(&str, &str)]) -> Result<String, String>;
@@ -196,6 +196,24 @@ fn setter<'a>(functions: &'a [(&str, String)], prefix: &str, key: &str) -> &'a (
         .unwrap_or_else(|| panic!("no function for {prefix}…{key}"))
 }
 
+/// What a setter takes beside the options, as C calls it; where C has an integer or a pointer, what it is.
+fn types(source: &str, function: &str) -> String {
+    let (_, signature) = source.split_once(&format!(" fn {function}(")).expect("a function of the source");
+    let (parameters, _) = signature.split_once(')').expect("parameters");
+    let types = parameters.split(',').filter_map(|parameter| Some(parameter.split_once(':')?.1.trim()));
+    let named = types.filter(|what| !what.starts_with("*mut ")).map(|what| match what {
+        "*const c_char" => "text".to_owned(),
+        "bool" => "`bool`".to_owned(),
+        "u16" => "`uint16_t`".to_owned(),
+        "u32" => "`uint32_t`".to_owned(),
+        "u64" => "`uint64_t`".to_owned(),
+        "usize" => "`size_t`".to_owned(),
+        other if other.starts_with("iscp_") => format!("`{other}`"),
+        other => panic!("{function}: no name for {other}"),
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
 /// Takes the sentence `Default: …` out of a description.
 fn split_default(text: &str) -> (String, Option<String>) {
     let Some((before, after)) = text.split_once("Default: ") else {
@@ -236,13 +254,15 @@ fn reference() -> String {
         writeln!(
             text,
             "\n## {title}\n\nFunctions: `{prefix}set_` (for lists `add_`) and the name, or `{prefix}set`.\n\n\
-             | name | values | default | meaning |\n|---|---|---|---|"
+             | name | type | values | default | meaning |\n|---|---|---|---|---|"
         )
         .unwrap();
         for (key, range) in &kind.table {
-            let (about, default) = split_default(&setter(&functions, prefix, key).1);
+            let (function, about) = setter(&functions, prefix, key);
+            let (about, default) = split_default(about);
             let default = default.unwrap_or_else(|| "none".to_owned());
-            writeln!(text, "| `{key}` | {range} | {default} | {} |", meaning(&about)).unwrap();
+            let types = types(kind.source, function);
+            writeln!(text, "| `{key}` | {types} | {range} | {default} | {} |", meaning(&about)).unwrap();
         }
         writeln!(text, "\nWhat no text can hold has a function only:\n").unwrap();
         for (function, about) in &functions {

@@ -26,6 +26,14 @@ static iscp_status_t use_downstream_options(void *handle) {
     return iscp_downstream_options_set(handle, "qos", "reliable", NULL);
 }
 
+static void *make_runtime_options(struct family *family) {
+    (void)family;
+    return iscp_runtime_options_new();
+}
+static iscp_status_t use_runtime_options(void *handle) {
+    return iscp_runtime_options_set(handle, "stack_size", "0", NULL);
+}
+
 /* --- Connections and streams -----------------------------------------------------------------------------
  */
 
@@ -50,6 +58,19 @@ static iscp_status_t wait_for_call(void *handle) {
 static iscp_status_t wait_for_late_reply(void *handle) {
     iscp_call_t *reply;
     return iscp_conn_next_reply_wait(handle, -1, &reply, NULL);
+}
+static iscp_status_t wait_for_the_end(void *handle) {
+    iscp_status_t status = iscp_conn_wait_closed(handle, -1, NULL);
+    /* It succeeds where the others tell of the end. */
+    return status == ISCP_OK ? ISCP_ERR_CLOSED : status;
+}
+static iscp_status_t wait_for_event(void *handle) {
+    iscp_status_t status;
+    iscp_event_t *event;
+    while ((status = iscp_conn_next_event_wait(handle, -1, &event, NULL)) == ISCP_OK) {
+        iscp_event_free(event);
+    }
+    return status;
 }
 /* The other is there, and does not reply. */
 static iscp_status_t wait_for_reply(void *handle) {
@@ -144,6 +165,17 @@ static iscp_status_t use_call(void *handle) {
     return iscp_call_payload(handle, &payload, &length);
 }
 
+static void *make_event(struct family *family) {
+    iscp_event_t *event = NULL;
+    iscp_conn_t *conn = client_connect(family->broker.url, "told");
+    OK(iscp_conn_next_event_wait(conn, -1, &event, &error));
+    iscp_conn_free(conn);
+    return event;
+}
+static iscp_status_t use_event(void *handle) {
+    return iscp_event_kind(handle) != 0 ? ISCP_OK : ISCP_ERR_BAD_HANDLE;
+}
+
 static void *make_error(struct family *family) {
     (void)family;
     iscp_error_t *error = NULL;
@@ -207,31 +239,37 @@ FREE(conn)
 REF(conn)
 FREE(upstream)
 FREE(downstream)
+REF(downstream)
 FREE(chunk)
 REF(chunk)
 FREE(metadata)
 REF(metadata)
 FREE(call)
 REF(call)
+FREE(event)
+REF(event)
 FREE(error)
+FREE(runtime_options)
 
 #define TYPE(type) .name = #type, .make = make_##type, .free = free_##type, .use = use_##type
 #define COUNTED(type) TYPE(type), .ref = ref_##type
 
 /* Parents before children. */
 const struct handle_type handle_types[] = {
+    {TYPE(runtime_options), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {TYPE(conn_options), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {TYPE(upstream_options), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {TYPE(downstream_options), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(conn), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_conn,
-     .waits = {wait_for_call, wait_for_late_reply, wait_for_reply}},
+     .waits = {wait_for_call, wait_for_late_reply, wait_for_reply, wait_for_event, wait_for_the_end}},
     {TYPE(upstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_upstream,
      .waits = {wait_for_acknowledgement}},
-    {TYPE(downstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_downstream,
+    {COUNTED(downstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_downstream,
      .waits = {wait_for_chunk, wait_for_metadata}},
     {COUNTED(chunk), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(metadata), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(call), .of_null = ISCP_ERR_NULL_ARGUMENT},
+    {COUNTED(event), .of_null = ISCP_ERR_BAD_HANDLE, .of_forked = ISCP_ERR_BAD_HANDLE},
     {TYPE(error), .of_null = ISCP_OK},
     {.name = "token_request",
      .make = make_token_request,

@@ -25,13 +25,16 @@ struct handle_type {
      * `of_null`. */
     iscp_status_t (*use)(void *handle);
     iscp_status_t of_null;
+    /* What it says in a forked child, if that is not ISCP_ERR_FORKED: types without a status say only that a
+     * handle is of no use. */
+    iscp_status_t of_forked;
     /* The call is the one that ends the handle, because the type has no other. */
     bool use_ends;
     /* The others may be NULL: another owner; the end of what the handle stands for. */
     void *(*ref)(void *handle);
     iscp_status_t (*close)(void *handle);
     /* Calls that block until another thread frees the handle. */
-    iscp_status_t (*waits[4])(void *handle);
+    iscp_status_t (*waits[6])(void *handle);
 };
 
 extern const struct handle_type handle_types[];

@@ -85,8 +85,9 @@ TEST(null_arguments_of_streams) {
 
     FAILS(iscp_upstream_open_wait(conn, NULL, -1, NULL, &error), ISCP_ERR_NULL_ARGUMENT, "out_upstream");
     FAILS(iscp_upstream_open(conn, NULL, NULL, NULL, &error), ISCP_ERR_NULL_ARGUMENT, "callback");
-    FAILS(iscp_downstream_open_wait(conn, NULL, -1, &down, &error), ISCP_ERR_NULL_ARGUMENT, "options");
-    CHECK(down == NULL);
+    iscp_downstream_t *none = down;
+    FAILS(iscp_downstream_open_wait(conn, NULL, -1, &none, &error), ISCP_ERR_NULL_ARGUMENT, "options");
+    CHECK(none == NULL);
     FAILS(iscp_upstream_data_id(up, NULL, "t", &id, &error), ISCP_ERR_NULL_ARGUMENT, "name");
     FAILS(iscp_upstream_data_id(up, "n", NULL, &id, &error), ISCP_ERR_NULL_ARGUMENT, "type");
     FAILS(iscp_upstream_data_id(up, "n", "t", NULL, &error), ISCP_ERR_NULL_ARGUMENT, "out_data_id");
@@ -117,6 +118,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_stat(up, ISCP_UPSTREAM_STAT_TOTAL_POINTS, NULL), ISCP_ERR_NULL_ARGUMENT);
 
     iscp_upstream_free(up);
+    iscp_downstream_free(down);
     iscp_conn_free(conn);
     client_shutdown();
     broker_stop(&broker);

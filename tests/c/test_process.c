@@ -1,6 +1,8 @@
 /* The library and the process: forks, exits, shutting down, logging. */
 #include "client.h"
 
+#include <dirent.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,6 +84,81 @@ TEST(loaded_but_unused) {
     CHECK_EQ(in_child(do_nothing), 0);
     /* Nothing was started that a child would miss, and nothing has to be ended. */
     OK(iscp_shutdown(0, &error));
+}
+
+/* The signals that a thread of this process blocks, as the kernel shows them. */
+static unsigned long long blocked_by(const char *thread) {
+    char path[300], line[200];
+    unsigned long long blocked = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
+        sscanf(line, "SigBlk: %llx", &blocked);
+    }
+    fclose(file);
+    return blocked;
+}
+
+static unsigned long long bit(int signal_number) {
+    return 1ULL << (signal_number - 1);
+}
+
+static void handler(int signal_number) {
+    (void)signal_number;
+}
+
+/* Handlers and mask of the application stay, library threads take no signals, and a broken connection raises
+ * none. */
+TEST(signals_are_left_alone) {
+    struct sigaction before[NSIG], after;
+    sigset_t mask_before, mask_after;
+    broker_start(&broker, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGUSR1, handler);
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
+    for (int i = 1; i < NSIG; i++) {
+        sigaction(i, NULL, &before[i]);
+    }
+
+    conn = client_connect(broker.url, "node");
+    up = client_upstream(conn, NULL);
+    id = client_data_id(up, "a");
+    client_write(up, id, 0, "x");
+    OK(iscp_conn_send_base_time_wait(conn, "s", "n", 0, 0, 0, false, -1, &error));
+    DIR *threads = opendir("/proc/self/task");
+    int others = 0;
+    CHECK(threads != NULL);
+    for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) != getpid()) {
+            unsigned long long asked =
+                bit(SIGTERM) | bit(SIGINT) | bit(SIGALRM) | bit(SIGUSR1) | bit(SIGCHLD);
+            CHECK_EQ(blocked_by(entry->d_name) & asked, asked);
+            others++;
+        }
+    }
+    closedir(threads);
+    CHECK(others > 0);
+
+    /* Written to a socket that nobody reads any more: with its own action SIGPIPE would end the process. */
+    process_signal(&broker.process, SIGKILL);
+    process_finish(&broker.process);
+    for (int i = 0; i < 100; i++) {
+        iscp_status_t status = iscp_upstream_write(up, id, i, (const uint8_t *)"x", 1);
+        CHECK(status == ISCP_OK || status == ISCP_ERR_CLOSED || status == ISCP_ERR_CONNECTION_LOST);
+    }
+    iscp_upstream_free(up);
+    iscp_conn_free(conn);
+    process_free(&broker.process);
+
+    pthread_sigmask(SIG_SETMASK, NULL, &mask_after);
+    for (int i = 1; i < NSIG; i++) {
+        /* Two signals are the C library's own, and it tells nothing of them. */
+        if (sigaction(i, NULL, &after) == 0) {
+            CHECK(after.sa_handler == before[i].sa_handler && after.sa_flags == before[i].sa_flags);
+        }
+        CHECK_EQ(sigismember(&mask_after, i), sigismember(&mask_before, i));
+    }
 }
 
 static void on_closed(const iscp_error_t *error, void *user_data) {

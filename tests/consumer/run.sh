@@ -93,6 +93,10 @@ the_exports() {
     if grep -v '^iscp_' <<<"$exports"; then
         die "these are exported and do not begin with iscp_"
     fi
+    # Functions only: a program on Windows would have to know of data that it is imported.
+    if LC_ALL=C nm -D --defined-only "$lib/libiscp.so" | awk '$2 != "T" {print; found = 1} END {exit !found}'; then
+        die "these are exported and are no functions"
+    fi
 }
 
 # Everything the header declares is in the library, and the library has nothing the header does not declare.
