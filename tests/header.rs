@@ -31,6 +31,7 @@ const SOURCES: &[&str] = &[
     "call",
     "conn_events",
     "conn_ping",
+    "path",
     "conn_calls",
     "upstream_options",
     "upstream_outage_options",

@@ -136,6 +136,8 @@ struct Driver<'a> {
     dispatcher: Dispatcher,
     /// Whether any upstream has a handler for its chunks.
     shows_chunks: bool,
+    /// Of what the application knows to be the paths; 0 for none.
+    path_stamp: u64,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     events: VecDeque<Event>,
     /// Bytes written when the transport last refused to take more.
@@ -183,6 +185,7 @@ impl<'a> Driver<'a> {
             downstreams: HashMap::new(),
             dispatcher,
             shows_chunks: false,
+            path_stamp: 0,
             timer: None,
             events: VecDeque::new(),
             full_at: None,
@@ -281,6 +284,7 @@ impl<'a> Driver<'a> {
                 self.token.clone_from(&token);
                 self.schema = Schema::default();
                 self.full_at = None;
+                self.path_stamp = 0;
                 self.core.transport_established(token, transport.has_datagrams(), now);
                 self.transport = Some(transport);
             }
@@ -307,6 +311,7 @@ impl<'a> Driver<'a> {
             // A peer that does not answer the goodbye is left alone.
             let _ = timeout(GOODBYE, goodbye).await;
         }
+        self.note_paths();
         let ended = self.ended.take().flatten();
         let closed = Error::new(Status::Closed, "the connection is closed");
         // The core answers for every operation; should it not, the application must not wait for ever.
