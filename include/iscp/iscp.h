@@ -4581,15 +4581,26 @@ ISCP_API struct iscp_uuid_t iscp_upstream_id(const struct iscp_upstream_t *upstr
 ISCP_API int64_t iscp_upstream_server_time_ns(const struct iscp_upstream_t *upstream);
 
 /**
- * Frees an upstream. Unless it was closed, it is closed in the background: what was written is still
+ * Adds an owner to an upstream: it then takes one more `iscp_upstream_free`.
+ *
+ * @param upstream the upstream
+ * @return the same upstream; NULL for NULL and for something that is no upstream
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_upstream_t *iscp_upstream_ref(struct iscp_upstream_t *upstream);
+
+/**
+ * Frees an upstream: the last owner ends it. Unless it was closed, it is closed in the background: what was written is still
  * sent as long as the connection lives. Nothing happens for NULL.
  *
  * @param upstream the upstream, or NULL
  *
- * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
- * on other threads end in order. Since: 0.1.0.
+ * Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in
+ * progress on other threads end in order. Since: 0.1.0.
  */
-ISCP_API void iscp_upstream_free(struct iscp_upstream_t *upstream);
+ISCP_API
+void iscp_upstream_free(struct iscp_upstream_t *upstream);
 
 /**
  * Writes a point. It is sent when the flush policy says so.

@@ -164,13 +164,13 @@ impl Order {
             return Ok(Arrival::Ready);
         }
         let source = self.sources.entry(upstream).or_default();
-        let new = source.seen.insert(number);
+        let span = source.span.get_or_insert_with(|| Span::of(number));
+        let position = span.position(number);
+        let new = source.seen.insert(position);
         if !new && (self.reliable || self.order != ChunkOrder::AsReceived) {
             self.counters.duplicate_chunks.fetch_add(1, Relaxed);
             return Ok(Arrival::Duplicate);
         }
-        let span = source.span.get_or_insert_with(|| Span::of(number));
-        let position = span.position(number);
         if new && self.gapless {
             note_missing(span, position, &self.counters);
         }
