@@ -310,6 +310,11 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
         return static_cast<upstream_state>(iscp_upstream_state(get()));
     }
 
+    /** Another owner of the same stream. */
+    upstream share() const noexcept {
+        return upstream(iscp_upstream_ref(get()));
+    }
+
     /** Id that the server gave the stream. */
     uuid id() const noexcept {
         return iscp_upstream_id(get());
