@@ -420,8 +420,7 @@ class connection_options
         return *this;
     }
 
-    /** `handler(const spool_event &)`: told what became of points that an earlier process left in the spool.
-     */
+    /** `handler(const spool_event &)`: told what became of points that an earlier process left. */
     template <class F> connection_options &on_spool(F &&handler) {
         auto callback = [](const char *session_id, const iscp_uuid_t *former, const iscp_uuid_t *id,
                            std::uint64_t points, std::uint64_t missing, const iscp_error_t *why,

@@ -132,8 +132,7 @@ class downstream_options : public detail::options<iscp_downstream_options_t, isc
         return *this;
     }
 
-    /** `handler(const result<> &)`: told once how the stream ended; success when the application closed it.
-     */
+    /** `handler(const result<> &)`: told once how the stream ended; success if the application closed it. */
     template <class F> downstream_options &on_closed(F &&handler) {
         auto callback = [](const iscp_error_t *why, void *user_data) noexcept {
             (*static_cast<std::decay_t<F> *>(user_data))(detail::from_callback(why));

@@ -275,8 +275,7 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
                               payload.data(), payload.size(), limit.milliseconds());
     }
 
-    /** Sends what was written, in the background. `handler(result<>)` is told how it ended; may be left out.
-     */
+    /** Sends what was written, in the background. `handler(result<>)` may be left out. */
     template <class F = std::nullptr_t>
     result<> flush(flush_level level, timeout limit, F &&handler = nullptr) {
         return detail::start_done(iscp_upstream_flush, std::forward<F>(handler), get(),
@@ -309,6 +308,11 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
     /** Where the stream stands. */
     upstream_state state() const noexcept {
         return static_cast<upstream_state>(iscp_upstream_state(get()));
+    }
+
+    /** Another owner of the same stream. */
+    upstream share() const noexcept {
+        return upstream(iscp_upstream_ref(get()));
     }
 
     /** Id that the server gave the stream. */
