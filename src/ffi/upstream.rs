@@ -436,13 +436,25 @@ pub unsafe extern "C" fn iscp_upstream_server_time_ns(upstream: *const iscp_upst
     ffi!(0; { unsafe { handle::enter(upstream) }.map(|upstream| upstream.server_time_ns()) })
 }
 
-/// Frees an upstream. Unless it was closed, it is closed in the background: what was written is still
+/// Adds an owner to an upstream: it then takes one more `iscp_upstream_free`.
+///
+/// @param upstream the upstream
+/// @return the same upstream; NULL for NULL and for something that is no upstream
+///
+/// Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_upstream_ref(upstream: *mut iscp_upstream_t) -> *mut iscp_upstream_t {
+    // SAFETY: the caller passes an upstream of this library.
+    ffi!(std::ptr::null_mut(); { unsafe { handle::add_owner(upstream) }.map(|()| upstream) })
+}
+
+/// Frees an upstream: the last owner ends it. Unless it was closed, it is closed in the background: what was written is still
 /// sent as long as the connection lives. Nothing happens for NULL.
 ///
 /// @param upstream the upstream, or NULL
 ///
-/// Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends here; calls in progress
-/// on other threads end in order. Since: 0.1.0.
+/// Thread: any, callbacks included. Blocking: never. Lifetime: the handle ends with its last owner; calls in
+/// progress on other threads end in order. Since: 0.1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscp_upstream_free(upstream: *mut iscp_upstream_t) {
     // SAFETY: the caller passes an upstream of this library.

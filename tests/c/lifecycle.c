@@ -249,6 +249,7 @@ FREE(downstream_options)
 FREE(conn)
 REF(conn)
 FREE(upstream)
+REF(upstream)
 FREE(downstream)
 REF(downstream)
 FREE(chunk)
@@ -275,7 +276,7 @@ const struct handle_type handle_types[] = {
     {TYPE(downstream_options), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(conn), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_conn,
      .waits = {wait_for_call, wait_for_late_reply, wait_for_reply, wait_for_event, wait_for_the_end}},
-    {TYPE(upstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_upstream,
+    {COUNTED(upstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_upstream,
      .waits = {wait_for_acknowledgement}},
     {COUNTED(downstream), .of_null = ISCP_ERR_NULL_ARGUMENT, .close = close_downstream,
      .waits = {wait_for_chunk, wait_for_metadata}},

@@ -3,13 +3,13 @@
 /// Ranges of numbers that are kept apart. A sender that leaves more gaps is not known by the oldest.
 const MAX_RANGES: usize = 64;
 
-/// Sequence numbers, as ranges in ascending order that do not touch.
+/// Positions of chunks, which are their numbers without the wrap, as ranges in ascending order that do not touch.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Vec<(u32, u32)>);
+pub(super) struct Seen(Vec<(u64, u64)>);
 
 impl Seen {
     /// Adds a number. False when it was there already.
-    pub(super) fn insert(&mut self, number: u32) -> bool {
+    pub(super) fn insert(&mut self, number: u64) -> bool {
         // Numbers usually come in order, behind the last range.
         let at = match self.0.last() {
             Some((_, last)) if number > *last => self.0.len(),
@@ -45,13 +45,13 @@ mod tests {
 
     #[test]
     fn every_number_is_new_once_in_any_order() {
-        let numbers = [5, 1, 2, 4, 9, 7, 8, 3, u32::MAX, 0, 6];
+        let numbers = [5, 1, 2, 4, 9, 7, 8, 3, u64::MAX, 0, 6];
         let mut seen = Seen::default();
         for number in numbers {
             assert!(seen.insert(number), "{number}");
             assert!(!seen.insert(number), "{number} again");
         }
-        assert_eq!(seen.0, [(0, 9), (u32::MAX, u32::MAX)]);
+        assert_eq!(seen.0, [(0, 9), (u64::MAX, u64::MAX)]);
         assert!(numbers.iter().all(|number| !seen.insert(*number)));
     }
 

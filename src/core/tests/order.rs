@@ -174,6 +174,10 @@ fn numbers_may_wrap() {
     let mut reader = Reader::new(ChunkOrder::Strict, Qos::Reliable);
     assert_eq!(reader.receive([u32::MAX - 1, 0, 1, u32::MAX, 2]), [u32::MAX - 1, u32::MAX, 0, 1, 2]);
     assert_eq!(reader.counters(), [0, 0, 2, 0, 0, 0, 0]);
+
+    // A number that came before the wrap is another chunk after it.
+    let far = [7, 0x7fff_ffff, 0xffff_fff0, 7];
+    assert_eq!(Reader::new(ChunkOrder::AsReceived, Qos::Reliable).receive(far), far);
 }
 
 #[test]
