@@ -15,8 +15,10 @@ use crate::core::event::ReceivedChunk;
 use crate::error::{Error, Status};
 use crate::message::Qos;
 
-/// Upstreams that a downstream keeps apart. Beyond it those that ended are forgotten.
+/// Upstreams that a downstream keeps apart. Beyond it those that ended are forgotten, once they are so many
+/// that looking for them is worth it.
 const MAX_SOURCES: usize = 65_536;
+const MANY_ENDED: usize = MAX_SOURCES / 64;
 
 /// Stands for number 0, far from the ends so that numbers that wrap at 2^32, as some senders let them, go on
 /// rising.
@@ -75,6 +77,8 @@ pub(super) struct Order {
     limit_bytes: usize,
     wait: Duration,
     sources: HashMap<Uuid, Source>,
+    /// How many of them ended.
+    ended: usize,
     /// By upstream and position.
     waiting: BTreeMap<Uuid, BTreeMap<u64, Waiting>>,
     /// How many wait, and the bytes they take.
@@ -135,6 +139,7 @@ impl Order {
             limit_bytes: config.reorder_bytes,
             wait: config.reorder_wait,
             sources: HashMap::new(),
+            ended: 0,
             waiting: BTreeMap::new(),
             count: 0,
             bytes: 0,
@@ -227,8 +232,12 @@ impl Order {
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&upstream) {
             return true;
         }
+        if self.ended < MANY_ENDED {
+            return false;
+        }
         self.sources.retain(|_, source| !source.ended);
-        self.sources.len() < MAX_SOURCES
+        self.ended = 0;
+        true
     }
 
     fn is_over_limit(&self, upstream: Uuid) -> bool {
@@ -332,7 +341,7 @@ impl Order {
         if self.has_room_for(upstream) {
             let source = self.sources.entry(upstream).or_default();
             source.lossy = qos != Qos::Reliable;
-            source.ended = false;
+            self.ended -= usize::from(std::mem::replace(&mut source.ended, false));
             self.rearm();
         }
     }
@@ -351,7 +360,7 @@ impl Order {
             return Err(self.gap(upstream, "it ended, and chunks"));
         }
         if let Some(source) = self.sources.get_mut(&upstream) {
-            source.ended = true;
+            self.ended += usize::from(!std::mem::replace(&mut source.ended, true));
             if let (Some(span), Some(last), true) = (&mut source.span, last, self.gapless) {
                 let last = span.position(last);
                 self.counters.missing_chunks.fetch_add(last.saturating_sub(span.highest), Relaxed);
