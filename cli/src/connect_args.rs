@@ -125,6 +125,9 @@ struct WayArgs {
     /// Network interface to take, whatever the routes say.
     #[arg(help_heading = "Way to the server", long, value_name = "NAME")]
     interface: Option<String>,
+    /// Use Multipath TCP for WebSockets where this system and the server have it.
+    #[arg(help_heading = "Way to the server", long)]
+    multipath_tcp: bool,
     /// Make the connection of several transports, by this path and those of further such options: words `url=URL`,
     /// `local_address=ADDRESS` and `interface=NAME`, those that are needed.
     #[arg(help_heading = "Way to the server", long, value_name = "WORDS", conflicts_with_all = ["local_address", "interface"])]
@@ -204,6 +207,7 @@ impl TlsArgs {
 impl WayArgs {
     fn set(&self, options: &mut ConnectOptions) -> Result<(), Failure> {
         options.dial.socket.local_address = self.local_address;
+        options.dial.socket.multipath = self.multipath_tcp;
         options.dial.socket.interface.clone_from(&self.interface);
         if self.path.len() > MAX_PATHS {
             return Err(Failure::new(format!("--path: at most {MAX_PATHS} paths")));

@@ -18,6 +18,8 @@
  * - Each function lists the statuses that it returns, or names the function that does. Not listed are
  *   what may happen to all: `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_ARGUMENT` for a `timeout_ms` below
  *   -1; `ISCP_ERR_PANIC`, a defect of the library that was caught.
+ * - Every function may be called on any thread, and by several threads at once with one handle. Only
+ *   options and errors are for one thread at a time.
  * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
  * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
  *   waits for ever and 0 does not wait. So `iscp_downstream_next_chunk_wait` with 0 never blocks.
@@ -25,17 +27,19 @@
  * Callbacks:
  *
  * - A function that talks to the server returns at once and calls back exactly once: on success,
- *   failure, time-out or cancellation. If it returns a failure, it does not call back. Its twin
- *   `..._wait` blocks instead; after a time-out of its own the operation goes on in the background.
+ *   failure, time-out or cancellation, or when the connection ends. Its `user_data` is needed until
+ *   then. If it returns a failure, it does not call back. Its twin `..._wait` blocks instead; after a
+ *   time-out of its own the operation goes on in the background.
  * - Long-lived callbacks come with a `release` function, which is called exactly once with the
  *   `user_data`, after the last callback has returned, also when the operation failed.
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
  *   thread; those of different connections run on different threads. No library lock is held, and a
- *   slow callback delays the callbacks of its connection only, never the network.
+ *   slow callback delays the callbacks of its connection only, never the network. Log messages come on
+ *   a thread of their own, one at a time.
  * - Inside a callback every function may be called, `free` included, except those that block:
  *   `iscp_shutdown`, `iscp_log_set`, and what has `_wait` in its name. They answer
- *   `ISCP_ERR_IN_CALLBACK` at once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
- *   that would block answers `ISCP_ERR_WOULD_BLOCK`.
+ *   `ISCP_ERR_IN_CALLBACK` at once. With a time-out of 0 taking (`iscp_..._next_..._wait`) does not
+ *   block, and is allowed; a write that would block answers `ISCP_ERR_WOULD_BLOCK`.
  * - Arguments of a callback are valid until it returns, unless its documentation says that the
  *   application owns them.
  * - A callback must return: no C++ exception, no `longjmp`.
@@ -162,6 +166,14 @@ typedef struct iscp_event_t iscp_event_t;
  * Metadata never changes and may be read from any thread.
  */
 typedef struct iscp_metadata_t iscp_metadata_t;
+
+/**
+ * A path of a connection: one transport to the server.
+ *
+ * What was agreed when it was made never changes; numbers are those of the moment in which they are asked
+ * for. A path may be kept when the connection has left it, and may be read from any thread.
+ */
+typedef struct iscp_path_t iscp_path_t;
 
 /**
  * Settings of the library's threads, collected before `iscp_runtime_configure`, which copies them.
@@ -334,6 +346,11 @@ typedef int32_t iscp_conn_stat_t;
  * until the callback returns.
  */
 typedef void (*iscp_ping_cb)(int64_t round_trip_ns, const struct iscp_error_t *error, void *user_data);
+
+/**
+ * A number about a path: one of the `ISCP_PATH_STAT_…` constants.
+ */
+typedef int32_t iscp_path_stat_t;
 
 /**
  * Told how a call ended.
@@ -961,6 +978,56 @@ typedef void (*iscp_metadata_cb)(const struct iscp_metadata_t *metadata, void *u
  * Points received, those that came again included.
  */
 #define ISCP_CONN_STAT_POINTS_RECEIVED 21
+
+/**
+ * Nanoseconds of a round trip, as TCP or QUIC estimates it.
+ */
+#define ISCP_PATH_STAT_ROUND_TRIP_NS 1
+
+/**
+ * Nanoseconds by which the round trips vary. TCP only.
+ */
+#define ISCP_PATH_STAT_ROUND_TRIP_VARIANCE_NS 2
+
+/**
+ * Nanoseconds of the shortest round trip. QUIC only.
+ */
+#define ISCP_PATH_STAT_MIN_ROUND_TRIP_NS 3
+
+/**
+ * Bytes that may be under way: the congestion window.
+ */
+#define ISCP_PATH_STAT_CONGESTION_WINDOW 4
+
+/**
+ * Bytes of the largest packet: for TCP with the headers of IP, for QUIC what is in a datagram.
+ */
+#define ISCP_PATH_STAT_MTU 5
+
+/**
+ * Segments that are under way and not acknowledged. TCP only.
+ */
+#define ISCP_PATH_STAT_UNACKED_SEGMENTS 6
+
+/**
+ * Segments that were sent again. TCP only.
+ */
+#define ISCP_PATH_STAT_RETRANSMITTED_SEGMENTS 7
+
+/**
+ * Packets that were sent. QUIC only.
+ */
+#define ISCP_PATH_STAT_SENT_PACKETS 8
+
+/**
+ * Packets that were lost. QUIC only.
+ */
+#define ISCP_PATH_STAT_LOST_PACKETS 9
+
+/**
+ * Times the path was found congested. QUIC only.
+ */
+#define ISCP_PATH_STAT_CONGESTION_EVENTS 10
 
 /**
  * Points may be lost; datagrams where the transport has them.
@@ -2598,6 +2665,27 @@ iscp_status_t iscp_conn_options_set_quic_datagram_size(struct iscp_conn_options_
                                                        struct iscp_error_t **out_error);
 
 /**
+ * Sets whether WebSockets use Multipath TCP (RFC 8684), so that a connection may go on over another network when
+ * the system knows one, as `ip mptcp` says. Default: false.
+ *
+ * Where the system or the server has none, plain TCP is used; a line in the log says the former, and
+ * `iscp_path_protocol` which it is. Linux only. For paths that the library chooses itself see
+ * `iscp_conn_options_add_path`.
+ *
+ * @param options       the options
+ * @param multipath_tcp whether to use it
+ * @param out_error     receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`. With QUIC or WebTransport, which have
+ *         no TCP, connecting fails with `ISCP_ERR_INVALID_OPTION`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_options_set_multipath_tcp(struct iscp_conn_options_t *options,
+                                                  bool multipath_tcp,
+                                                  struct iscp_error_t **out_error);
+
+/**
  * Adds a path, up to 16. The connection then consists of transports by all its paths, which are dialled at the same
  * time and again whenever they are lost; it is there as long as one of them is. By key it is the option "path", whose
  * value has the words `url=`, `local_address=` and `interface=` with their values, those that are needed.
@@ -3354,6 +3442,192 @@ iscp_status_t iscp_conn_message_count(const struct iscp_conn_t *conn,
                                       const char *name,
                                       uint64_t *out_sent,
                                       uint64_t *out_received);
+
+/**
+ * Name of the transport of a connection. What was agreed with the server besides is told by `iscp_conn_path`.
+ *
+ * @param conn the connection
+ * @return "websocket", "quic" or "webtransport"; "multi" for a connection over several paths; "" for something
+ *         that is no connection; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API
+const char *iscp_conn_transport_name(const struct iscp_conn_t *conn);
+
+/**
+ * Encoding of the messages of a connection.
+ *
+ * @param conn the connection
+ * @return "protobuf" or "json", as in the options; "" for something that is no connection; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: static text. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_conn_encoding(const struct iscp_conn_t *conn);
+
+/**
+ * Gives a path of a connection.
+ *
+ * There is one, number 0, unless `iscp_conn_options_add_path` made it several; `ISCP_CONN_STAT_PATHS` says how
+ * many, without those that have gone silent. Which number a path has changes when one is lost or comes back.
+ *
+ * @param conn      the connection
+ * @param index     number of the path, from 0
+ * @param out_path  receives the path, to be freed with `iscp_path_free`; NULL on failure
+ * @param out_error receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` when there are less; `ISCP_ERR_CONNECTION_LOST` while the
+ *         connection is lost; `ISCP_ERR_CLOSED` when it has ended; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the path is owned by the caller. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_conn_path(struct iscp_conn_t *conn,
+                             size_t index,
+                             struct iscp_path_t **out_path,
+                             struct iscp_error_t **out_error);
+
+/**
+ * Number about a path, as the system or QUIC knows it at this moment. Through a proxy it is about the way to
+ * the proxy.
+ *
+ * @param path      the path
+ * @param stat      which number
+ * @param out_value receives it; 0 on failure
+ * @return `ISCP_OK`; `ISCP_ERR_UNSUPPORTED` for a number that this system or transport does not know;
+ *         `ISCP_ERR_CLOSED` when the path has ended; `ISCP_ERR_INVALID_ARGUMENT` when there is no such number;
+ *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: plain value. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_path_stat(const struct iscp_path_t *path,
+                             iscp_path_stat_t stat,
+                             uint64_t *out_value);
+
+/**
+ * Address that a path leads to.
+ *
+ * @param path the path
+ * @return the address with its port and path; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_path_url(const struct iscp_path_t *path);
+
+/**
+ * Name of the transport of a path.
+ *
+ * @param path the path
+ * @return "websocket", "quic" or "webtransport"; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_path_transport(const struct iscp_path_t *path);
+
+/**
+ * Protocol that carries a path.
+ *
+ * @param path the path
+ * @return "tcp"; "mptcp" when both sides speak Multipath TCP; "udp" under QUIC and WebTransport; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API
+const char *iscp_path_protocol(const struct iscp_path_t *path);
+
+/**
+ * Address and port of a path on this machine.
+ *
+ * @param path the path
+ * @return such as "192.0.2.1:49152", or "[2001:db8::1]:49152"; "" where it is not known, as with QUIC; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API
+const char *iscp_path_local_address(const struct iscp_path_t *path);
+
+/**
+ * Address and port of the other end of a path: that of the server, or of the proxy.
+ *
+ * @param path the path
+ * @return such as "192.0.2.1:443", or "[2001:db8::1]:443"; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_path_peer_address(const struct iscp_path_t *path);
+
+/**
+ * Version of TLS that was agreed.
+ *
+ * @param path the path
+ * @return "TLSv1.2" or "TLSv1.3"; "" without TLS; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_path_tls_version(const struct iscp_path_t *path);
+
+/**
+ * Cipher suite that was agreed.
+ *
+ * @param path the path
+ * @return such as "TLS13_AES_256_GCM_SHA384"; "" without TLS, and with QUIC, which does not tell; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API
+const char *iscp_path_tls_cipher(const struct iscp_path_t *path);
+
+/**
+ * Protocol that TLS agreed on for what is inside (ALPN).
+ *
+ * @param path the path
+ * @return "http/1.1", "iscp" or "h3"; "" when the server chose none, and without TLS; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API
+const char *iscp_path_alpn(const struct iscp_path_t *path);
+
+/**
+ * Encoding of the messages on a path.
+ *
+ * @param path the path
+ * @return "protobuf" or "json", as in the options; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API const char *iscp_path_encoding(const struct iscp_path_t *path);
+
+/**
+ * Compression of the messages on a path, with its level and the size of the dictionary.
+ *
+ * @param path the path
+ * @return "none", "per-message:LEVEL" or "context-takeover:LEVEL:WINDOW_BITS"; "" for something that is no path; never NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: valid as long as the path. Since: 0.1.0.
+ */
+ISCP_API
+const char *iscp_path_compression(const struct iscp_path_t *path);
+
+/**
+ * Adds an owner to a path: it then takes one more `iscp_path_free`.
+ *
+ * @param path the path
+ * @return the same path; NULL for NULL and for something that is no path
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the new owner frees it. Since: 0.1.0.
+ */
+ISCP_API struct iscp_path_t *iscp_path_ref(const struct iscp_path_t *path);
+
+/**
+ * Frees a path; the connection goes on. Nothing happens for NULL.
+ *
+ * @param path the path, or NULL
+ *
+ * Thread: any, callbacks included. Blocking: no. Lifetime: the path and its texts end here. Since: 0.1.0.
+ */
+ISCP_API void iscp_path_free(struct iscp_path_t *path);
 
 /**
  * Sends a call to another node and does not wait for a reply. A reply that comes is received as others

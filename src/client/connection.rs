@@ -3,7 +3,7 @@
 use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU8, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -22,9 +22,11 @@ use super::runtime::{self, Closable};
 use super::spool::{Kept, SpoolCounters, SpoolOutcome, SpoolSide};
 use super::upstream::Upstream;
 use crate::core::{FlushLevel, Keeper, OpenedUpstream, RestoredUpstream, StreamKey, UpstreamConfig};
+use crate::encoding::Encoding;
 use crate::error::{Error, Result, Status};
 use crate::message::{BaseTime, DownstreamCall, Message, Qos, UpstreamCall};
 use crate::transport::Target;
+use crate::transport::path::Path;
 
 /// What the application asks of the connection's task.
 pub(super) enum Command {
@@ -149,6 +151,10 @@ pub(super) struct Shared {
     close_timeout: Duration,
     pub(super) reply_timeout: Duration,
     pub(super) events: EventQueue,
+    /// What the connection travels on at present.
+    pub(super) paths: Mutex<Vec<Arc<Path>>>,
+    transport: &'static str,
+    encoding: Encoding,
     pub(super) calls: Inbox,
     pub(super) replies: Inbox,
     pub(super) outgoing: Arc<Outgoing>,
@@ -221,6 +227,9 @@ impl Connection {
             url: if options.address.is_empty() { options.url.clone() } else { target.to_string() },
             close_timeout: options.close_timeout,
             reply_timeout: options.calls.reply_timeout,
+            paths: Mutex::default(),
+            transport: options.dial.name(&target),
+            encoding: options.dial.negotiation.encoding,
             events: EventQueue::new(options.event_queue_limit, options.on_event.take()),
             calls: Inbox::new("calls", options.calls.queue_limit, options.calls.queue_bytes),
             replies: Inbox::new("replies", options.calls.queue_limit, options.calls.queue_bytes),
@@ -355,6 +364,21 @@ impl Connection {
     /// Address the connection was made to.
     pub fn url(&self) -> &str {
         &self.shared().url
+    }
+
+    /// Name of the transport: "websocket", "quic", "webtransport", or "multi" for a connection over several.
+    pub fn transport_name(&self) -> &'static str {
+        self.shared().transport
+    }
+
+    /// Encoding of the messages.
+    pub fn encoding(&self) -> Encoding {
+        self.shared().encoding
+    }
+
+    /// What the connection travels on at present; nothing while it is lost.
+    pub fn paths(&self) -> Vec<Arc<Path>> {
+        self.shared().paths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Numbers about the spool of the connection and the bytes it takes on disk, if it has one.

@@ -266,7 +266,7 @@ impl Http {
         let secure = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let stream = dial::stream(&host, port, secure, &self.options).await?;
+        let (stream, _) = dial::stream(&host, port, secure, &self.options).await?;
         if !secure {
             tracing::warn!(
                 "OAuth2: {host}:{port} gets the client's secret without TLS; anybody on the way can read it"
@@ -280,7 +280,7 @@ impl Http {
             settings.server_name = None;
             settings.insecure = false;
         }
-        let stream = tls::connect(&settings, &host, &[b"http/1.1"], stream).await?;
+        let (stream, _) = tls::connect(&settings, &host, &[b"http/1.1"], stream).await?;
         exchange(request, stream).await
     }
 }

@@ -41,6 +41,15 @@ impl Encoding {
         }
     }
 
+    /// Name for people and options, which is another than that of the negotiation.
+    pub fn option_name(self) -> &'static str {
+        match self {
+            Self::Protobuf => "protobuf",
+            #[cfg(feature = "json")]
+            Self::Json => "json",
+        }
+    }
+
     /// Encoding for a value of the negotiation key `enc`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|encoding| encoding.name() == name)

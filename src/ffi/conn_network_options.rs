@@ -128,3 +128,27 @@ pub unsafe extern "C" fn iscp_conn_options_set_quic_datagram_size(
     // SAFETY: the caller passes options of this library.
     ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "quic_datagram_size", quic_datagram_size) } })
 }
+
+/// Sets whether WebSockets use Multipath TCP (RFC 8684), so that a connection may go on over another network when
+/// the system knows one, as `ip mptcp` says. Default: false.
+///
+/// Where the system or the server has none, plain TCP is used; a line in the log says the former, and
+/// `iscp_path_protocol` which it is. Linux only. For paths that the library chooses itself see
+/// `iscp_conn_options_add_path`.
+///
+/// @param options       the options
+/// @param multipath_tcp whether to use it
+/// @param out_error     receives the detail of a failure, or NULL
+/// @return `ISCP_OK`; `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`. With QUIC or WebTransport, which have
+///         no TCP, connecting fails with `ISCP_ERR_INVALID_OPTION`
+///
+/// Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscp_conn_options_set_multipath_tcp(
+    options: *mut iscp_conn_options_t,
+    multipath_tcp: bool,
+    out_error: *mut *mut iscp_error_t,
+) -> iscp_status_t {
+    // SAFETY: the caller passes options of this library.
+    ffi!(out_error => { unsafe { set_typed(options, OPTIONS, "multipath_tcp", multipath_tcp) } })
+}

@@ -373,6 +373,11 @@ pub(super) const OPTIONS: &[Spec<ConnectOptions>] = &[
         set: |options, value| Ok(options.dial.socket.set_interface(value)?),
     },
     Spec {
+        key: "multipath_tcp",
+        range: "true or false",
+        set: |options, value| boolean(value).map(|value| options.dial.socket.multipath = value),
+    },
+    Spec {
         key: "path",
         range: "words url=URL, local_address=ADDRESS, interface=NAME, added to the paths given before",
         set: add_path_text,

@@ -45,6 +45,7 @@ mod library;
 mod log;
 mod metadata;
 mod options;
+mod path;
 mod runtime_options;
 mod status;
 mod token;

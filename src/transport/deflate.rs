@@ -6,11 +6,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use flate2::{Compress, CompressError, Decompress, FlushCompress, FlushDecompress, Status};
 
+use super::path::Path;
 use super::{Channel, Compression, Received, Transport, TransportError};
 
 /// Smallest window that the compressor can be limited to, as an exponent of two.
@@ -325,6 +327,10 @@ impl<T: Transport> Transport for Compressed<T> {
 
     fn bytes_written(&self) -> u64 {
         self.inner.bytes_written()
+    }
+
+    fn describe(&self) -> Vec<Arc<Path>> {
+        self.inner.describe()
     }
 
     fn admit(&mut self) {

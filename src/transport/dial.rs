@@ -12,7 +12,7 @@ use super::Scheme;
 use super::multi::dial::{self as multi, MultiOptions};
 #[cfg(feature = "proxy")]
 use super::proxy::Proxy;
-use super::socket::SocketOptions;
+use super::socket::{SocketFacts, SocketOptions};
 #[cfg(feature = "tls")]
 use super::tls::TlsOptions;
 use super::{Negotiation, Target, Transport, TransportError, compressed};
@@ -106,9 +106,14 @@ impl DialOptions {
                 target.scheme.name()
             )));
         }
+        if self.socket.multipath && !target.scheme.is_websocket() {
+            return Err(TransportError::Setting(format!(
+                "{target}: Multipath TCP carries WebSockets only, not {}://",
+                target.scheme.name()
+            )));
+        }
         #[cfg(feature = "tls")]
         self.tls.check()?;
-        let _ = target;
         Ok(())
     }
 
@@ -119,6 +124,15 @@ impl DialOptions {
             return paths.into_iter().map(|(target, _)| target).collect();
         }
         vec![target.clone()]
+    }
+
+    /// Name of the transport to `target`, as the application is told it.
+    pub fn name(&self, target: &Target) -> &'static str {
+        #[cfg(feature = "multi")]
+        if self.multi.is_used() {
+            return "multi";
+        }
+        target.scheme.transport()
     }
 
     /// What to say of the way to `target` besides its address, for errors.
@@ -194,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for S {}
 pub type Stream = Box<dyn ByteStream>;
 
 /// Opens a connection to a port of a host, through the proxy if there is one. `secure` says whether TLS
-/// will be spoken on it.
+/// will be spoken on it. What it says of the socket is that of the way to the proxy then.
 ///
 /// # Errors
 /// Says which address, or the proxy, failed and how.
@@ -203,7 +217,7 @@ pub async fn stream(
     port: u16,
     secure: bool,
     options: &DialOptions,
-) -> Result<Stream, TransportError> {
+) -> Result<(Stream, SocketFacts), TransportError> {
     #[cfg(feature = "proxy")]
     if let Some(proxy) = &options.proxy
         && let Some(proxy) = proxy.find(secure, host, port)?
@@ -214,10 +228,13 @@ pub async fn stream(
             TransportError::Connect(why) => TransportError::Connect(format!("proxy {why}")),
             other => other,
         })?;
-        return proxy.tunnel(stream, host, port).await;
+        let facts = SocketFacts::of(&stream);
+        return Ok((proxy.tunnel(stream, host, port).await?, facts));
     }
     let _ = secure;
-    Ok(Box::new(tcp(host, port, options).await?))
+    let stream = tcp(host, port, options).await?;
+    let facts = SocketFacts::of(&stream);
+    Ok((Box::new(stream), facts))
 }
 
 async fn tcp(host: &str, port: u16, options: &DialOptions) -> Result<TcpStream, TransportError> {

@@ -14,6 +14,7 @@ pub(crate) mod http1;
 mod metered;
 pub mod multi;
 mod negotiation;
+pub mod path;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 #[cfg(feature = "quic")]
@@ -22,6 +23,7 @@ pub mod quic;
 pub mod segments;
 pub mod socket;
 mod target;
+pub(crate) mod tcp_info;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "websocket")]
@@ -29,6 +31,7 @@ pub mod websocket;
 #[cfg(feature = "webtransport")]
 pub mod webtransport;
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -37,8 +40,10 @@ use bytes::Bytes;
 use crate::error::printable;
 
 pub use compression::Compression;
+use dial::DialOptions;
 pub use metered::Metered;
 pub use negotiation::{Group, Negotiation, NegotiationError};
+use path::Path;
 pub use target::{DEFAULT_PATH, Scheme, Target, redacted};
 
 /// What a peer said, for the end of a message.
@@ -111,6 +116,16 @@ pub trait Transport: Send {
         1
     }
 
+    /// What it travels on, those that go silent aside.
+    fn describe(&self) -> Vec<Arc<Path>> {
+        Vec::new()
+    }
+
+    /// A number that is another once [`Transport::describe`] says something else.
+    fn path_stamp(&self) -> u64 {
+        1
+    }
+
     /// Whether there is nobody to send to at present, though there may be again: of several transports that are
     /// one connection, all are lost.
     fn is_deserted(&self) -> bool {
@@ -159,6 +174,14 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn paths(&self) -> usize {
         (**self).paths()
+    }
+
+    fn describe(&self) -> Vec<Arc<Path>> {
+        (**self).describe()
+    }
+
+    fn path_stamp(&self) -> u64 {
+        (**self).path_stamp()
     }
 
     fn is_deserted(&self) -> bool {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -12,7 +13,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::sleep;
 
-use super::TransportError;
+use super::{TransportError, tcp_info};
 
 /// How long one address has the field for itself before the next is tried too (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -33,6 +34,33 @@ pub struct SocketOptions {
     pub local_address: Option<IpAddr>,
     /// Network interface that everything takes, whatever the routes say. Linux only.
     pub interface: Option<String>,
+    /// Use Multipath TCP for TCP where the system and the peer have it. Linux only.
+    pub multipath: bool,
+}
+
+/// What is known of a connected socket.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketFacts {
+    /// The socket, as long as its owner keeps it open.
+    pub(super) descriptor: RawFd,
+    /// "tcp" or "mptcp".
+    pub protocol: &'static str,
+    /// Its end here.
+    pub local: Option<SocketAddr>,
+    /// Its other end.
+    pub peer: Option<SocketAddr>,
+}
+
+impl SocketFacts {
+    /// Asks a connected socket.
+    pub fn of(stream: &TcpStream) -> Self {
+        Self {
+            descriptor: stream.as_raw_fd(),
+            protocol: if tcp_info::is_multipath(stream.as_fd()) { "mptcp" } else { "tcp" },
+            local: stream.local_addr().ok(),
+            peer: stream.peer_addr().ok(),
+        }
+    }
 }
 
 impl SocketOptions {
@@ -74,13 +102,24 @@ impl SocketOptions {
     }
 
     async fn tcp_to(&self, address: SocketAddr) -> Result<TcpStream, String> {
-        let socket = match address {
+        let socket = self.tcp_socket(address).map_err(|error| error.to_string())?;
+        self.bind(&SockRef::from(&socket), address)?;
+        socket.connect(address).await.map_err(|error| error.to_string())
+    }
+
+    fn tcp_socket(&self, address: SocketAddr) -> io::Result<TcpSocket> {
+        if self.multipath {
+            match tcp_info::multipath_socket(address) {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    tracing::warn!("this system has no Multipath TCP, plain TCP is used: {error}");
+                }
+            }
+        }
+        match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
         }
-        .map_err(|error| error.to_string())?;
-        self.bind(&SockRef::from(&socket), address)?;
-        socket.connect(address).await.map_err(|error| error.to_string())
     }
 
     /// A socket for datagrams to `remote`, bound and not blocking.
@@ -306,7 +345,11 @@ mod tests {
             for local in localhosts {
                 let listener = TcpListener::bind((local, 0)).await.unwrap();
                 let address = listener.local_addr().unwrap();
-                let options = SocketOptions { local_address: Some(local), interface: Some("lo".to_owned()) };
+                let options = SocketOptions {
+                    local_address: Some(local),
+                    interface: Some("lo".to_owned()),
+                    ..SocketOptions::default()
+                };
                 let stream = options.tcp(vec![v4(1), v6(1), address][2..].to_vec()).await.unwrap();
                 let (_, peer) = listener.accept().await.unwrap();
                 assert_eq!(stream.local_addr().unwrap(), peer);
@@ -321,7 +364,7 @@ mod tests {
         run(async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
             let local: IpAddr = [127, 0, 0, 5].into();
-            let options = SocketOptions { local_address: Some(local), interface: None };
+            let options = SocketOptions { local_address: Some(local), ..SocketOptions::default() };
             let _stream = options.tcp(vec![listener.local_addr().unwrap()]).await.unwrap();
             assert_eq!(listener.accept().await.unwrap().1.ip(), local);
         });
@@ -329,8 +372,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_bound_is_named() {
-        let elsewhere = SocketOptions { local_address: Some([192, 0, 2, 1].into()), interface: None };
-        let unknown = SocketOptions { local_address: None, interface: Some("no-such-if".to_owned()) };
+        let elsewhere =
+            SocketOptions { local_address: Some([192, 0, 2, 1].into()), ..SocketOptions::default() };
+        let unknown = SocketOptions { interface: Some("no-such-if".to_owned()), ..SocketOptions::default() };
         for (options, culprit) in [(elsewhere, "local address 192.0.2.1"), (unknown, "interface no-such-if")]
         {
             let target = SocketAddr::from(([127, 0, 0, 1], 9));
@@ -343,7 +387,8 @@ mod tests {
 
     #[test]
     fn a_local_address_leaves_out_the_other_family() {
-        let options = SocketOptions { local_address: Some(Ipv4Addr::LOCALHOST.into()), interface: None };
+        let options =
+            SocketOptions { local_address: Some(Ipv4Addr::LOCALHOST.into()), ..SocketOptions::default() };
         assert_eq!(options.usable(vec![v6(1), v4(1)]), Ok(vec![v4(1)]));
         for error in [run(options.tcp(vec![v6(1)])).unwrap_err(), options.udp(v6(1)).unwrap_err()] {
             assert!(error.to_string().contains("127.0.0.1"), "{error}");

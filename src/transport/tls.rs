@@ -14,6 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
 use super::TransportError;
 use super::dial::Stream;
+use super::path::TlsFacts;
 
 /// Settings of TLS. The default trusts what the system trusts.
 #[derive(Clone, Default)]
@@ -191,7 +192,7 @@ pub async fn connect(
     host: &str,
     alpn: &[&[u8]],
     stream: Stream,
-) -> Result<Stream, TransportError> {
+) -> Result<(Stream, TlsFacts), TransportError> {
     let name = server_name(options, host)?;
     let config = Arc::new(client_config(options, alpn)?);
     let stream = tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
@@ -204,8 +205,25 @@ pub async fn connect(
             TransportError::Tls(format!("TLS: {why}"))
         })
     })?;
+    let session = stream.get_ref().1;
+    let facts = TlsFacts {
+        version: session.protocol_version().map_or("", version_name).to_owned(),
+        cipher: session
+            .negotiated_cipher_suite()
+            .map(|suite| format!("{:?}", suite.suite()))
+            .unwrap_or_default(),
+        alpn: String::from_utf8_lossy(session.alpn_protocol().unwrap_or_default()).into_owned(),
+    };
     // One type with and without TLS: everything above it is in the library once.
-    Ok(Box::new(stream))
+    Ok((Box::new(stream), facts))
+}
+
+fn version_name(version: rustls::ProtocolVersion) -> &'static str {
+    match version {
+        rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        _ => "TLS",
+    }
 }
 
 /// What of an I/O error is the fault of TLS. A server that speaks TLS 1.3 refuses the client's

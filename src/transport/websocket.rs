@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message as WsMessage, handshake};
 
 use super::dial::{self, DialOptions};
+use super::path::{Path, PathOwner};
 #[cfg(feature = "tls")]
 use super::tls;
 use super::{Channel, Metered, Received, Target, Transport, TransportError, reason};
@@ -37,16 +39,20 @@ pub fn config(max_message_size: usize) -> WebSocketConfig {
 /// Says which address failed and how.
 pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     let secure = target.scheme.is_secure();
-    let stream = dial::stream(&target.host, target.port, secure, options).await?;
+    let (stream, socket) = dial::stream(&target.host, target.port, secure, options).await?;
     #[cfg(feature = "tls")]
-    let stream = if secure {
-        tls::connect(&options.tls, &target.host, &[b"http/1.1"], stream)
-            .await
-            .map_err(|error| in_front(target, error))?
+    let (stream, agreed) = if secure {
+        let connected = tls::connect(&options.tls, &target.host, &[b"http/1.1"], stream).await;
+        let (stream, agreed) = connected.map_err(|error| in_front(target, error))?;
+        (stream, Some(agreed))
     } else {
-        stream
+        (stream, None)
     };
-    upgrade(target, options, stream).await
+    #[cfg(not(feature = "tls"))]
+    let agreed = None;
+    let socket =
+        upgrade(target, options, stream).await?.on_path(PathOwner::tcp(target, options, &socket, agreed));
+    Ok(Box::new(socket))
 }
 
 /// Names the server in front of a failure of TLS.
@@ -63,7 +69,7 @@ async fn upgrade(
     target: &Target,
     options: &DialOptions,
     stream: dial::Stream,
-) -> Result<Box<dyn Transport>, TransportError> {
+) -> Result<WebSocket<dial::Stream>, TransportError> {
     let url = format!("{target}?{}", options.negotiation.to_query());
     let mut request = url
         .as_str()
@@ -85,7 +91,7 @@ async fn upgrade(
         }
         TransportError::Handshake(describe_handshake(target, &error))
     })?;
-    Ok(Box::new(WebSocket::new(socket)))
+    Ok(WebSocket::new(socket))
 }
 
 fn describe_handshake(url: &Target, error: &WsError) -> String {
@@ -103,6 +109,8 @@ fn describe_handshake(url: &Target, error: &WsError) -> String {
 
 /// A WebSocket as a message transport, of either side.
 pub struct WebSocket<S> {
+    /// Ends before the socket does.
+    path: Option<PathOwner>,
     socket: WebSocketStream<Metered<S>>,
     closing: bool,
 }
@@ -110,7 +118,12 @@ pub struct WebSocket<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Wraps an established WebSocket.
     pub fn new(socket: WebSocketStream<Metered<S>>) -> Self {
-        Self { socket, closing: false }
+        Self { path: None, socket, closing: false }
+    }
+
+    /// Says what it travels on.
+    fn on_path(self, path: PathOwner) -> Self {
+        Self { path: Some(path), ..self }
     }
 }
 
@@ -152,6 +165,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WebSocket<S> {
 
     fn bytes_written(&self) -> u64 {
         self.socket.get_ref().written()
+    }
+
+    fn describe(&self) -> Vec<Arc<Path>> {
+        self.path.iter().map(PathOwner::path).collect()
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {

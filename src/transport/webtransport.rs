@@ -21,6 +21,7 @@ use web_transport_proto::{
 };
 
 use super::dial::DialOptions;
+use super::path::PathOwner;
 use super::quic::{self, Grants, Parts, QuicTransport, Streams, closed, describe_end};
 use super::{Target, Transport, TransportError};
 
@@ -156,8 +157,9 @@ fn session_id(connect: &SendStream) -> VarInt {
 pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn Transport>, TransportError> {
     let grants = Grants { uni: UNI_STREAMS, bidi: 0 };
     let connection = quic::open(target, options, ALPN, grants).await?;
+    let path = PathOwner::quic(target, options, &connection);
     let transport = open_session(target, options, connection).await.map_err(|error| error.at(target))?;
-    Ok(Box::new(transport))
+    Ok(Box::new(transport.on_path(path)))
 }
 
 async fn open_session(

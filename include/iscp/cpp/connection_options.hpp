@@ -254,6 +254,11 @@ class connection_options
         return *this;
     }
 
+    connection_options &multipath_tcp(bool value) {
+        assign(iscp_conn_options_set_multipath_tcp, value);
+        return *this;
+    }
+
     connection_options &interface(const text &value) {
         assign(iscp_conn_options_set_interface, value);
         return *this;

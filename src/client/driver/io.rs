@@ -1,5 +1,6 @@
 //! Messages on their way, in and out.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -67,8 +68,7 @@ impl Driver<'_> {
     }
 
     pub(super) fn transmit(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let paths = self.transport.as_ref().map_or(0, |transport| transport.paths());
-        self.shared.counters.paths.store(paths as u64, Relaxed);
+        self.note_paths();
         let Some(mut transport) = self.transport.take() else {
             return false;
         };
@@ -81,6 +81,19 @@ impl Driver<'_> {
                 self.lose(&transport_error(&error).context("connection"), now);
                 false
             }
+        }
+    }
+
+    /// Tells the application what the connection travels on.
+    pub(super) fn note_paths(&mut self) {
+        let transport = self.transport.as_ref();
+        let (paths, stamp) =
+            transport.map_or((0, 0), |transport| (transport.paths(), transport.path_stamp()));
+        self.shared.counters.paths.store(paths as u64, Relaxed);
+        if stamp != self.path_stamp {
+            self.path_stamp = stamp;
+            let paths = transport.map_or_else(Vec::new, |transport| transport.describe());
+            *self.shared.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
         }
     }
 

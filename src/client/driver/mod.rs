@@ -134,6 +134,8 @@ struct Driver<'a> {
     upstreams: HashMap<StreamKey, UpstreamSide>,
     downstreams: HashMap<StreamKey, DownstreamSide>,
     dispatcher: Dispatcher,
+    /// Of what the application knows to be the paths; 0 for none.
+    path_stamp: u64,
     /// Whether any upstream has a handler for its chunks.
     shows_chunks: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -182,6 +184,7 @@ impl<'a> Driver<'a> {
             upstreams: HashMap::new(),
             downstreams: HashMap::new(),
             dispatcher,
+            path_stamp: 0,
             shows_chunks: false,
             timer: None,
             events: VecDeque::new(),
@@ -281,6 +284,7 @@ impl<'a> Driver<'a> {
                 self.token.clone_from(&token);
                 self.schema = Schema::default();
                 self.full_at = None;
+                self.path_stamp = 0;
                 self.core.transport_established(token, transport.has_datagrams(), now);
                 self.transport = Some(transport);
             }
@@ -307,6 +311,7 @@ impl<'a> Driver<'a> {
             // A peer that does not answer the goodbye is left alone.
             let _ = timeout(GOODBYE, goodbye).await;
         }
+        self.note_paths();
         let ended = self.ended.take().flatten();
         let closed = Error::new(Status::Closed, "the connection is closed");
         // The core answers for every operation; should it not, the application must not wait for ever.

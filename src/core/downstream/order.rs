@@ -1,6 +1,6 @@
 //! The chunks of each upstream: which came before, which are missing, and which wait for earlier ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,10 +15,8 @@ use crate::core::event::ReceivedChunk;
 use crate::error::{Error, Status};
 use crate::message::Qos;
 
-/// Upstreams that a downstream keeps apart. Beyond it those that ended are forgotten, once they are so many
-/// that looking for them is worth it.
+/// Upstreams that a downstream keeps apart. Beyond it those that ended are forgotten.
 const MAX_SOURCES: usize = 65_536;
-const MANY_ENDED: usize = MAX_SOURCES / 64;
 
 /// Stands for number 0, far from the ends so that numbers that wrap at 2^32, as some senders let them, go on
 /// rising.
@@ -77,8 +75,8 @@ pub(super) struct Order {
     limit_bytes: usize,
     wait: Duration,
     sources: HashMap<Uuid, Source>,
-    /// How many of them ended.
-    ended: usize,
+    /// Those of them that ended.
+    ended: HashSet<Uuid>,
     /// By upstream and position.
     waiting: BTreeMap<Uuid, BTreeMap<u64, Waiting>>,
     /// How many wait, and the bytes they take.
@@ -96,7 +94,6 @@ struct Source {
     span: Option<Span>,
     /// What it sends may be lost on its way to the server.
     lossy: bool,
-    ended: bool,
 }
 
 /// Positions of an upstream: its numbers without their wrap.
@@ -139,7 +136,7 @@ impl Order {
             limit_bytes: config.reorder_bytes,
             wait: config.reorder_wait,
             sources: HashMap::new(),
-            ended: 0,
+            ended: HashSet::new(),
             waiting: BTreeMap::new(),
             count: 0,
             bytes: 0,
@@ -232,12 +229,11 @@ impl Order {
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&upstream) {
             return true;
         }
-        if self.ended < MANY_ENDED {
-            return false;
+        // Not by looking at all of them: somebody may send from ever new upstreams.
+        for ended in self.ended.drain() {
+            self.sources.remove(&ended);
         }
-        self.sources.retain(|_, source| !source.ended);
-        self.ended = 0;
-        true
+        self.sources.len() < MAX_SOURCES
     }
 
     fn is_over_limit(&self, upstream: Uuid) -> bool {
@@ -259,7 +255,8 @@ impl Order {
     fn waits_for_ever(&self, upstream: Uuid) -> bool {
         self.order == ChunkOrder::Strict
             && self.reliable
-            && self.sources.get(&upstream).is_none_or(|source| !source.lossy && !source.ended)
+            && !self.ended.contains(&upstream)
+            && self.sources.get(&upstream).is_none_or(|source| !source.lossy)
     }
 
     /// Delivers what waits and has no gap before it any more.
@@ -341,7 +338,7 @@ impl Order {
         if self.has_room_for(upstream) {
             let source = self.sources.entry(upstream).or_default();
             source.lossy = qos != Qos::Reliable;
-            self.ended -= usize::from(std::mem::replace(&mut source.ended, false));
+            self.ended.remove(&upstream);
             self.rearm();
         }
     }
@@ -360,7 +357,7 @@ impl Order {
             return Err(self.gap(upstream, "it ended, and chunks"));
         }
         if let Some(source) = self.sources.get_mut(&upstream) {
-            self.ended += usize::from(!std::mem::replace(&mut source.ended, true));
+            self.ended.insert(upstream);
             if let (Some(span), Some(last), true) = (&mut source.span, last, self.gapless) {
                 let last = span.position(last);
                 self.counters.missing_chunks.fetch_add(last.saturating_sub(span.highest), Relaxed);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::control::Control;
 use super::member::{Member, Verdict};
 use super::order::{Reorder, SendLog, UNACKED_LIMIT};
 use super::scheduler::{Candidate, Choice, Scheduler, Selector};
+use crate::transport::path::Path;
 use crate::transport::{Channel, Received, Transport, TransportError};
 
 /// Members at once; more are turned away.
@@ -599,6 +601,13 @@ impl Bundle {
     }
 }
 
+impl Bundle {
+    /// The members that have not gone silent.
+    fn serving(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !member.suspect)
+    }
+}
+
 impl Transport for Bundle {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Received, TransportError>>> {
         let mut idle = false;
@@ -730,7 +739,15 @@ impl Transport for Bundle {
     }
 
     fn paths(&self) -> usize {
-        self.members.iter().filter(|member| !member.suspect).count()
+        self.serving().count()
+    }
+
+    fn describe(&self) -> Vec<Arc<Path>> {
+        self.serving().flat_map(|member| member.transport.describe()).collect()
+    }
+
+    fn path_stamp(&self) -> u64 {
+        self.serving().fold(1, |stamp, member| stamp.wrapping_mul(31).wrapping_add(member.id))
     }
 
     fn is_deserted(&self) -> bool {

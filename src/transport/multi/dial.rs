@@ -115,7 +115,8 @@ impl MultiOptions {
         let path = |path: &PathOptions| {
             let target = path.target.clone().unwrap_or_else(|| target.clone());
             let multi = Self { paths: Vec::new(), ..self.clone() };
-            (target, DialOptions { socket: path.socket.clone(), multi, ..options.clone() })
+            let socket = SocketOptions { multipath: options.socket.multipath, ..path.socket.clone() };
+            (target, DialOptions { socket, multi, ..options.clone() })
         };
         Some(self.paths.iter().map(path).collect())
     }

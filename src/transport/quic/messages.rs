@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::Streams;
 use super::datagrams::Outgoing;
 use super::failure::{closed, describe_end};
 use crate::transport::framing::{MessageReader, MessageWriter, ReadError};
+use crate::transport::path::{Path, PathOwner};
 use crate::transport::segments::{Limits, Reassembler};
 #[cfg(feature = "webtransport")]
 use crate::transport::webtransport::{self, Session};
@@ -67,6 +69,8 @@ pub(in crate::transport) struct Parts {
 /// `bytes_written` counts what the library took from the message stream. It holds no more than the path
 /// takes in a round trip and [`UNSENT_LIMIT`], so that more is taken only after the peer acknowledged.
 pub struct QuicTransport {
+    /// What it says of itself.
+    path: Option<PathOwner>,
     side: Side,
     connection: Connection,
     streams: Option<Streams>,
@@ -119,6 +123,12 @@ enum Closing {
 }
 
 impl QuicTransport {
+    /// Says what it travels on.
+    pub(in crate::transport) fn on_path(mut self, path: PathOwner) -> Self {
+        self.path = Some(path);
+        self
+    }
+
     pub(in crate::transport) fn new(parts: Parts) -> Self {
         let datagrams = stream::unfold(parts.connection.clone(), |connection| async move {
             let datagram = connection.read_datagram().await.ok()?;
@@ -126,6 +136,7 @@ impl QuicTransport {
         });
         let message = REASSEMBLY.message.min(parts.max_message_size);
         Self {
+            path: None,
             side: parts.side,
             connection: parts.connection,
             streams: Some(parts.streams),
@@ -400,6 +411,10 @@ impl Transport for QuicTransport {
 
     fn datagram_limit(&self) -> usize {
         self.outgoing.limit(&self.connection)
+    }
+
+    fn describe(&self) -> Vec<Arc<Path>> {
+        self.path.iter().map(PathOwner::path).collect()
     }
 
     fn bytes_written(&self) -> u64 {

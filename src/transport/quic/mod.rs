@@ -22,6 +22,7 @@ use quinn::{
 
 use super::dial::{self, Congestion, DialOptions};
 use super::negotiation::MAX_NEGOTIATION;
+use super::path::PathOwner;
 #[cfg(feature = "webtransport")]
 pub(super) use super::reason;
 use super::{Negotiation, Target, Transport, TransportError, socket, tls};
@@ -81,7 +82,8 @@ pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn T
     let _ = announced.finish();
     let outgoing = connection.open_uni().await.map_err(lost)?;
     let streams = streams(&connection);
-    Ok(Box::new(QuicTransport::new(Parts {
+    let path = PathOwner::quic(target, options, &connection);
+    let transport = QuicTransport::new(Parts {
         side: Side::Client,
         streams,
         outgoing,
@@ -93,7 +95,8 @@ pub async fn connect(target: &Target, options: &DialOptions) -> Result<Box<dyn T
         #[cfg(feature = "webtransport")]
         session: None,
         connection,
-    })))
+    });
+    Ok(Box::new(transport.on_path(path)))
 }
 
 /// Makes a QUIC connection, trying the addresses of the host beside each other.
