@@ -24,29 +24,30 @@ need_nightly() {
     done
 }
 
-# sanitize SANITIZER CARGO SKIPPED [REGEX]: builds everything in directories of its own and runs the tests but those that
+# sanitize SANITIZER CARGO SKIPPED LINK [REGEX]: builds everything in directories of its own and runs the tests but those that
 # match SKIPPED.
 sanitize() {
-    local sanitizer=$1 cargo=$2 skipped=$3 wanted=${4:-.} build=build/sanitize-$1
+    local sanitizer=$1 cargo=$2 skipped=$3 link=$4 wanted=${5:-.} build=build/sanitize-$1
     # With a target, Cargo does not instrument what runs while it builds.
     export RUSTFLAGS="-Zsanitizer=$sanitizer -Cforce-frame-pointers=yes"
     cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Debug -DISCP_BUILD_TESTS=ON -DISCP_BUILD_EXAMPLES=ON -DISCP_TEST_TIMEOUT=400 \
         -DCMAKE_C_FLAGS="-fsanitize=$sanitizer -fno-omit-frame-pointer" \
         -DCMAKE_CXX_FLAGS="-fsanitize=$sanitizer -fno-omit-frame-pointer" \
-        -DISCP_CARGO="$cargo" -DISCP_CARGO_TARGET="$target" -DISCP_CARGO_TARGET_DIR="$root/target/sanitize-$sanitizer"
+        -DCMAKE_EXE_LINKER_FLAGS="$link" -DISCP_CARGO="$cargo" -DISCP_CARGO_TARGET="$target" -DISCP_CARGO_TARGET_DIR="$root/target/sanitize-$sanitizer"
     cmake --build "$build" --parallel "$jobs"
     unset RUSTFLAGS
     # It is there, and it speaks: a test of the tool before the tests with it.
     nm -D "$build/lib/libiscp.so" | grep -q "__${sanitizer:0:1}san_\|__tsan_" || die "libiscp.so is not instrumented"
     # valgrind and a sanitizer exclude each other; headers are not run.
     (cd "$build" && ctest --output-on-failure --parallel "$jobs" --label-exclude valgrind \
-        --tests-regex "$wanted" --exclude-regex "(header|complete)|$skipped")
+        --tests-regex "$wanted" --exclude-regex '^(cpp\.)?header\.|complete$|'"$skipped")
 }
 
 address() {
     # A forked child that exits is checked for leaks, and finds what the threads of its parent had on their stacks.
     # Sanitizers of Rust are for nightly only, unless a stable compiler is told that it is one.
-    RUSTC_BOOTSTRAP=1 TEST_DEADLINE=240 sanitize address "$(command -v cargo)" "process.forked_child|forked_child_that_exits" "$@"
+    RUSTC_BOOTSTRAP=1 TEST_DEADLINE=240 sanitize address "$(command -v cargo)" "process.forked_child|forked_child_that_exits" \
+        "" "$@"
 }
 
 thread() {
@@ -56,9 +57,11 @@ thread() {
     printf '#!/bin/sh\nif [ "$1" = build ]; then shift; exec cargo +nightly build -Zbuild-std "$@"; fi\nexec cargo "$@"\n' \
         >build/sanitize-thread/cargo
     chmod +x build/sanitize-thread/cargo
+    local shim=$root/build/sanitize-thread/tsan_shim.o
+    cc -O1 -fno-builtin -c -o "$shim" tests/c/tsan_shim.c
     # The sanitizer cannot follow a process with threads into a forked child.
     TSAN_OPTIONS="halt_on_error=1 suppressions=$root/tests/c/tsan.supp" TEST_DEADLINE=240 \
-        sanitize thread "$root/build/sanitize-thread/cargo" 'fork|exit' "$@"
+        sanitize thread "$root/build/sanitize-thread/cargo" 'fork|exit' "-rdynamic $shim" "$@"
 }
 
 miri() {

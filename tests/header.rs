@@ -248,6 +248,7 @@ fn the_header_has_the_whole_callback_contract() {
     let contract = contract.split_whitespace().filter(|word| *word != "*").collect::<Vec<_>>().join(" ");
     for promise in [
         "calls back exactly once",
+        "`user_data` is needed until then",
         "If it returns a failure, it does not call back",
         "`release` function, which is called exactly once",
         "after the last callback has returned",
@@ -279,4 +280,27 @@ fn the_header_has_the_whole_callback_contract() {
             "{name}: how long are its arguments valid?"
         );
     }
+}
+
+#[test]
+fn the_guide_tells_the_life_of_every_handle() {
+    let header = generate();
+    let guide = fs::read_to_string(root().join("docs/concepts.md")).expect("the guide");
+    let types =
+        header.lines().filter_map(|line| line.strip_prefix("typedef struct iscp_")?.split("_t ").next());
+    let mut count = 0;
+    for name in types.filter(|name| header.contains(&format!("typedef struct iscp_{name}_t iscp_{name}_t;")))
+    {
+        let mut rows = guide.lines().filter(|line| line.starts_with("| `iscp_"));
+        let row = rows.find(|row| row.contains(&format!("`iscp_{name}_t`")));
+        let row = row.unwrap_or_else(|| panic!("docs/concepts.md does not tell who frees iscp_{name}_t"));
+        let counted = header.contains(&format!("*iscp_{name}_ref("));
+        assert_eq!(
+            counted,
+            row.contains(&format!("`iscp_{name}_ref`")),
+            "docs/concepts.md: ref of iscp_{name}_t"
+        );
+        count += 1;
+    }
+    assert!(count > 10, "only {count} types were found");
 }

@@ -77,6 +77,15 @@ iscp_status_t goiscp_upstream_open(iscp_conn_t *conn, const iscp_upstream_option
     return iscp_upstream_open(conn, options, on_upstream, (void *)handle, out_error);
 }
 
+iscp_status_t goiscp_upstream_write_acknowledged(iscp_upstream_t *upstream, iscp_data_id_t data_id,
+                                                 int64_t elapsed_time_ns, const uint8_t *payload,
+                                                 size_t payload_len, uintptr_t handle,
+                                                 iscp_error_t **out_error) {
+    REFUSE_IN_CALLBACK
+    return iscp_upstream_write_acknowledged(upstream, data_id, elapsed_time_ns, payload, payload_len, on_done,
+                                            (void *)handle, out_error);
+}
+
 iscp_status_t goiscp_upstream_flush(iscp_upstream_t *upstream, iscp_flush_level_t level, int32_t timeout_ms,
                                     uintptr_t handle, iscp_error_t **out_error) {
     REFUSE_IN_CALLBACK

@@ -21,6 +21,10 @@ iscp_status_t goiscp_reply(iscp_conn_t *conn, const iscp_call_t *call, const cha
                            iscp_error_t **out_error);
 iscp_status_t goiscp_upstream_open(iscp_conn_t *conn, const iscp_upstream_options_t *options,
                                    uintptr_t handle, iscp_error_t **out_error);
+iscp_status_t goiscp_upstream_write_acknowledged(iscp_upstream_t *upstream, iscp_data_id_t data_id,
+                                                 int64_t elapsed_time_ns, const uint8_t *payload,
+                                                 size_t payload_len, uintptr_t handle,
+                                                 iscp_error_t **out_error);
 iscp_status_t goiscp_upstream_flush(iscp_upstream_t *upstream, iscp_flush_level_t level, int32_t timeout_ms,
                                     uintptr_t handle, iscp_error_t **out_error);
 iscp_status_t goiscp_upstream_close(iscp_upstream_t *upstream, bool close_session, uintptr_t handle,

@@ -150,6 +150,22 @@ func TestWhatIsPublishedIsReceived(t *testing.T) {
 	equal(t, StateClosed, receiver.State())
 }
 
+func TestAPointIsAcknowledged(t *testing.T) {
+	ctx, url := background(t), startBroker(t)
+	up, err := connect(t, url, "sender").OpenUpstream(ctx, UpstreamOptions{QoS: Reliable})
+	check0(t, err)
+	id, err := up.DataID("a", "t")
+	check0(t, err)
+	check0(t, up.WriteAcknowledged(ctx, id, 0, []byte("x")))
+	if err := up.WriteAcknowledged(ctx, id+1, 0, nil); !errors.Is(err, ErrInvalidArgument) {
+		t.Fatal(err)
+	}
+	check0(t, up.Close(ctx))
+	if err := up.WriteAcknowledged(ctx, id, 0, nil); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
 func TestErrorsHaveStatusMessageAndResultCode(t *testing.T) {
 	url := startBroker(t, "--token", "secret")
 	_, err := Connect(background(t), ConnOptions{URL: url, Token: "wrong"})
@@ -268,8 +284,8 @@ func TestCallbacksAreReleasedOnce(t *testing.T) {
 		<-ready
 		mu.Lock()
 		defer mu.Unlock()
-		acks = append(acks, ack)
 		inside = conn.Close(ctx)
+		acks = append(acks, ack)
 	}})
 	check0(t, err)
 	id, err := up.DataID("a", "t")
@@ -277,6 +293,11 @@ func TestCallbacksAreReleasedOnce(t *testing.T) {
 	check0(t, up.Write(id, 0, nil))
 	close(ready)
 	check0(t, up.Close(ctx))
+	until(t, "the acknowledgement", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(acks) == 1
+	})
 	check0(t, conn.Close(ctx))
 	until(t, "the release of the handles", func() bool { return liveHandles.Load() == before })
 	mu.Lock()

@@ -118,6 +118,18 @@ func (u *Upstream) Write(id DataID, elapsed time.Duration, payload []byte) error
 		(*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id), C.int64_t(elapsed), data, length), nil)
 }
 
+// WriteAcknowledged writes a point and waits until the server acknowledged it.
+func (u *Upstream) WriteAcknowledged(ctx context.Context, id DataID, elapsed time.Duration, payload []byte) error {
+	return u.handle.with(func(p unsafe.Pointer) error {
+		_, err := await(ctx, nil, func(h C.uintptr_t, detail **C.iscp_error_t) C.iscp_status_t {
+			data, length := bytesOf(payload)
+			return C.goiscp_upstream_write_acknowledged((*C.iscp_upstream_t)(p), C.iscp_data_id_t(id),
+				C.int64_t(elapsed), data, length, h, detail)
+		})
+		return err
+	})
+}
+
 // WritePoints writes several points of one data id, in order: all of them or, when it fails, none.
 func (u *Upstream) WritePoints(id DataID, points []DataPoint) error {
 	pointer, err := u.handle.acquire()

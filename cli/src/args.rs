@@ -383,6 +383,21 @@ pub(crate) struct PubArgs {
     /// Read every line as bytes in hexadecimal, with or without white space in between.
     #[arg(long)]
     pub(crate) hex: bool,
+    /// What happens when lines come faster than the network takes them, once 32 MiB wait. To drop points is not for
+    /// `--qos reliable`.
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = WhenFull::Wait)]
+    pub(crate) when_full: WhenFull,
+}
+
+/// What happens to points that the network does not take in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhenFull {
+    /// Standard input is read no faster than the network takes it.
+    Wait,
+    /// The oldest points that wait are dropped and counted.
+    DropOldest,
+    /// The newest points are dropped and counted.
+    DropNewest,
 }
 
 /// Options of `iscp sub`.

@@ -1,6 +1,6 @@
 //! `iscp pub`.
 
-use std::io::Write;
+use std::io::{Write, stderr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{debug, info};
 use uuid::Uuid;
 
-use crate::args::PubArgs;
+use crate::args::{PubArgs, QosArg, WhenFull};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -38,6 +38,9 @@ const WRITE_WAIT: Duration = Duration::from_millis(250);
 
 /// Publishes standard input.
 pub(crate) fn run(args: &PubArgs, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
+    if args.when_full != WhenFull::Wait && args.stream.qos == QosArg::Reliable {
+        return Err(Failure::new("--when-full: to drop points needs --qos unreliable or --qos partial"));
+    }
     let start = Instant::now();
     let time_of_day = SystemTime::now();
     let spooled = |options: &mut ConnectOptions| {
@@ -69,6 +72,11 @@ pub(crate) fn run(args: &PubArgs, interrupt: &Interrupt, quiet: bool) -> Result<
     let closed = client.close();
     debug!("closed: {closed:?}");
     progress.finish();
+    let dropped = publisher.upstream.dropped();
+    if dropped > 0 {
+        // Nowhere to tell it when this fails.
+        let _ = writeln!(stderr(), "{dropped} points were dropped: the network took them too slowly");
+    }
     delivered.and(outcome)
 }
 
@@ -127,7 +135,11 @@ impl<'a> Publisher<'a> {
                 buffer_limit: BUFFER_LIMIT,
                 ..UpstreamConfig::default()
             },
-            full: FullPolicy::Block(WRITE_WAIT),
+            full: match args.when_full {
+                WhenFull::Wait => FullPolicy::Block(WRITE_WAIT),
+                WhenFull::DropOldest => FullPolicy::DropOldest,
+                WhenFull::DropNewest => FullPolicy::DropNewest,
+            },
             on_ack: None,
             on_chunk: None,
             on_event: None,

@@ -18,6 +18,8 @@
  * - Each function lists the statuses that it returns, or names the function that does. Not listed are
  *   what may happen to all: `ISCP_ERR_FORKED`; `ISCP_ERR_INVALID_ARGUMENT` for a `timeout_ms` below
  *   -1; `ISCP_ERR_PANIC`, a defect of the library that was caught.
+ * - Every function may be called on any thread, and by several threads at once with one handle. Only
+ *   options and errors are for one thread at a time.
  * - Text is UTF-8 and NUL-terminated. Arguments are borrowed for the call and copied if kept.
  * - Times of the protocol are `int64_t` nanoseconds (`_ns`), time-outs are milliseconds (`_ms`): -1
  *   waits for ever and 0 does not wait. So `iscp_downstream_next_chunk_wait` with 0 never blocks.
@@ -25,17 +27,19 @@
  * Callbacks:
  *
  * - A function that talks to the server returns at once and calls back exactly once: on success,
- *   failure, time-out or cancellation. If it returns a failure, it does not call back. Its twin
- *   `..._wait` blocks instead; after a time-out of its own the operation goes on in the background.
+ *   failure, time-out or cancellation, or when the connection ends. Its `user_data` is needed until
+ *   then. If it returns a failure, it does not call back. Its twin `..._wait` blocks instead; after a
+ *   time-out of its own the operation goes on in the background.
  * - Long-lived callbacks come with a `release` function, which is called exactly once with the
  *   `user_data`, after the last callback has returned, also when the operation failed.
  * - The callbacks of one connection run one at a time and in order on that connection's dispatcher
  *   thread; those of different connections run on different threads. No library lock is held, and a
- *   slow callback delays the callbacks of its connection only, never the network.
+ *   slow callback delays the callbacks of its connection only, never the network. Log messages come on
+ *   a thread of their own, one at a time.
  * - Inside a callback every function may be called, `free` included, except those that block:
  *   `iscp_shutdown`, `iscp_log_set`, and what has `_wait` in its name. They answer
- *   `ISCP_ERR_IN_CALLBACK` at once. Taking (`iscp_..._next_..._wait`) with a time-out of 0 does not block and is allowed; a write
- *   that would block answers `ISCP_ERR_WOULD_BLOCK`.
+ *   `ISCP_ERR_IN_CALLBACK` at once. With a time-out of 0 taking (`iscp_..._next_..._wait`) does not
+ *   block, and is allowed; a write that would block answers `ISCP_ERR_WOULD_BLOCK`.
  * - Arguments of a callback are valid until it returns, unless its documentation says that the
  *   application owns them.
  * - A callback must return: no C++ exception, no `longjmp`.

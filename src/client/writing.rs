@@ -104,7 +104,7 @@ impl Upstream {
         let mut waiter = Some((done, place));
         let refused = |status: Status| {
             let why = match status {
-                Status::TooLarge => "payload: it is too large".to_owned(),
+                Status::TooLarge => format!("payload: {} bytes are too many", payload.len()),
                 Status::InvalidArgument => "data_id: it is not one of the upstream".to_owned(),
                 Status::WouldBlock | Status::Timeout => "write: the buffer is full".to_owned(),
                 Status::Closed => "the upstream is closed".to_owned(),
@@ -172,15 +172,15 @@ impl Upstream {
                 (pushed, false)
             }
             FullPolicy::Block(_) | FullPolicy::Fail => (Err(Status::WouldBlock), false),
-            FullPolicy::DropOldest => {
-                let tell = buffer.make_room(most);
-                (push(&mut buffer), tell)
-            }
-            // There may be room by now.
-            FullPolicy::DropNewest => match push(&mut buffer) {
-                Err(Status::WouldBlock) => {
+            // There may be room by now, or the stream may be closed: what it has then is still delivered.
+            FullPolicy::DropOldest | FullPolicy::DropNewest => match push(&mut buffer) {
+                Err(Status::WouldBlock) if self.full == FullPolicy::DropNewest => {
                     buffer.drop_newest(count);
                     return Ok(Written::Dropped);
+                }
+                Err(Status::WouldBlock) => {
+                    let tell = buffer.make_room(most);
+                    (push(&mut buffer), tell)
                 }
                 pushed => (pushed, false),
             },
@@ -235,7 +235,9 @@ impl Upstream {
         if state.closing {
             return Err(Status::Closed);
         }
-        self.buffer.lock().check(points.clone(), together)?;
+        if self.buffer.lock().check(points.clone(), together)? == 0 {
+            return Ok(());
+        }
         let spool = self.connection.shared().spool.as_ref().ok_or(Status::Internal)?;
         let runs = runs(points.clone());
         let (mut state, unsynced) =

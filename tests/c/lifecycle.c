@@ -176,6 +176,17 @@ static iscp_status_t use_event(void *handle) {
     return iscp_event_kind(handle) != 0 ? ISCP_OK : ISCP_ERR_BAD_HANDLE;
 }
 
+static void *make_path(struct family *family) {
+    iscp_path_t *path = NULL;
+    iscp_conn_t *conn = client_connect(family->broker.url, "measured");
+    OK(iscp_conn_path(conn, 0, &path, &error));
+    iscp_conn_free(conn);
+    return path;
+}
+static iscp_status_t use_path(void *handle) {
+    return iscp_path_transport(handle)[0] != '\0' ? ISCP_OK : ISCP_ERR_BAD_HANDLE;
+}
+
 static void *make_error(struct family *family) {
     (void)family;
     iscp_error_t *error = NULL;
@@ -249,6 +260,8 @@ FREE(call)
 REF(call)
 FREE(event)
 REF(event)
+FREE(path)
+REF(path)
 FREE(error)
 FREE(runtime_options)
 
@@ -271,6 +284,7 @@ const struct handle_type handle_types[] = {
     {COUNTED(metadata), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(call), .of_null = ISCP_ERR_NULL_ARGUMENT},
     {COUNTED(event), .of_null = ISCP_ERR_BAD_HANDLE, .of_forked = ISCP_ERR_BAD_HANDLE},
+    {COUNTED(path), .of_null = ISCP_ERR_BAD_HANDLE, .of_forked = ISCP_ERR_BAD_HANDLE},
     {TYPE(error), .of_null = ISCP_OK},
     {.name = "token_request",
      .make = make_token_request,

@@ -167,6 +167,8 @@ long long macros_sum(void) {
         ISCP_DOWNSTREAM_STATE_RESUMING,
         ISCP_DOWNSTREAM_STATE_CLOSING,
         ISCP_DOWNSTREAM_STATE_CLOSED,
+        ISCP_CONN_STAT_POINTS_SENT,
+        ISCP_CONN_STAT_POINTS_RECEIVED,
     };
     long long sum = iscp_check_version();
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

@@ -14,6 +14,9 @@ _Static_assert(offsetof(iscp_data_point_t, elapsed_time_ns) == 0, "first");
 _Static_assert(offsetof(iscp_data_point_t, payload) == 8, "after 64 bits");
 _Static_assert(offsetof(iscp_data_point_t, payload_len) == 8 + sizeof(void *), "after the pointer");
 _Static_assert(sizeof(iscp_data_point_t) == 8 + 2 * sizeof(void *), "no padding");
+_Static_assert(offsetof(iscp_upstream_point_t, data_id) == 0, "first");
+_Static_assert(offsetof(iscp_upstream_point_t, point) == 8, "where a point may begin");
+_Static_assert(sizeof(iscp_upstream_point_t) == 8 + sizeof(iscp_data_point_t), "no further padding");
 
 TEST(versions_agree) {
     char version[32];

@@ -143,7 +143,6 @@ TEST(sent_is_not_delivered) {
     CHECK_EQ(upstream_stat(up, ISCP_UPSTREAM_STAT_IN_FLIGHT_CHUNKS), 1);
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_ACKNOWLEDGED, 100, &error), ISCP_ERR_TIMEOUT,
           "acknowledge");
-    CHECK_EQ(event_count(&told.outcomes), 0);
     event_wait(&told.outcomes, 1, "the end of the time for an acknowledgement");
     CHECK_STATUS(told.last, ISCP_ERR_TIMEOUT);
     process_signal(&broker.process, SIGCONT);

@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using System.Threading;
@@ -26,6 +27,7 @@ namespace Iscp
         private const int ExitTimeoutMs = 15000;
 
         private static int live;
+        private static volatile bool ended;
 
         // No thread of the library may call into a domain that is gone. And at the end of the process Mono waits for every
         // thread that ever ran managed code, so these must have ended by then.
@@ -37,9 +39,18 @@ namespace Iscp
 
         private static void ShutDown()
         {
-            IntPtr error;
-            Native.iscp_shutdown(ExitTimeoutMs, out error);
-            Native.iscp_error_free(error);
+            ended = true;
+            var watch = Stopwatch.StartNew();
+            long left;
+            // Again while another thread still connects with callbacks that it has set before.
+            while ((left = ExitTimeoutMs - watch.ElapsedMilliseconds) > 0)
+            {
+                IntPtr error;
+                Native.iscp_shutdown((int)left, out error);
+                Native.iscp_error_free(error);
+                if (Live == 0) return;
+                Thread.Sleep(10);
+            }
         }
 
         internal static int Live { get { return Volatile.Read(ref live); } }
@@ -47,6 +58,11 @@ namespace Iscp
         internal static IntPtr Keep(object target)
         {
             Interlocked.Increment(ref live);
+            if (ended)
+            {
+                Interlocked.Decrement(ref live);
+                throw new InvalidOperationException("the program is ending: the library cannot call it any more");
+            }
             return GCHandle.ToIntPtr(GCHandle.Alloc(target));
         }
 

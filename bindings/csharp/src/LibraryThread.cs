@@ -20,8 +20,9 @@ namespace Iscp
         {
             if (entered) return;
             entered = true;
-            // Mono stops a thread by a signal when it collects. The library's threads block all signals, and Mono would wait
-            // for ever: so those which runtimes use are let through.
+            // Unless MONO_THREADS_SUSPEND is coop, Mono stops a thread by a signal when it collects. The library's threads
+            // block all signals, and Mono would wait for ever: so those which it uses are let through. A collection
+            // that begins before this line may still hang.
             var set = new byte[SigsetSize];
             Add(set, SigXcpu);
             Add(set, SigPwr);

@@ -168,6 +168,7 @@ namespace Iscp
         [DllImport(Lib)] internal static extern int iscp_upstream_open_wait(ConnHandle conn, UpstreamOptionsHandle options, int timeoutMs, out UpstreamHandle upstream, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_data_id(UpstreamHandle upstream, byte[] name, byte[] type, out uint dataId, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_write(UpstreamHandle upstream, uint dataId, long elapsedTimeNs, byte[] payload, UIntPtr payloadLen);
+        [DllImport(Lib)] internal static extern int iscp_upstream_write_acknowledged(UpstreamHandle upstream, uint dataId, long elapsedTimeNs, byte[] payload, UIntPtr payloadLen, iscp_done_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_flush(UpstreamHandle upstream, int level, int timeoutMs, iscp_done_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_flush_wait(UpstreamHandle upstream, int level, int timeoutMs, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_close(UpstreamHandle upstream, [MarshalAs(UnmanagedType.I1)] bool closeSession, iscp_done_cb callback, IntPtr userData, out IntPtr error);

@@ -102,6 +102,14 @@ namespace Iscp
             IscpException.Check(Native.iscp_upstream_write(handle, dataId, elapsedTimeNs, payload, Native.Length(payload)));
         }
 
+        /// <summary>Writes a point; the task ends when the server acknowledged it.</summary>
+        public Task WriteAcknowledgedAsync(
+            uint dataId, long elapsedTimeNs, byte[] payload, CancellationToken cancellation = default(CancellationToken))
+        {
+            return Operation<bool>.Run(cancellation, _ => true, (IntPtr user, out IntPtr error) => Native.iscp_upstream_write_acknowledged(
+                handle, dataId, elapsedTimeNs, payload, Native.Length(payload), Callbacks.Done, user, out error));
+        }
+
         /// <summary>Sends everything written before, whatever the flush policy.</summary>
         public void Flush(FlushLevel level = FlushLevel.Acknowledged, TimeSpan? timeout = null)
         {

@@ -46,6 +46,23 @@ internal static class Exits
                 running.Wait();
             }
         },
+        { "a thread that connects again and again", url =>
+            {
+                Open(url);
+                new Thread(() =>
+                {
+                    while (true)
+                    {
+                        try
+                        {
+                            Open(url);
+                        }
+                        catch (IscpException) { }
+                        catch (InvalidOperationException) { }
+                    }
+                }) { IsBackground = true }.Start();
+            }
+        },
         { "a token source that does not answer", url =>
             {
                 var asked = new ManualResetEventSlim();

@@ -20,18 +20,36 @@ internal static class Support
         {
             if (method.GetCustomAttribute<TestAttribute>() == null || (only != null && method.Name != only)) continue;
             ran++;
-            try
-            {
-                ((Action)Delegate.CreateDelegate(typeof(Action), method))();
-            }
-            catch (Exception failure)
-            {
-                failed++;
-                Console.WriteLine("FAILED {0}: {1}", method.Name, failure);
-            }
+            var failure = RunOne((Action)Delegate.CreateDelegate(typeof(Action), method), method.Name);
+            if (failure == null) continue;
+            failed++;
+            Console.WriteLine("FAILED {0}: {1}", method.Name, failure);
         }
         Console.WriteLine("{0} C# tests run, {1} failed", ran, failed);
         return failed == 0 && ran > 0 ? 0 : 1;
+    }
+
+    // A test that does not end says so and ends the process: its threads cannot be stopped.
+    private static Exception RunOne(Action test, string name)
+    {
+        Exception failure = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                test();
+            }
+            catch (Exception thrown)
+            {
+                failure = thrown;
+            }
+        });
+        thread.Start();
+        if (thread.Join(TimeSpan.FromTicks(2 * Limit.Ticks))) return failure;
+        Console.WriteLine("FAILED {0}: does not end", name);
+        Console.Out.Flush();
+        Process.GetCurrentProcess().Kill();
+        return null;
     }
 
     internal static string Setting(string name)

@@ -142,6 +142,8 @@ internal static class Tests
             upstream.Write(upstream.DataId("a", "t"), 7, new byte[] { 1 });
             await upstream.FlushAsync();
             Support.Equal("t:a 7 01", Text((await next).Points.Single()));
+            await upstream.WriteAcknowledgedAsync(upstream.DataId("b", "t"), 8, new byte[0]);
+            Support.Equal("t:b 8 ", Text((await downstream.NextAsync()).Points.Single()));
 
             var cancellation = new CancellationTokenSource();
             var waiting = downstream.NextAsync(cancellation.Token);
@@ -208,6 +210,7 @@ internal static class Tests
             Support.True(Callbacks.Live > 0, "nothing is held");
             upstream.Write(upstream.DataId("a", "t"), 0, new byte[0]);
             upstream.Close(false, Support.Limit);
+            Support.Until("the acknowledgement", () => acks.Count == 1);
             upstream.Dispose();
             connection.Close(Support.Limit);
             connection.Dispose();

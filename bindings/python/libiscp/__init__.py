@@ -17,7 +17,7 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 from . import _core, _native
 from ._core import Closed, Error, Handle, Options, TimedOut, WouldBlock, call, check, integer, live_callbacks, milliseconds
-from ._core import text
+from ._core import obtain, text
 from ._native import lib
 
 __all__ = [
@@ -111,21 +111,18 @@ def connect(
                 on_event(Event(_EVENTS.get(event, str(event)), attempt, delay, error))
 
             collected.handler("event_callback", _core.on_conn_event, handler)
-        out = ctypes.c_void_p()
-        call(lib.iscp_connect_wait, collected.pointer, milliseconds(timeout), ctypes.byref(out))
-    return Connection(Handle(out.value, lib.iscp_conn_free))
+        handle = obtain(lib.iscp_conn_free, lib.iscp_connect_wait, collected.pointer, milliseconds(timeout))
+    return Connection(handle)
 
 
-def _take(handle: Handle, function: Any, timeout: float | None) -> int:
-    """Waits for the next object of a source and returns its pointer."""
+def _take(handle: Handle, function: Any, free: Any, timeout: float | None) -> Handle:
+    """Waits for the next object of a source."""
     end = None if timeout is None else time.monotonic() + timeout
-    out = ctypes.c_void_p()
     with handle as pointer:
         while True:
             left = _SLICE_MS if end is None else milliseconds(max(0.0, end - time.monotonic()))
             try:
-                call(function, pointer, min(left, _SLICE_MS), ctypes.byref(out))
-                return out.value
+                return obtain(free, function, pointer, min(left, _SLICE_MS))
             except TimedOut:
                 if left <= _SLICE_MS and end is not None:
                     raise
@@ -189,9 +186,8 @@ class Connection(_Object):
         """
         with Options("upstream", options) as collected, self._handle as pointer:
             collected.handler("ack_callback", _core.on_ack, on_ack)
-            out = ctypes.c_void_p()
-            call(lib.iscp_upstream_open_wait, pointer, collected.pointer, milliseconds(timeout), ctypes.byref(out))
-        return Upstream(Handle(out.value, lib.iscp_upstream_free))
+            open_wait, wait = lib.iscp_upstream_open_wait, milliseconds(timeout)
+            return Upstream(obtain(lib.iscp_upstream_free, open_wait, pointer, collected.pointer, wait))
 
     def open_downstream(
         self, source_node_id: str, *filters: str, timeout: float | None = None, **options: Any
@@ -205,9 +201,8 @@ class Connection(_Object):
             for pattern in filters or ("#:#",):
                 add = lib.iscp_downstream_options_add_filter
                 call(add, collected.pointer, text(source_node_id), text(pattern))
-            out = ctypes.c_void_p()
-            call(lib.iscp_downstream_open_wait, pointer, collected.pointer, milliseconds(timeout), ctypes.byref(out))
-        return Downstream(Handle(out.value, lib.iscp_downstream_free))
+            open_wait, wait = lib.iscp_downstream_open_wait, milliseconds(timeout)
+            return Downstream(obtain(lib.iscp_downstream_free, open_wait, pointer, collected.pointer, wait))
 
     def send_base_time(
         self,
@@ -232,17 +227,16 @@ class Connection(_Object):
         self, node_id: str, name: str, type: str, payload: bytes = b"", *, timeout: float | None = None
     ) -> Call:
         """Calls another node and waits for its reply."""
-        out = ctypes.c_void_p()
         with self._handle as pointer:
-            call(
-                lib.iscp_conn_call_wait, pointer, text(node_id), text(name), text(type), payload, len(payload),
-                milliseconds(timeout), ctypes.byref(out),
+            reply = obtain(
+                lib.iscp_call_free, lib.iscp_conn_call_wait, pointer, text(node_id), text(name), text(type), payload,
+                len(payload), milliseconds(timeout),
             )
-        return Call(self, out.value)
+        return Call(self, reply)
 
     def next_call(self, timeout: float | None = None) -> Call:
         """Takes the next call of another node."""
-        return Call(self, _take(self._handle, lib.iscp_conn_next_call_wait, timeout))
+        return Call(self, _take(self._handle, lib.iscp_conn_next_call_wait, lib.iscp_call_free, timeout))
 
     def close(self, timeout: float | None = None) -> None:
         """Flushes and closes all streams, then the connection. `Closed` when it was closed before."""
@@ -257,16 +251,17 @@ class Connection(_Object):
 class Call:
     """A call of another node, or the reply to one."""
 
-    def __init__(self, conn: Connection, pointer: int) -> None:
+    def __init__(self, conn: Connection, handle: Handle) -> None:
         self._conn = conn
-        self._handle = Handle(pointer, lib.iscp_call_free)
-        self.id: str = lib.iscp_call_id(pointer).decode()
-        self.source_node_id: str = lib.iscp_call_source_node_id(pointer).decode()
-        self.name: str = lib.iscp_call_name(pointer).decode()
-        self.type: str = lib.iscp_call_type(pointer).decode()
+        self._handle = handle
         payload, length = ctypes.c_void_p(), ctypes.c_size_t()
-        check(lib.iscp_call_payload(pointer, ctypes.byref(payload), ctypes.byref(length)))
-        self.payload: bytes = ctypes.string_at(payload.value, length.value)
+        with handle as pointer:
+            self.id: str = lib.iscp_call_id(pointer).decode()
+            self.source_node_id: str = lib.iscp_call_source_node_id(pointer).decode()
+            self.name: str = lib.iscp_call_name(pointer).decode()
+            self.type: str = lib.iscp_call_type(pointer).decode()
+            check(lib.iscp_call_payload(pointer, ctypes.byref(payload), ctypes.byref(length)))
+            self.payload: bytes = ctypes.string_at(payload.value, length.value)
 
     def reply(self, name: str, type: str, payload: bytes = b"", *, timeout: float | None = None) -> None:
         """Replies to its sender."""
@@ -289,13 +284,27 @@ class Upstream(_Object):
     def write(self, name: str, type: str, elapsed_time_ns: int, payload: bytes) -> None:
         """Writes a point. It is sent when the flush policy says so; waits only when the buffer is full."""
         with self._handle as pointer:
-            data_id = self._data_ids.get((name, type))
-            if data_id is None:
-                out = ctypes.c_uint32()
-                call(lib.iscp_upstream_data_id, pointer, text(name), text(type), ctypes.byref(out))
-                data_id = self._data_ids[name, type] = out.value
+            data_id = self._data_id(pointer, name, type)
             elapsed = integer("elapsed_time_ns", elapsed_time_ns, -64)
             check(lib.iscp_upstream_write(pointer, data_id, elapsed, payload, len(payload)))
+
+    def write_acknowledged(
+        self, name: str, type: str, elapsed_time_ns: int, payload: bytes, *, timeout: float | None = None
+    ) -> None:
+        """Writes a point and waits until the server acknowledged it."""
+        with self._handle as pointer:
+            call(
+                lib.iscp_upstream_write_acknowledged_wait, pointer, self._data_id(pointer, name, type),
+                integer("elapsed_time_ns", elapsed_time_ns, -64), payload, len(payload), milliseconds(timeout),
+            )
+
+    def _data_id(self, pointer: int, name: str, type: str) -> int:
+        data_id = self._data_ids.get((name, type))
+        if data_id is None:
+            out = ctypes.c_uint32()
+            call(lib.iscp_upstream_data_id, pointer, text(name), text(type), ctypes.byref(out))
+            data_id = self._data_ids[name, type] = out.value
+        return data_id
 
     def flush(self, *, acknowledged: bool = True, timeout: float | None = None) -> None:
         """Sends everything written before, and waits until the server answered for it unless told otherwise."""
@@ -327,11 +336,21 @@ class Downstream(_Object):
 
     def next_chunk(self, timeout: float | None = None) -> Chunk:
         """Takes the next chunk. With a time-out of 0 it raises `WouldBlock` when there is none."""
-        return _read_chunk(_take(self._handle, lib.iscp_downstream_next_chunk_wait, timeout))
+        chunk = _take(self._handle, lib.iscp_downstream_next_chunk_wait, lib.iscp_chunk_free, timeout)
+        try:
+            with chunk as pointer:
+                return _read_chunk(pointer)
+        finally:
+            chunk.release()
 
     def next_metadata(self, timeout: float | None = None) -> Metadata:
         """Takes the next metadata. With a time-out of 0 it raises `WouldBlock` when there is none."""
-        return _read_metadata(_take(self._handle, lib.iscp_downstream_next_metadata_wait, timeout))
+        metadata = _take(self._handle, lib.iscp_downstream_next_metadata_wait, lib.iscp_metadata_free, timeout)
+        try:
+            with metadata as pointer:
+                return _read_metadata(pointer)
+        finally:
+            metadata.release()
 
     def __iter__(self) -> Iterator[Chunk]:
         try:
@@ -370,44 +389,38 @@ def _stat(handle: Handle, function: Any, number: int) -> int:
 
 
 def _read_chunk(pointer: int) -> Chunk:
-    """Copies a chunk and frees it."""
-    try:
-        points: list[Point] = []
-        name, type, array = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.POINTER(_native.DataPoint)()
-        count = ctypes.c_size_t()
-        for group in range(lib.iscp_chunk_group_count(pointer)):
-            check(lib.iscp_chunk_group(
-                pointer, group, ctypes.byref(name), ctypes.byref(type), ctypes.byref(array), ctypes.byref(count)
-            ))
-            name_text, type_text = name.value.decode(), type.value.decode()
-            for point in array[: count.value]:
-                payload = ctypes.string_at(point.payload, point.payload_len) if point.payload_len else b""
-                points.append(Point(name_text, type_text, point.elapsed_time_ns, payload))
-        return Chunk(
-            lib.iscp_chunk_source_node_id(pointer).decode(),
-            lib.iscp_chunk_session_id(pointer).decode(),
-            _core.to_uuid(lib.iscp_chunk_upstream_id(pointer)),
-            lib.iscp_chunk_sequence_number(pointer),
-            points,
-        )
-    finally:
-        lib.iscp_chunk_free(pointer)
+    """Copies a chunk."""
+    points: list[Point] = []
+    name, type, array = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.POINTER(_native.DataPoint)()
+    count = ctypes.c_size_t()
+    for group in range(lib.iscp_chunk_group_count(pointer)):
+        check(lib.iscp_chunk_group(
+            pointer, group, ctypes.byref(name), ctypes.byref(type), ctypes.byref(array), ctypes.byref(count)
+        ))
+        name_text, type_text = name.value.decode(), type.value.decode()
+        for point in array[: count.value]:
+            payload = ctypes.string_at(point.payload, point.payload_len) if point.payload_len else b""
+            points.append(Point(name_text, type_text, point.elapsed_time_ns, payload))
+    return Chunk(
+        lib.iscp_chunk_source_node_id(pointer).decode(),
+        lib.iscp_chunk_session_id(pointer).decode(),
+        _core.to_uuid(lib.iscp_chunk_upstream_id(pointer)),
+        lib.iscp_chunk_sequence_number(pointer),
+        points,
+    )
 
 
 def _read_metadata(pointer: int) -> Metadata:
-    """Copies metadata and frees it."""
-    try:
-        return Metadata(
-            lib.iscp_metadata_kind_name(lib.iscp_metadata_kind(pointer)).decode(),
-            lib.iscp_metadata_source_node_id(pointer).decode(),
-            lib.iscp_metadata_session_id(pointer).decode(),
-            _core.to_uuid(lib.iscp_metadata_stream_id(pointer)),
-            lib.iscp_metadata_name(pointer).decode(),
-            lib.iscp_metadata_priority(pointer),
-            lib.iscp_metadata_elapsed_time_ns(pointer),
-            lib.iscp_metadata_base_time_ns(pointer),
-            lib.iscp_metadata_total_points(pointer),
-            lib.iscp_metadata_final_sequence_number(pointer),
-        )
-    finally:
-        lib.iscp_metadata_free(pointer)
+    """Copies metadata."""
+    return Metadata(
+        lib.iscp_metadata_kind_name(lib.iscp_metadata_kind(pointer)).decode(),
+        lib.iscp_metadata_source_node_id(pointer).decode(),
+        lib.iscp_metadata_session_id(pointer).decode(),
+        _core.to_uuid(lib.iscp_metadata_stream_id(pointer)),
+        lib.iscp_metadata_name(pointer).decode(),
+        lib.iscp_metadata_priority(pointer),
+        lib.iscp_metadata_elapsed_time_ns(pointer),
+        lib.iscp_metadata_base_time_ns(pointer),
+        lib.iscp_metadata_total_points(pointer),
+        lib.iscp_metadata_final_sequence_number(pointer),
+    )

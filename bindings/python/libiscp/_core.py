@@ -7,6 +7,7 @@ import ctypes
 import itertools
 import os
 import threading
+import time
 import uuid
 from typing import Any, Callable
 
@@ -15,7 +16,7 @@ from ._native import lib
 
 # How long the end of the interpreter waits for the threads of the library. A connection takes at most
 # `close_timeout_ms` and two seconds.
-_EXIT_TIMEOUT_MS = 15000
+_EXIT_TIMEOUT = 15.0
 
 
 class Error(Exception):
@@ -92,6 +93,18 @@ def call(function: Any, *arguments: Any) -> None:
         raise make_error(status, detail.value)
     finally:
         lib.iscp_error_free(detail)
+
+
+def obtain(free: Callable[[Any], None], function: Any, *arguments: Any) -> Handle:
+    """Calls a function whose last parameters are the place for a new object and `out_error`."""
+    out = ctypes.c_void_p()
+    try:
+        call(function, *arguments, ctypes.byref(out))
+    except BaseException:
+        # Ctrl-C may have come after the object, which nobody has then.
+        free(out)
+        raise
+    return Handle(out.value, free)
 
 
 def text(value: str) -> bytes:
@@ -172,7 +185,9 @@ class Handle:
 
 _numbers = itertools.count(1)
 _targets: dict[int, Callable[..., None]] = {}
+_lock = threading.Lock()
 _watching = False
+_ended = False
 
 
 def live_callbacks() -> int:
@@ -183,19 +198,32 @@ def live_callbacks() -> int:
 def register(target: Callable[..., None]) -> int:
     """Keeps a callable until the library releases its number."""
     global _watching
-    if not _watching:
-        _watching = True
-        atexit.register(_shut_down, os.getpid())
-    number = next(_numbers)
-    _targets[number] = target
+    with _lock:
+        if _ended:
+            raise RuntimeError("the interpreter is ending: no more callbacks can be set")
+        if not _watching:
+            _watching = True
+            atexit.register(_shut_down, os.getpid())
+        number = next(_numbers)
+        _targets[number] = target
     return number
 
 
 def _shut_down(owner: int) -> None:
     # A thread of the library that called back while the interpreter ends would be terminated inside the library,
     # which ends the process with SIGABRT. So there must be none left. In a forked child there is none.
-    if os.getpid() == owner:
-        lib.iscp_shutdown(_EXIT_TIMEOUT_MS, None)
+    global _ended
+    if os.getpid() != owner:
+        return
+    with _lock:
+        _ended = True
+    end = time.monotonic() + _EXIT_TIMEOUT
+    # Again while another thread still connects with callbacks that it has set before.
+    while True:
+        lib.iscp_shutdown(milliseconds(max(0.0, end - time.monotonic())), None)
+        if not _targets or time.monotonic() >= end:
+            return
+        time.sleep(0.01)
 
 
 @_native.release_cb

@@ -122,6 +122,10 @@ FUNCTIONS = {
     "iscp_upstream_open_wait": (c_int32, [_HANDLE, c_void_p, c_int32, _OUT, _ERROR]),
     "iscp_upstream_data_id": (c_int32, [_HANDLE, _TEXT, _TEXT, POINTER(c_uint32), _ERROR]),
     "iscp_upstream_write": (c_int32, [_HANDLE, c_uint32, c_int64, _BYTES, c_size_t]),
+    "iscp_upstream_write_acknowledged_wait": (
+        c_int32,
+        [_HANDLE, c_uint32, c_int64, _BYTES, c_size_t, c_int32, _ERROR],
+    ),
     "iscp_upstream_flush_wait": (c_int32, [_HANDLE, c_int32, c_int32, _ERROR]),
     "iscp_upstream_close_wait": (c_int32, [_HANDLE, c_bool, c_int32, _ERROR]),
     "iscp_upstream_stat": (c_int32, [_HANDLE, c_int32, POINTER(c_uint64)]),

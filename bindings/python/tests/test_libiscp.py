@@ -63,6 +63,13 @@ class Streams(WithBroker):
         self.assertEqual((up.id, 1), (found["upstream_normal_close"].stream_id,
                                       found["upstream_normal_close"].total_points))
 
+    def test_a_point_is_acknowledged(self):
+        up = self.connect("sender").open_upstream(qos="reliable")
+        up.write_acknowledged("a", "t", 0, b"x", timeout=LIMIT)
+        self.assertRaises(ValueError, up.write_acknowledged, "a", "t", 2**63, b"")
+        up.close(timeout=LIMIT)
+        self.assertRaises(libiscp.Closed, up.write_acknowledged, "a", "t", 0, b"x")
+
     def test_iterating_ends_when_the_stream_is_closed_from_another_thread(self):
         conn = self.connect("receiver")
         down = conn.open_downstream("nobody")
@@ -331,6 +338,14 @@ def write():
             up.write("a", "t", 0, b"x")
 threading.Thread(target=write, daemon=True).start()
 """,
+    "while a thread connects again and again": """
+url, options = conn_url, conn_options
+def again():
+    while True:
+        with contextlib.suppress(libiscp.Error, RuntimeError):
+            libiscp.connect(url, **options).close()
+threading.Thread(target=again, daemon=True).start()
+""",
     "in a forked child too": """
 child = os.fork()
 if child == 0:
@@ -346,11 +361,12 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 class Exit(WithBroker):
     def test_ends_cleanly_while_connected(self):
         for when, rest in EXITS.items():
-            for callbacks in ("", ", on_event=lambda event: None, token_source=lambda: ''"):
-                with self.subTest(when, callbacks=bool(callbacks)):
+            for callbacks in ("{}", "{'on_event': lambda event: None, 'token_source': lambda: ''}"):
+                with self.subTest(when, callbacks=len(callbacks) > 2):
                     program = (
                         "import contextlib, os, sys, threading, libiscp\n"
-                        f"conn = libiscp.connect({self.url!r}{callbacks})\n{rest}"
+                        f"conn_url, conn_options = {self.url!r}, {callbacks}\n"
+                        f"conn = libiscp.connect(conn_url, **conn_options)\n{rest}"
                     )
                     process = start("-c", program)
                     _, errors = process.communicate(timeout=LIMIT)

@@ -5,9 +5,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 use serde_json::{Value, json};
 
-use crate::support::Broker;
+use crate::support::{Broker, Program, run};
 
 #[test]
 fn a_hundred_thousand_lines_arrive_intact_and_in_order() {
@@ -54,7 +55,7 @@ fn every_order_and_policy_prints_everything_that_is_read_in_time() {
 
     let reliable = ["sub", "--url", &broker.url, "--node", "n", "--source", "n", "--qos", "reliable"];
     let dropping = [&reliable[..], &["--buffer-policy", "drop-oldest"]].concat();
-    crate::support::run(&dropping, b"").failed(&["buffer_policy", "reliable"]);
+    run(&dropping, b"").failed(&["buffer_policy", "reliable"]);
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_large_line_arrives() {
 fn points_go_out_while_standard_input_is_open() {
     let broker = Broker::start();
     let subscriber = broker.subscribe(&[]);
-    let mut publisher = crate::support::Program::start(&broker.publisher(&[]));
+    let mut publisher = Program::start(&broker.publisher(&[]));
     for line in ["one\n", "two\n", "three\n"] {
         publisher.write(line.as_bytes());
         subscriber.wait_for_output(line);
@@ -211,7 +212,7 @@ fn other_nodes_are_not_received() {
     let broker = Broker::start();
     let subscriber = broker.subscribe(&["--count", "1"]);
     let args = ["pub", "--url", &broker.url, "--node", "other"];
-    crate::support::run(&args, b"other\n").quiet_success();
+    run(&args, b"other\n").quiet_success();
     broker.publish(&[], b"own\n");
     assert_eq!(subscriber.finish().stdout, b"own\n");
 }
@@ -234,4 +235,29 @@ fn hex_lines_are_bytes() {
         ("hi".into(), Value::Null),
     ];
     assert_eq!(payloads, expected);
+}
+
+#[test]
+fn a_publisher_that_may_drop_points_reads_on_while_the_network_takes_nothing() {
+    let broker = Broker::start();
+    let subscriber = broker.subscribe(&[]);
+    let options = ["--qos", "unreliable", "--when-full", "drop-oldest"];
+    let mut publisher = Program::start(&broker.publisher(&options));
+    publisher.write(b"first\n");
+    subscriber.wait_for_output("first\n");
+    broker.program.signal(SIGSTOP);
+    // More than its buffer and those of the sockets hold.
+    let line = [&[b'x'; 65_535][..], b"\n"].concat();
+    for _ in 0..1000 {
+        publisher.write(&line);
+    }
+    publisher.write(b"last\n");
+    broker.program.signal(SIGCONT);
+    let finished = publisher.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(finished.stderr.contains("points were dropped"), "{finished:?}");
+    subscriber.wait_for_output("last\n");
+    run(&broker.publisher(&["--when-full", "drop-newest"]), b"x\n").failed(&["--when-full", "--qos"]);
+    broker.publish(&["--qos", "partial", "--when-full", "drop-newest"], b"one line always has room\n");
+    subscriber.wait_for_output("one line always has room\n");
 }

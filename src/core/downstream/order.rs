@@ -1,6 +1,6 @@
 //! The chunks of each upstream: which came before, which are missing, and which wait for earlier ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -75,6 +75,8 @@ pub(super) struct Order {
     limit_bytes: usize,
     wait: Duration,
     sources: HashMap<Uuid, Source>,
+    /// Those of them that ended.
+    ended: HashSet<Uuid>,
     /// By upstream and position.
     waiting: BTreeMap<Uuid, BTreeMap<u64, Waiting>>,
     /// How many wait, and the bytes they take.
@@ -92,7 +94,6 @@ struct Source {
     span: Option<Span>,
     /// What it sends may be lost on its way to the server.
     lossy: bool,
-    ended: bool,
 }
 
 /// Positions of an upstream: its numbers without their wrap.
@@ -135,6 +136,7 @@ impl Order {
             limit_bytes: config.reorder_bytes,
             wait: config.reorder_wait,
             sources: HashMap::new(),
+            ended: HashSet::new(),
             waiting: BTreeMap::new(),
             count: 0,
             bytes: 0,
@@ -227,7 +229,10 @@ impl Order {
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&upstream) {
             return true;
         }
-        self.sources.retain(|_, source| !source.ended);
+        // Not by looking at all of them: somebody may send from ever new upstreams.
+        for ended in self.ended.drain() {
+            self.sources.remove(&ended);
+        }
         self.sources.len() < MAX_SOURCES
     }
 
@@ -250,7 +255,8 @@ impl Order {
     fn waits_for_ever(&self, upstream: Uuid) -> bool {
         self.order == ChunkOrder::Strict
             && self.reliable
-            && self.sources.get(&upstream).is_none_or(|source| !source.lossy && !source.ended)
+            && !self.ended.contains(&upstream)
+            && self.sources.get(&upstream).is_none_or(|source| !source.lossy)
     }
 
     /// Delivers what waits and has no gap before it any more.
@@ -332,7 +338,7 @@ impl Order {
         if self.has_room_for(upstream) {
             let source = self.sources.entry(upstream).or_default();
             source.lossy = qos != Qos::Reliable;
-            source.ended = false;
+            self.ended.remove(&upstream);
             self.rearm();
         }
     }
@@ -351,7 +357,7 @@ impl Order {
             return Err(self.gap(upstream, "it ended, and chunks"));
         }
         if let Some(source) = self.sources.get_mut(&upstream) {
-            source.ended = true;
+            self.ended.insert(upstream);
             if let (Some(span), Some(last), true) = (&mut source.span, last, self.gapless) {
                 let last = span.position(last);
                 self.counters.missing_chunks.fetch_add(last.saturating_sub(span.highest), Relaxed);

@@ -33,6 +33,16 @@ public final class Upstream: @unchecked Sendable {
         }
     }
 
+    /// Writes a point and waits until the server acknowledged it.
+    public func writeAcknowledged(_ id: DataID, elapsedNanoseconds: Int64, payload: [UInt8]) async throws {
+        try await Pending<Void>.run { userData, error in
+            payload.withUnsafeBufferPointer { bytes in
+                iscp_upstream_write_acknowledged(
+                    pointer, id.number, elapsedNanoseconds, bytes.baseAddress, bytes.count, onDone, userData, error)
+            }
+        }
+    }
+
     /// Sends everything written before, and waits until the server answered for it unless told otherwise.
     public func flush(acknowledged: Bool = true) async throws {
         let level = acknowledged ? ISCP_FLUSH_ACKNOWLEDGED : ISCP_FLUSH_SENT
