@@ -18,8 +18,9 @@ static struct {
 static size_t case_count;
 
 static volatile sig_atomic_t processes[MAX_PROCESSES];
-static const char *volatile waiting_for;
-static const char *volatile about;
+/* Set by any thread, read in a signal handler. */
+static const char *_Atomic waiting_for;
+static const char *_Atomic about;
 
 void test_register(const char *name, void (*run)(void)) {
     if (case_count == MAX_CASES) {
