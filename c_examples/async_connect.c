@@ -136,7 +136,6 @@ int main(int argc, char **argv) {
     }
     /* The options were copied. Unless a connection was begun, this releases the app. */
     iscp_conn_options_free(options);
-
     pthread_mutex_lock(&app.mutex);
     while (!app.released) {
         pthread_cond_wait(&app.changed, &app.mutex);
@@ -144,11 +143,8 @@ int main(int argc, char **argv) {
     pthread_mutex_unlock(&app.mutex);
     if (status != ISCP_OK) {
         example_print_error("connect", status, error);
-        return EXIT_FAILURE;
+    } else if (app.failures == 0) {
+        printf("done\n");
     }
-    if (app.failures > 0) {
-        return EXIT_FAILURE;
-    }
-    printf("done\n");
-    return EXIT_SUCCESS;
+    return status == ISCP_OK && app.failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

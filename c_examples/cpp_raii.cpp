@@ -83,7 +83,8 @@ void run(const std::string &url, std::size_t points) {
         upstream.write(id, i * 100ms, "hello " + std::to_string(i)).value();
     }
     upstream.close_wait(10s).value();
-    std::cout << "received " << all.get() << " points\n";
+    const std::size_t received = all.get();
+    std::cout << "received " << received << " points\n";
 
     // Without exceptions: look first.
     iscp::result<> late = upstream.write(id, 0s, "too late");

@@ -53,8 +53,7 @@ static gboolean on_interrupt(gpointer user_data) {
     return G_SOURCE_CONTINUE;
 }
 
-/* The descriptors stay the same as long as connection and stream live, also when the connection is made
- * anew. */
+/* The descriptors stay the same as long as connection and stream live, also over lost connections. */
 static void watch(struct reader *reader) {
     iscp_error_t *error = NULL;
     int32_t chunks, events;

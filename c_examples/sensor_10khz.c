@@ -21,8 +21,7 @@ static iscp_upstream_t *open_upstream(iscp_conn_t *conn) {
     iscp_error_t *error = NULL;
     iscp_upstream_options_t *options = iscp_upstream_options_new();
     example_check("qos", iscp_upstream_options_set_qos(options, ISCP_QOS_RELIABLE, &error), &error);
-    /* A chunk every 20 ms, whatever its size: 200 samples share the cost of a message and an acknowledgement.
-     */
+    /* A chunk every 20 ms: 200 samples share the cost of a message and an acknowledgement. */
     example_check("policy", iscp_upstream_options_set_flush_policy(options, "interval", &error), &error);
     example_check("interval", iscp_upstream_options_set_flush_interval_ms(options, 20, &error), &error);
     example_check("open upstream", iscp_upstream_open_wait(conn, options, -1, &upstream, &error), &error);

@@ -118,8 +118,7 @@ int main(int argc, char **argv) {
     for (long i = 0; i < points; i++) {
         char text[32];
         int length = snprintf(text, sizeof text, "%ld", i);
-        /* During an outage the point waits in the buffer. Once that is full this waits, ten seconds at most.
-         */
+        /* During an outage the point waits in the buffer; once that is full, this waits, for ten seconds. */
         status =
             iscp_upstream_write(upstream, data_id, i * 100000000LL, (const uint8_t *)text, (size_t)length);
         if (status != ISCP_OK) {

@@ -66,8 +66,7 @@ static void on_interrupt(uv_signal_t *handle, int signal_number) {
     end(handle->data);
 }
 
-/* The descriptors stay the same as long as connection and stream live, also when the connection is made anew.
- */
+/* The descriptors stay the same as long as connection and stream live, also over lost connections. */
 static void watch(uv_loop_t *loop, struct reader *reader) {
     iscp_error_t *error = NULL;
     int32_t chunks, events;

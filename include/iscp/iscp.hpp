@@ -6,8 +6,8 @@
  * `iscp::upstream::flush_wait`. docs/cpp.md is the guide, iscp.h the reference of what a call means.
  *
  * - **Owners.** `connection`, `upstream`, `downstream`, `chunk`, `metadata`, `incoming_call`, `event`,
- *   `token_request` and the options own one object of the library each. They are moved, not copied, and end
- *   in any order, on any thread, in handlers too; that never blocks. An owner that was moved from has
+ * `path`, `token_request` and the options own one object of the library each. They are moved, not copied, and
+ * end in any order, on any thread, in handlers too; that never blocks. An owner that was moved from has
  *   nothing: calls fail with `ISCP_ERR_NULL_ARGUMENT`.
  * - **Views.** `chunk_view`, `metadata_view`, `incoming_call_view`, `event_view`, `bytes`, `std::string_view`
  *   borrow. What handlers are given is valid until they return; `keep()` makes it last.

@@ -45,9 +45,8 @@ static void check_path(const iscp_path_t *path, const struct expected *expected)
     static const iscp_path_stat_t of_tcp[] = {ISCP_PATH_STAT_ROUND_TRIP_VARIANCE_NS,
                                               ISCP_PATH_STAT_UNACKED_SEGMENTS,
                                               ISCP_PATH_STAT_RETRANSMITTED_SEGMENTS};
-    static const iscp_path_stat_t of_quic[] = {
-        ISCP_PATH_STAT_MIN_ROUND_TRIP_NS, ISCP_PATH_STAT_SENT_PACKETS, ISCP_PATH_STAT_LOST_PACKETS,
-        ISCP_PATH_STAT_CONGESTION_EVENTS};
+    static const iscp_path_stat_t of_quic[] = {ISCP_PATH_STAT_MIN_ROUND_TRIP_NS, ISCP_PATH_STAT_SENT_PACKETS,
+                                               ISCP_PATH_STAT_LOST_PACKETS, ISCP_PATH_STAT_CONGESTION_EVENTS};
     uint64_t value = 7;
     for (size_t i = 0; i < sizeof of_tcp / sizeof *of_tcp; i++) {
         CHECK_STATUS(iscp_path_stat(path, of_tcp[i], &value), tcp ? ISCP_OK : ISCP_ERR_UNSUPPORTED);
@@ -209,7 +208,8 @@ static void sum(const iscp_conn_t *conn, uint64_t *out_sent, uint64_t *out_recei
 
 TEST(messages_and_points_are_counted) {
     broker_start(&broker, NULL);
-    iscp_conn_t *source = client_connect(broker.url, "source"), *reader = client_connect(broker.url, "reader");
+    iscp_conn_t *source = client_connect(broker.url, "source"),
+                *reader = client_connect(broker.url, "reader");
     iscp_downstream_t *down = client_downstream(reader, "source");
     iscp_upstream_t *up = client_upstream(source, NULL);
     iscp_data_id_t id = client_data_id(up, "a");

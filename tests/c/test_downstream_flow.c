@@ -213,9 +213,9 @@ TEST(every_order_of_chunks_receives_everything) {
             CHECK_EQ(next_elapsed(down), n);
         }
         static const iscp_downstream_stat_t quiet[] = {
-            ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS, ISCP_DOWNSTREAM_STAT_LOST_CHUNKS,
-            ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS, ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS,
-            ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS,  ISCP_DOWNSTREAM_STAT_LATE_CHUNKS,
+            ISCP_DOWNSTREAM_STAT_DUPLICATE_CHUNKS,    ISCP_DOWNSTREAM_STAT_LOST_CHUNKS,
+            ISCP_DOWNSTREAM_STAT_REORDERED_CHUNKS,    ISCP_DOWNSTREAM_STAT_WAITING_CHUNKS,
+            ISCP_DOWNSTREAM_STAT_GIVEN_UP_CHUNKS,     ISCP_DOWNSTREAM_STAT_LATE_CHUNKS,
             ISCP_DOWNSTREAM_STAT_LATE_DROPPED_CHUNKS,
         };
         for (size_t k = 0; k < sizeof quiet / sizeof quiet[0]; k++) {

@@ -21,9 +21,8 @@ static void end(void) {
 
 static iscp_conn_t *connect_with(const char *key, const char *value) {
     iscp_conn_t *conn = NULL;
-    iscp_conn_options_t *options =
-        conn_options(chaos.url, "node", "reconnect_min_interval_ms", "10", "reconnect_max_interval_ms", "20",
-                     key, value, NULL);
+    iscp_conn_options_t *options = conn_options(chaos.url, "node", "reconnect_min_interval_ms", "10",
+                                                "reconnect_max_interval_ms", "20", key, value, NULL);
     OK(iscp_connect_wait(options, -1, &conn, &error));
     iscp_conn_options_free(options);
     return conn;

@@ -31,8 +31,8 @@ static void increment(struct threads *threads, int *counter) {
 
 /* The current thread's name, after the prefix. */
 static void check_name(iscp_thread_kind_t kind) {
-    static const char *const names[KINDS] = {"",          "x.1-runtime", "x.1-dispatch",
-                                             "x.1-resolve", "x.1-spool", "x.1-log"};
+    static const char *const names[KINDS] = {"",          "x.1-runtime", "x.1-dispatch", "x.1-resolve",
+                                             "x.1-spool", "x.1-log"};
     char name[16];
     CHECK(pthread_getname_np(pthread_self(), name, sizeof name) == 0);
     CHECK_TEXT(name, names[kind]);

@@ -274,6 +274,24 @@ TEST(connections, pings_and_what_was_counted) {
     }
     EXPECT_GT(kinds, 20U);
     EXPECT_EQ(conn.stat(iscp::conn_stat::points_sent).value(), 0U);
+    EXPECT_EQ(conn.transport_name(), "websocket");
+    EXPECT_EQ(conn.encoding(), "protobuf");
+    EXPECT_EQ(conn.path(1).status(), ISCP_ERR_INVALID_ARGUMENT);
+    iscp::path path = conn.path(0).value();
+    iscp::path other = path.share();
+    path.reset();
+    EXPECT_NE(other.url().find(url.substr(5)), std::string_view::npos) << other.url();
+    EXPECT_EQ(other.peer_address(), url.substr(5));
+    EXPECT_NE(other.local_address(), "");
+    EXPECT_EQ(other.transport(), "websocket");
+    EXPECT_EQ(other.protocol(), "tcp");
+    EXPECT_EQ(other.encoding(), "protobuf");
+    EXPECT_EQ(other.tls_version(), "");
+    EXPECT_EQ(other.tls_cipher(), "");
+    EXPECT_EQ(other.alpn(), "");
+    EXPECT_NE(other.compression(), "json");
+    EXPECT_GT(other.stat(iscp::path_stat::round_trip_ns).value(), 0U);
+    EXPECT_EQ(other.stat(static_cast<iscp::path_stat>(99)).status(), ISCP_ERR_INVALID_ARGUMENT);
     conn.close_wait(ample).value();
     EXPECT_EQ(conn.ping_wait(ample).status(), ISCP_ERR_CLOSED);
     EXPECT_EQ(conn.ping([guard = sentinel(ended)](auto &&) {}).status(), ISCP_ERR_CLOSED);
@@ -284,6 +302,7 @@ TEST(connections, threads_are_told_when_they_start_and_stop) {
     mailbox<iscp::thread_kind> started, stopped;
     mailbox<int> ended;
     broker server;
+    iscp::shutdown(ample).value();
     {
         iscp::runtime_options options;
         options.thread_name("cpp").stack_size(1 << 20);

@@ -220,6 +220,7 @@ TEST(values, owners_are_moved_and_never_copied) {
     only_moved(metadata());
     only_moved(incoming_call());
     only_moved(event());
+    only_moved(path());
     only_moved(runtime_options());
     only_moved(token_request(nullptr));
     only_moved(connection_options());

@@ -236,6 +236,9 @@ fn the_way_to_the_server_can_be_chosen() {
     ] {
         run(&broker.publisher(&[option, value]), b"x\n").failed(&[&broker.url, culprit]);
     }
+    broker.publish(&["--multipath-tcp"], b"y\n");
+    let without_tcp = broker.publisher(&["--multipath-tcp", "--path", "url=quic://127.0.0.1:1"]);
+    run(&without_tcp, b"x\n").failed(&["Multipath TCP", "quic"]);
 }
 
 #[test]

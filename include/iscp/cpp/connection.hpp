@@ -43,6 +43,88 @@ enum class conn_stat : iscp_conn_stat_t {
     points_received = ISCP_CONN_STAT_POINTS_RECEIVED,
 };
 
+/** A number about a path. Those that the system or transport does not know answer `ISCP_ERR_UNSUPPORTED`. */
+enum class path_stat : iscp_path_stat_t {
+    round_trip_ns = ISCP_PATH_STAT_ROUND_TRIP_NS,
+    round_trip_variance_ns = ISCP_PATH_STAT_ROUND_TRIP_VARIANCE_NS,
+    min_round_trip_ns = ISCP_PATH_STAT_MIN_ROUND_TRIP_NS,
+    congestion_window = ISCP_PATH_STAT_CONGESTION_WINDOW,
+    mtu = ISCP_PATH_STAT_MTU,
+    unacked_segments = ISCP_PATH_STAT_UNACKED_SEGMENTS,
+    retransmitted_segments = ISCP_PATH_STAT_RETRANSMITTED_SEGMENTS,
+    sent_packets = ISCP_PATH_STAT_SENT_PACKETS,
+    lost_packets = ISCP_PATH_STAT_LOST_PACKETS,
+    congestion_events = ISCP_PATH_STAT_CONGESTION_EVENTS,
+};
+
+/**
+ * A path of a connection: what was agreed on it, and how it does. From `connection::path`.
+ *
+ * Its texts are valid as long as the path, and "" where nothing is known. May be used from any thread.
+ */
+class path : public detail::handle<iscp_path_t, iscp_path_free> {
+  public:
+    using handle::handle;
+
+    /** Another owner of the same path. */
+    path share() const noexcept {
+        return path(iscp_path_ref(get()));
+    }
+
+    /** A number about it, at this moment. */
+    result<std::uint64_t> stat(path_stat which) const noexcept {
+        std::uint64_t value = 0;
+        iscp_status_t status = iscp_path_stat(get(), static_cast<iscp_path_stat_t>(which), &value);
+        return status == ISCP_OK ? result<std::uint64_t>(value) : result<std::uint64_t>(error(status));
+    }
+
+    /** Address that it leads to. */
+    std::string_view url() const noexcept {
+        return iscp_path_url(get());
+    }
+
+    /** Such as "websocket". */
+    std::string_view transport() const noexcept {
+        return iscp_path_transport(get());
+    }
+
+    /** "tcp", "mptcp" or "udp". */
+    std::string_view protocol() const noexcept {
+        return iscp_path_protocol(get());
+    }
+
+    /** Address and port on this machine. */
+    std::string_view local_address() const noexcept {
+        return iscp_path_local_address(get());
+    }
+
+    /** Address and port of the other side. */
+    std::string_view peer_address() const noexcept {
+        return iscp_path_peer_address(get());
+    }
+
+    std::string_view tls_version() const noexcept {
+        return iscp_path_tls_version(get());
+    }
+
+    std::string_view tls_cipher() const noexcept {
+        return iscp_path_tls_cipher(get());
+    }
+
+    std::string_view alpn() const noexcept {
+        return iscp_path_alpn(get());
+    }
+
+    /** "protobuf" or "json". */
+    std::string_view encoding() const noexcept {
+        return iscp_path_encoding(get());
+    }
+
+    std::string_view compression() const noexcept {
+        return iscp_path_compression(get());
+    }
+};
+
 /** How many messages of a kind there were. */
 struct message_counts {
     std::uint64_t sent;     /**< by this side */
@@ -319,6 +401,21 @@ class connection : public detail::handle<iscp_conn_t, iscp_conn_free> {
         message_counts counts{};
         iscp_status_t status = iscp_conn_message_count(get(), name.c_str(), &counts.sent, &counts.received);
         return status == ISCP_OK ? result<message_counts>(counts) : result<message_counts>(error(status));
+    }
+
+    /** Name of the transport: "websocket", "quic", "webtransport", or "multi" over several paths. */
+    std::string_view transport_name() const noexcept {
+        return iscp_conn_transport_name(get());
+    }
+
+    /** Encoding of the messages: "protobuf" or "json". */
+    std::string_view encoding() const noexcept {
+        return iscp_conn_encoding(get());
+    }
+
+    /** A path by its number, from 0; `ISCP_ERR_INVALID_ARGUMENT` when there are less. */
+    result<iscp::path> path(std::size_t index) {
+        return detail::invoke_for<iscp::path, iscp_path_t *>(iscp_conn_path, get(), index);
     }
 
     /** A number about the connection. */

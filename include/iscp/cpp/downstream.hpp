@@ -67,11 +67,13 @@ class downstream_options : public detail::options<iscp_downstream_options_t, isc
         return *this;
     }
 
+    /** The QoS. */
     downstream_options &qos(iscp::qos value) {
         assign(iscp_downstream_options_set_qos, static_cast<iscp_qos_t>(value));
         return *this;
     }
 
+    /** How long the server keeps the stream after the connection was lost. */
     downstream_options &expiry_interval(std::chrono::milliseconds value) {
         assign(iscp_downstream_options_set_expiry_interval_ms, iscp_downstream_options_set,
                "expiry_interval_ms", value);
@@ -84,56 +86,66 @@ class downstream_options : public detail::options<iscp_downstream_options_t, isc
         return *this;
     }
 
+    /** How often chunks that the application took are acknowledged. */
     downstream_options &ack_interval(std::chrono::milliseconds value) {
         assign(iscp_downstream_options_set_ack_interval_ms, iscp_downstream_options_set, "ack_interval_ms",
                value);
         return *this;
     }
 
+    /** Whether the server leaves out chunks of which no point matches. */
     downstream_options &omit_empty_chunk(bool value) {
         assign(iscp_downstream_options_set_omit_empty_chunk, value);
         return *this;
     }
 
+    /** How long closing waits for the last acknowledgement to be confirmed. */
     downstream_options &close_timeout(std::chrono::milliseconds value) {
         assign(iscp_downstream_options_set_close_timeout_ms, iscp_downstream_options_set, "close_timeout_ms",
                value);
         return *this;
     }
 
+    /** How many bytes of chunks may wait for the application. */
     downstream_options &buffer_limit(std::size_t value) {
         assign(iscp_downstream_options_set_buffer_limit, value);
         return *this;
     }
 
+    /** What happens when chunks arrive faster than the application takes them. */
     downstream_options &buffer_policy(const text &value) {
         assign(iscp_downstream_options_set_buffer_policy, value);
         return *this;
     }
 
+    /** In which order the chunks of each upstream are received. */
     downstream_options &chunk_order(const text &value) {
         assign(iscp_downstream_options_set_chunk_order, value);
         return *this;
     }
 
+    /** How many chunks of one upstream may wait for an earlier one, unless `chunk_order` is `as_received`. */
     downstream_options &reorder_limit(std::size_t value) {
         assign(iscp_downstream_options_set_reorder_limit, value);
         return *this;
     }
 
+    /** How long a chunk may wait for an earlier one, unless `chunk_order` is `as_received`, or the earlier
+     * one must come because the order is `strict` and downstream and upstream are RELIABLE. */
     downstream_options &reorder_wait(std::chrono::milliseconds value) {
         assign(iscp_downstream_options_set_reorder_wait_ms, iscp_downstream_options_set, "reorder_wait_ms",
                value);
         return *this;
     }
 
+    /** Whether the stream is opened anew when the server has forgotten it: because it was restarted, or
+     * because the connection was lost for longer than the expiry interval. */
     downstream_options &reopen(bool value) {
         assign(iscp_downstream_options_set_reopen, value);
         return *this;
     }
 
-    /** `handler(const result<> &)`: told once how the stream ended; success when the application closed it.
-     */
+    /** `handler(const result<> &)`: told once how the stream ended; success if the application closed it. */
     template <class F> downstream_options &on_closed(F &&handler) {
         auto callback = [](const iscp_error_t *why, void *user_data) noexcept {
             (*static_cast<std::decay_t<F> *>(user_data))(detail::from_callback(why));

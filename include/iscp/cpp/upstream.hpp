@@ -84,33 +84,39 @@ class upstream_options
         return *this;
     }
 
+    /** The session the data belongs to. */
     upstream_options &session_id(const text &value) {
         assign(iscp_upstream_options_set_session_id, value);
         return *this;
     }
 
+    /** The QoS. */
     upstream_options &qos(iscp::qos value) {
         assign(iscp_upstream_options_set_qos, static_cast<iscp_qos_t>(value));
         return *this;
     }
 
+    /** How often the server acknowledges. */
     upstream_options &ack_interval(std::chrono::milliseconds value) {
         assign(iscp_upstream_options_set_ack_interval_ms, iscp_upstream_options_set, "ack_interval_ms",
                value);
         return *this;
     }
 
+    /** How long the acknowledgement of a chunk may take before its points count as undelivered. */
     upstream_options &ack_timeout(std::chrono::milliseconds value) {
         assign(iscp_upstream_options_set_ack_timeout_ms, iscp_upstream_options_set, "ack_timeout_ms", value);
         return *this;
     }
 
+    /** How long the server keeps the stream after the connection was lost. */
     upstream_options &expiry_interval(std::chrono::milliseconds value) {
         assign(iscp_upstream_options_set_expiry_interval_ms, iscp_upstream_options_set, "expiry_interval_ms",
                value);
         return *this;
     }
 
+    /** Whether the server stores the data in the session. */
     upstream_options &persist(bool value) {
         assign(iscp_upstream_options_set_persist, value);
         return *this;
@@ -122,54 +128,66 @@ class upstream_options
         return *this;
     }
 
+    /** When written points are sent. */
     upstream_options &flush_policy(const text &value) {
         assign(iscp_upstream_options_set_flush_policy, value);
         return *this;
     }
 
+    /** How long a point stays buffered, for the policies `interval` and `interval_or_size`. */
     upstream_options &flush_interval(std::chrono::milliseconds value) {
         assign(iscp_upstream_options_set_flush_interval_ms, iscp_upstream_options_set, "flush_interval_ms",
                value);
         return *this;
     }
 
+    /** How many payload bytes are buffered before they are sent, for the policies `size` and
+     * `interval_or_size`. */
     upstream_options &flush_size(std::size_t value) {
         assign(iscp_upstream_options_set_flush_size, value);
         return *this;
     }
 
+    /** How many bytes of points may wait to be sent. */
     upstream_options &buffer_limit(std::size_t value) {
         assign(iscp_upstream_options_set_buffer_limit, value);
         return *this;
     }
 
+    /** What a write does when the buffer is full. */
     upstream_options &buffer_policy(const text &value) {
         assign(iscp_upstream_options_set_buffer_policy, value);
         return *this;
     }
 
+    /** Whether the points of each data id are sorted by their elapsed times within a chunk. */
     upstream_options &points_sorted(bool value) {
         assign(iscp_upstream_options_set_points_sorted, value);
         return *this;
     }
 
+    /** How many bytes of sent points may wait for their acknowledgement when the QoS is RELIABLE. */
     upstream_options &in_flight_limit(std::size_t value) {
         assign(iscp_upstream_options_set_in_flight_limit, value);
         return *this;
     }
 
+    /** How long a write waits for space in the buffer. */
     upstream_options &write_timeout(std::chrono::milliseconds value) {
         assign(iscp_upstream_options_set_write_timeout_ms, iscp_upstream_options_set, "write_timeout_ms",
                value);
         return *this;
     }
 
+    /** How long closing waits for outstanding acknowledgements. */
     upstream_options &close_timeout(std::chrono::milliseconds value) {
         assign(iscp_upstream_options_set_close_timeout_ms, iscp_upstream_options_set, "close_timeout_ms",
                value);
         return *this;
     }
 
+    /** Whether the stream is opened anew when the server has forgotten it: because it was restarted, or
+     * because the connection was lost for longer than the expiry interval. */
     upstream_options &reopen(bool value) {
         assign(iscp_upstream_options_set_reopen, value);
         return *this;
@@ -275,8 +293,7 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
                               payload.data(), payload.size(), limit.milliseconds());
     }
 
-    /** Sends what was written, in the background. `handler(result<>)` is told how it ended; may be left out.
-     */
+    /** Sends what was written, in the background. `handler(result<>)` may be left out. */
     template <class F = std::nullptr_t>
     result<> flush(flush_level level, timeout limit, F &&handler = nullptr) {
         return detail::start_done(iscp_upstream_flush, std::forward<F>(handler), get(),
@@ -309,6 +326,11 @@ class upstream : public detail::handle<iscp_upstream_t, iscp_upstream_free> {
     /** Where the stream stands. */
     upstream_state state() const noexcept {
         return static_cast<upstream_state>(iscp_upstream_state(get()));
+    }
+
+    /** Another owner of the same stream. */
+    upstream share() const noexcept {
+        return upstream(iscp_upstream_ref(get()));
     }
 
     /** Id that the server gave the stream. */

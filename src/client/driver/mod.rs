@@ -134,10 +134,10 @@ struct Driver<'a> {
     upstreams: HashMap<StreamKey, UpstreamSide>,
     downstreams: HashMap<StreamKey, DownstreamSide>,
     dispatcher: Dispatcher,
-    /// Of what the application knows to be the paths; 0 for none.
-    path_stamp: u64,
     /// Whether any upstream has a handler for its chunks.
     shows_chunks: bool,
+    /// Of what the application knows to be the paths; 0 for none.
+    path_stamp: u64,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     events: VecDeque<Event>,
     /// Bytes written when the transport last refused to take more.
@@ -184,8 +184,8 @@ impl<'a> Driver<'a> {
             upstreams: HashMap::new(),
             downstreams: HashMap::new(),
             dispatcher,
-            path_stamp: 0,
             shows_chunks: false,
+            path_stamp: 0,
             timer: None,
             events: VecDeque::new(),
             full_at: None,

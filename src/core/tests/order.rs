@@ -387,6 +387,34 @@ fn chunks_are_acknowledged_on_arrival_or_when_they_are_taken() {
 }
 
 #[test]
+fn upstreams_without_end_are_forgotten_when_they_ended_and_never_kept_without_limit() {
+    const MOST: u128 = 65_536;
+    for order in [ChunkOrder::AsReceived, ChunkOrder::BestEffort, ChunkOrder::Strict] {
+        let mut reader = Reader::new(order, Qos::Reliable);
+        for number in 0..MOST {
+            reader.send(Uuid::from_u128(number), 1);
+        }
+        assert_eq!(reader.seen().len(), MOST as usize);
+        for number in 0..1024 {
+            let session_id = "s".to_owned();
+            let stream_id = Uuid::from_u128(number);
+            reader.rig.receive(metadata(Metadata::UpstreamAbnormalClose { stream_id, session_id }));
+        }
+        for number in MOST..MOST + 1024 {
+            reader.send(Uuid::from_u128(number), 1);
+            reader.send(Uuid::from_u128(number), 1);
+        }
+        assert_eq!(reader.seen().len(), 1024, "each once");
+        reader.send(Uuid::from_u128(MOST * 2), 1);
+        if order == ChunkOrder::Strict {
+            assert_eq!(reader.error().status(), Status::Overflow);
+        } else {
+            assert_eq!((reader.seen(), reader.has_ended()), (vec![1], false));
+        }
+    }
+}
+
+#[test]
 fn with_omitted_chunks_no_number_counts_as_missing() {
     let mut reader = Reader::with(DownstreamConfig {
         omit_empty_chunk: true,
