@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation test-reliability sanitize interop fuzz bench header abi docs fmt clean
+.PHONY: help demo test test-matrix test-simulation test-reliability sanitize interop fuzz costs bench header abi docs fmt clean
 
 SEEDS ?= 20000
 
@@ -30,6 +30,9 @@ test-matrix: ## Send points over every combination of transport, encoding, compr
 
 interop: ## Run the official clients against the broker and the C library
 	@scripts/interop.sh
+
+costs: ## Count instructions and allocations per point, and compare with bench/budgets.txt
+	@bench/costs.sh --profile
 
 bench: ## Measure what a point costs, against floors of the same run
 	cargo run --release -p iscp-bench

@@ -95,6 +95,7 @@ run "Small library" cargo test --locked -p iscp --no-default-features --features
 run "CMake build" cmake_build
 run "CMake build again" cmake_build_again
 run "Size of the library" library_size
+run "Costs of a point" bench/costs.sh
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Bindings" scripts/bindings.sh "$build"

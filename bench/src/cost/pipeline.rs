@@ -96,7 +96,7 @@ impl Pipeline {
         let environment = SeededEnvironment::new(1, now, 1_700_000_000_000_000_000);
         let mut broker = Broker::new(Config::default(), Box::new(environment));
         let mut writer = Client::connect(&mut broker, WRITER.0, now);
-        let readers = (1..=readers)
+        let readers: Vec<_> = (1..=readers)
             .map(|number| {
                 let mut client = Client::connect(&mut broker, number, now);
                 let filter = DownstreamFilter {
@@ -128,7 +128,10 @@ impl Pipeline {
         });
         let (key, buffer) = opened.expect("an open upstream");
         let ids = ["a", "b"].map(|name| buffer.lock().data_id(DataId::new(name, "t")).expect("a data id"));
-        Self { now, broker, writer, readers, key, buffer, ids, written: 0 }
+        let mut pipeline = Self { now, broker, writer, readers, key, buffer, ids, written: 0 };
+        // Readers are told of the upstream.
+        pipeline.acknowledge();
+        pipeline
     }
 
     /// Sends one chunk all the way, each step by `run`.
