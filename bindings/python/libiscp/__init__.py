@@ -10,6 +10,7 @@ threads. Time-outs are seconds; None is as long as the options allow. Times of t
 
 from __future__ import annotations
 
+import abc
 import ctypes
 import time
 import uuid
@@ -128,7 +129,7 @@ def _take(handle: Handle, function: Any, free: Any, timeout: float | None) -> Ha
                     raise
 
 
-class _Object:
+class _Object(abc.ABC):
     """A handle with a context manager that closes it; in the background when an exception is on its way."""
 
     def __init__(self, handle: Handle) -> None:
@@ -149,8 +150,9 @@ class _Object:
         finally:
             self._handle.release()
 
+    @abc.abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Closes it and waits for that."""
 
     def _wake(self, pointer: int) -> None:
         """Begins to close, so that nobody waits for ever with the handle."""
