@@ -52,22 +52,22 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = Mode::Upstream)]
     mode: Mode,
     /// Bytes of payload in a point.
-    #[arg(long, value_name = "BYTES", default_value = "32", value_parser = value_parser!(u32).range(0..=MAX_PAYLOAD as i64))]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, default_value = "32", value_parser = value_parser!(u32).range(0..=MAX_PAYLOAD as i64))]
     payload: u32,
     /// Points to write on each connection, instead of writing for a time.
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..), conflicts_with = "seconds")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u64).range(1..), conflicts_with = "seconds")]
     points: Option<u64>,
     /// How long to write, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds, allow_negative_numbers = true)]
     seconds: Duration,
     /// Points to write in a second on each connection [default: as many as it takes]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = value_parser!(u32).range(1..=10_000_000))]
     rate: Option<u32>,
     /// Data ids of each stream, which take turns.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value = "1", value_parser = value_parser!(u32).range(1..=10_000))]
     ids: u32,
     /// Connections to the server, each with one upstream; with --mode end-to-end as many again with a downstream.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value = "1", value_parser = value_parser!(u32).range(1..=10_000))]
     connections: u32,
     /// When points become a chunk: none, immediate, interval:MS, size:BYTES or interval-or-size:MS:BYTES
     /// [default: interval-or-size:100:10000]

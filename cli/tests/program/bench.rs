@@ -110,6 +110,7 @@ fn a_server_that_goes_away_is_an_error() {
 fn what_makes_no_sense_is_refused() {
     for (options, culprit) in [
         (vec!["--payload", "99999999999"], "--payload"),
+        (vec!["--payload", "-5"], "--payload"),
         (vec!["--points", "0"], "--points"),
         (vec!["--points", "1", "--seconds", "1"], "--seconds"),
         (vec!["--rate", "0"], "--rate"),
