@@ -9,9 +9,13 @@ use std::collections::{HashMap, VecDeque};
 use crate::error::{Error, Status};
 use crate::message::{Aliases, DataId, DataPointGroup, OrAlias, Points, PointsBuf, max_wire_len};
 
-/// Wire bytes after which a chunk is sealed and the next one begun. Well below the smallest receive
+/// Most wire bytes of points that are kept together in one chunk. Well below the smallest receive
 /// limit of an official client (docs/protocol/transport.md §2.5).
 pub const CHUNK_LIMIT: usize = 512 * 1024;
+
+/// Wire bytes after which a chunk is sealed and the next one begun: with larger ones every copy on the way would be
+/// made in a slower cache, smaller ones would cost more messages.
+const SEAL_ABOVE: usize = 128 * 1024;
 
 /// Largest payload of one point. With its framing it stays below the 16 MiB message limit that
 /// brokers are advised to have (docs/protocol/behaviour.md §11.9).
@@ -109,14 +113,14 @@ impl WriteBuffer {
             index: HashMap::new(),
             active: Vec::new(),
             open_bytes: 0,
-            open_limit: CHUNK_LIMIT.min(limit),
+            open_limit: SEAL_ABOVE.min(limit),
             open_payload: 0,
             open_points: 0,
             sealed: VecDeque::new(),
             sealed_bytes: 0,
             sealed_payload: 0,
             limit,
-            chunk_limit: CHUNK_LIMIT,
+            chunk_limit: SEAL_ABOVE,
             wake_above: wake_above.unwrap_or(usize::MAX),
             woken: false,
             relief_wanted: false,
@@ -134,7 +138,7 @@ impl WriteBuffer {
 
     /// A buffer that drops its oldest points when it is full ([`WriteBuffer::make_room`]), a sixteenth at a time.
     pub fn dropping_oldest(mut self) -> Self {
-        self.chunk_limit = (self.limit / 16).clamp(1, CHUNK_LIMIT);
+        self.chunk_limit = (self.limit / 16).clamp(1, SEAL_ABOVE);
         self.limit_open();
         self
     }
