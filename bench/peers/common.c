@@ -248,7 +248,7 @@ void counter_init(struct counter *counter) {
     pthread_condattr_destroy(&attributes);
 }
 
-void counter_add(struct counter *counter, uint64_t count) {
+uint64_t counter_add(struct counter *counter, uint64_t count) {
     /* Sequentially consistent, as what the waiting thread does: one of the two sees what the other one wrote.
      */
     uint64_t value = atomic_fetch_add(&counter->value, count) + count;
@@ -257,6 +257,7 @@ void counter_add(struct counter *counter, uint64_t count) {
         pthread_cond_broadcast(&counter->reached);
         pthread_mutex_unlock(&counter->mutex);
     }
+    return value;
 }
 
 uint64_t counter_get(struct counter *counter) {
@@ -287,14 +288,44 @@ bool counter_wait(struct counter *counter, uint64_t wanted, double limit_s) {
  */
 
 void latencies_init(struct latencies *latencies, size_t capacity) {
-    *latencies = (struct latencies){.ns = allocate(capacity, sizeof(int64_t)), .capacity = capacity};
+    latencies->ns = allocate(capacity, sizeof(int64_t));
+    latencies->capacity = capacity;
+    counter_init(&latencies->measured);
 }
 
 void latencies_add(struct latencies *latencies, int64_t ns) {
-    if (latencies->count == latencies->capacity) {
-        fail("more points arrived than were sent, %zu", latencies->capacity);
+    size_t at = counter_get(&latencies->measured);
+    if (at == latencies->capacity) {
+        fail("more than the %zu points of the measurement arrived", latencies->capacity);
     }
-    latencies->ns[latencies->count++] = ns;
+    latencies->ns[at] = ns;
+    counter_add(&latencies->measured, 1);
+}
+
+void arrivals_init(struct arrivals *arrivals, const struct options *options) {
+    arrivals->wanted = options->points * options->connections;
+    arrivals->lossy = !options->reliable;
+    atomic_init(&arrivals->claimed, 0);
+    counter_init(&arrivals->arrived);
+    atomic_init(&arrivals->first_ns, 0);
+    atomic_init(&arrivals->last_ns, 0);
+}
+
+void arrivals_add(struct arrivals *arrivals, uint64_t points) {
+    if (atomic_load_explicit(&arrivals->first_ns, memory_order_relaxed) == 0) {
+        int64_t none = 0;
+        atomic_compare_exchange_strong(&arrivals->first_ns, &none, clock_ns());
+    }
+    /* Which point is the last one is known in advance only where none is lost. The time is there before the
+     * waiting thread can be told of the point. */
+    uint64_t claimed = atomic_fetch_add(&arrivals->claimed, points) + points;
+    if (arrivals->lossy || claimed >= arrivals->wanted) {
+        atomic_store(&arrivals->last_ns, clock_ns());
+    }
+    if (claimed > arrivals->wanted) {
+        fail("more than the %llu points of the measurement arrived", (unsigned long long)arrivals->wanted);
+    }
+    counter_add(&arrivals->arrived, points);
 }
 
 static int by_size(const void *left, const void *right) {
@@ -304,9 +335,9 @@ static int by_size(const void *left, const void *right) {
 }
 
 /* The latency that the given part of all do not exceed. */
-static double percentile_us(const struct latencies *latencies, double part) {
-    size_t rank = (size_t)ceil(part * (double)latencies->count);
-    return (double)latencies->ns[rank ? rank - 1 : 0] / 1e3;
+static double percentile_us(const int64_t *sorted, size_t count, double part) {
+    size_t rank = (size_t)ceil(part * (double)count);
+    return (double)sorted[rank ? rank - 1 : 0] / 1e3;
 }
 
 /* Bounds that divide every power of ten into 40 parts, from 0.1 µs on. */
@@ -314,19 +345,18 @@ static double bound_us(int bucket) {
     return 0.1 * pow(10, bucket / 40.0);
 }
 
-static void print_latencies(struct latencies *latencies) {
-    if (latencies->count == 0) {
+static void print_latencies(int64_t *ns, size_t count) {
+    if (count == 0) {
         fail("no point came through");
     }
-    qsort(latencies->ns, latencies->count, sizeof *latencies->ns, by_size);
-    printf("{\"points\":%zu,\"p50_us\":%.3f,\"p99_us\":%.3f,\"p99_9_us\":%.3f,\"histogram_us\":[",
-           latencies->count, percentile_us(latencies, 0.5), percentile_us(latencies, 0.99),
-           percentile_us(latencies, 0.999));
+    qsort(ns, count, sizeof *ns, by_size);
+    printf("{\"points\":%zu,\"p50_us\":%.3f,\"p99_us\":%.3f,\"p99_9_us\":%.3f,\"histogram_us\":[", count,
+           percentile_us(ns, count, 0.5), percentile_us(ns, count, 0.99), percentile_us(ns, count, 0.999));
     const char *separator = "";
     size_t i = 0;
-    for (int bucket = 0; i < latencies->count; bucket++) {
+    for (int bucket = 0; i < count; bucket++) {
         size_t first = i;
-        while (i < latencies->count && (double)latencies->ns[i] / 1e3 <= bound_us(bucket)) {
+        while (i < count && (double)ns[i] / 1e3 <= bound_us(bucket)) {
             i++;
         }
         if (i > first) {
@@ -356,20 +386,34 @@ void print_pub(const struct options *options, int64_t wall_ns, double cpu) {
 }
 
 void print_ack(struct latencies *latencies) {
-    print_latencies(latencies);
+    print_latencies(latencies->ns, counter_get(&latencies->measured));
     end_of_result("}");
 }
 
-void print_e2e(struct latencies *latencies, uint64_t points) {
-    uint64_t lost = points - latencies->count;
-    print_latencies(latencies);
-    printf(",\"lost\":%llu", (unsigned long long)lost);
+void print_e2e(struct latencies *latencies, const struct options *options) {
+    counter_wait(&latencies->measured, options->points, options->reliable ? ANSWER_LIMIT_S : LOSS_LIMIT_S);
+    /* What arrives from now on goes behind these. */
+    size_t count = counter_get(&latencies->measured);
+    print_latencies(latencies->ns, count);
+    printf(",\"lost\":%llu", (unsigned long long)(options->points - count));
     end_of_result("}");
 }
 
-void print_sub(uint64_t points, uint64_t lost, int64_t wall_ns, double cpu) {
+void print_sub(struct arrivals *arrivals) {
+    print_ready();
+    double cpu = cpu_s();
+    if (counter_wait(&arrivals->arrived, 1, ANSWER_LIMIT_S)) {
+        counter_wait(&arrivals->arrived, arrivals->wanted, arrivals->lossy ? LOSS_LIMIT_S : ANSWER_LIMIT_S);
+    }
+    cpu = cpu_s() - cpu;
+    uint64_t points = counter_get(&arrivals->arrived);
+    if (points == 0 || (points < arrivals->wanted && !arrivals->lossy)) {
+        fail("%llu of %llu points arrived", (unsigned long long)points, (unsigned long long)arrivals->wanted);
+    }
+    double wall_s = (double)(atomic_load(&arrivals->last_ns) - atomic_load(&arrivals->first_ns)) / 1e9;
     printf("{\"points\":%llu,\"wall_s\":%.9f,\"cpu_s\":%.6f,\"lost\":%llu,\"rss_kb\":%ld",
-           (unsigned long long)points, (double)wall_ns / 1e9, cpu, (unsigned long long)lost, rss_peak_kb());
+           (unsigned long long)points, wall_s, cpu, (unsigned long long)(arrivals->wanted - points),
+           rss_peak_kb());
     end_of_result("}");
 }
 

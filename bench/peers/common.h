@@ -82,30 +82,46 @@ struct counter {
     pthread_cond_t reached;
 };
 void counter_init(struct counter *counter);
-void counter_add(struct counter *counter, uint64_t count);
+/* Returns the value after the addition. */
+uint64_t counter_add(struct counter *counter, uint64_t count);
 uint64_t counter_get(struct counter *counter);
 /* Waits until the value is at least wanted; false when it has not grown for limit_s seconds. */
 bool counter_wait(struct counter *counter, uint64_t wanted, double limit_s);
 
-/* Every latency measured, so that percentiles are exact. */
+/* Every latency measured, so that percentiles are exact. One thread adds, another one may wait. */
 struct latencies {
     int64_t *ns;
-    size_t count;
     size_t capacity;
+    struct counter measured;
 };
 void latencies_init(struct latencies *latencies, size_t capacity);
 void latencies_add(struct latencies *latencies, int64_t ns);
+
+/* The points of the role `sub`, from any number of threads. */
+struct arrivals {
+    uint64_t wanted;
+    bool lossy;
+    _Atomic uint64_t claimed;
+    struct counter arrived;
+    _Atomic int64_t first_ns;
+    _Atomic int64_t last_ns;
+};
+/* Every one of connections= is to get points=. */
+void arrivals_init(struct arrivals *arrivals, const struct options *options);
+void arrivals_add(struct arrivals *arrivals, uint64_t points);
 
 /* Tells the harness that the worker is connected and subscribed. */
 void print_ready(void);
 /* The results of the roles, one JSON object each. */
 void print_pub(const struct options *options, int64_t wall_ns, double cpu);
 void print_ack(struct latencies *latencies);
-void print_e2e(struct latencies *latencies, uint64_t points);
-void print_sub(uint64_t points, uint64_t lost, int64_t wall_ns, double cpu);
+/* Waits for what is still under way before it prints. */
+void print_e2e(struct latencies *latencies, const struct options *options);
+/* Prints `ready`, waits for the points and prints what it took to receive them. */
+void print_sub(struct arrivals *arrivals);
 void print_start(void);
 
-/* The role `idle` without the client: before() is called when one connection is open, ready() when all are.
+/* The role `idle` without the client: what one more connection costs.
  */
 struct idle {
     long rss_before_kb;
