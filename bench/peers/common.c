@@ -378,10 +378,10 @@ void print_ready(void) {
     end_of_result("ready");
 }
 
-void print_pub(const struct options *options, int64_t wall_ns, double cpu) {
-    printf("{\"points\":%llu,\"wall_s\":%.9f,\"cpu_s\":%.6f,\"rss_kb\":%ld,\"bytes\":%llu",
+void print_pub(const struct options *options, int64_t wall_ns, double cpu, const char *ack) {
+    printf("{\"points\":%llu,\"wall_s\":%.9f,\"cpu_s\":%.6f,\"rss_kb\":%ld,\"bytes\":%llu,\"ack\":\"%s\"",
            (unsigned long long)options->points, (double)wall_ns / 1e9, cpu, rss_peak_kb(),
-           (unsigned long long)(options->points * options->payload));
+           (unsigned long long)(options->points * options->payload), ack);
     end_of_result("}");
 }
 

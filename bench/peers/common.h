@@ -113,7 +113,9 @@ void arrivals_add(struct arrivals *arrivals, uint64_t points);
 /* Tells the harness that the worker is connected and subscribed. */
 void print_ready(void);
 /* The results of the roles, one JSON object each. */
-void print_pub(const struct options *options, int64_t wall_ns, double cpu);
+/* ack: what is known of the points when the time ends, "all" (acknowledged), "ping" (the broker has read
+ * them) or "none". */
+void print_pub(const struct options *options, int64_t wall_ns, double cpu, const char *ack);
 void print_ack(struct latencies *latencies);
 /* Waits for what is still under way before it prints. */
 void print_e2e(struct latencies *latencies, const struct options *options);
