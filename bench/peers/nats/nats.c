@@ -141,7 +141,9 @@ static void run_pub(const struct options *options) {
     int64_t start = clock_ns();
     pacer_start(&pacer, options->rate);
     for (uint64_t i = 0; i < options->points; i++) {
-        pacer_wait(&pacer);
+        if (options->rate > 0) {
+            pacer_wait(&pacer);
+        }
         publish(connections[i % options->connections], subjects[i % options->ids], payload, options);
     }
     for (unsigned i = 0; i < options->connections; i++) {

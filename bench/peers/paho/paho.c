@@ -191,7 +191,9 @@ static void run_pub(const struct options *options) {
     pacer_start(&pacer, options->rate);
     for (uint64_t i = 0; i < options->points; i++) {
         struct client *client = &clients[i % options->connections];
-        pacer_wait(&pacer);
+        if (options->rate > 0) {
+            pacer_wait(&pacer);
+        }
         publish(client, topics[i % options->ids], payload, qos(options));
         keep_window(client, i / options->connections + 1);
     }
