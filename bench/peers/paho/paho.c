@@ -289,9 +289,6 @@ static void run_start(const struct options *options) {
     publish(&client, topics[0], payload, 1);
     wait_completed(&client, 1, 0);
     print_start();
-    client_close(&client);
-    topics_free(topics, options);
-    free(payload);
 }
 
 static const struct {
