@@ -207,7 +207,6 @@ impl Bench {
                 };
                 let mut reader = vec![url.clone(), points.clone()];
                 reader.extend((readers > 1).then(|| format!("connections={readers}")));
-                reader.extend((sources > 1).then(|| format!("sources={sources}")));
                 let mut source = vec![url, points];
                 source.extend((sources > 1).then(|| format!("connections={sources}")));
                 let mut reading = start("sub", &reader)?;
