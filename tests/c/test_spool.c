@@ -241,6 +241,49 @@ TEST(a_slow_disk_holds_up_its_writer_and_nobody_else) {
     end();
 }
 
+struct gate {
+    struct event reached, open;
+};
+
+static void wait_at_the_gate(iscp_thread_kind_t kind, void *user_data) {
+    struct gate *gate = user_data;
+    if (kind == ISCP_THREAD_SPOOL) {
+        event_signal(&gate->reached);
+        event_wait(&gate->open, 1, "the gate");
+    }
+}
+
+TEST(shutting_down_waits_for_the_thread_that_reads_the_disk) {
+    begin();
+    iscp_conn_options_t *options =
+        conn_options(chaos.url, "sender", "spool_dir", dir, "close_timeout_ms", "100", NULL);
+    iscp_conn_t *sender = NULL;
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_upstream_t *up = client_upstream(sender, NULL);
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
+    client_write(up, client_data_id(up, "n"), 1, "left");
+    iscp_upstream_free(up);
+    iscp_conn_free(sender);
+    client_shutdown();
+
+    chaos_do(&chaos, "accept");
+    struct gate gate = {EVENT_INIT, EVENT_INIT};
+    iscp_runtime_options_t *threads = iscp_runtime_options_new();
+    OK(iscp_runtime_options_set_thread_callbacks(threads, NULL, wait_at_the_gate, &gate, NULL, &error));
+    OK(iscp_runtime_configure(threads, &error));
+    iscp_runtime_options_free(threads);
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_conn_options_free(options);
+    event_wait(&gate.reached, 1, "the end of the thread");
+    iscp_conn_free(sender);
+    FAILS(iscp_shutdown(500, &error), ISCP_ERR_TIMEOUT, "shutdown");
+    event_signal(&gate.open);
+    client_shutdown();
+    OK(iscp_runtime_configure(NULL, &error));
+    end();
+}
+
 TEST(options_of_a_spool_are_checked) {
     iscp_conn_options_t *options = iscp_conn_options_new();
     OK(iscp_conn_options_set_spool_dir(options, "/proc/no-such-place", &error));

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::kept::{Deferred, Kept};
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Shared};
-use crate::client::threads::{ThreadKind, spawn_detached};
+use crate::client::runtime::spawn_thread;
+use crate::client::threads::ThreadKind;
 use crate::core::{Pushed, SharedBuffer, StreamKey};
 use crate::error::{Error, Status};
 use crate::message::DataPoint;
@@ -29,7 +30,7 @@ impl Pump {
     /// Starts a thread that brings over what the buffer does not have. The caller set `backlog`.
     pub(in crate::client) fn start(self) {
         let kept = self.kept.clone();
-        if let Err(error) = spawn_detached(ThreadKind::Spool, move || self.run()) {
+        if let Err(error) = spawn_thread(ThreadKind::Spool, move || self.run()) {
             // Everything is on disk, and the next write tries again.
             tracing::error!("spool: cannot start a thread: {error}");
             kept.lock().backlog = false;
