@@ -100,6 +100,7 @@ run "Costs of a point" bench/costs.sh
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Bindings" scripts/bindings.sh "$build"
+run "Benchmark" bench/smoke.sh "$build"
 run "Consumer projects" tests/consumer/run.sh "$build"
 if command -v go >/dev/null; then
     run "Interoperability" scripts/interop.sh

@@ -4097,6 +4097,22 @@ iscp_status_t iscp_upstream_options_add_data_id(struct iscp_upstream_options_t *
                                                 struct iscp_error_t **out_error);
 
 /**
+ * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
+ *
+ * @param options          the options
+ * @param close_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_options_t *options,
+                                                         uint32_t close_timeout_ms,
+                                                         struct iscp_error_t **out_error);
+
+/**
  * Sets when written points are sent: `none` (only by `iscp_upstream_flush`, by closing, and when the
  * buffer is full), `interval`, `size`, `interval_or_size`, or `immediate` (at every write). Default:
  * `interval_or_size`.
@@ -4147,22 +4163,6 @@ ISCP_API
 iscp_status_t iscp_upstream_options_set_flush_size(struct iscp_upstream_options_t *options,
                                                    size_t flush_size,
                                                    struct iscp_error_t **out_error);
-
-/**
- * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
- *
- * @param options          the options
- * @param close_timeout_ms milliseconds, 1 to 3600000
- * @param out_error        receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_options_t *options,
-                                                         uint32_t close_timeout_ms,
-                                                         struct iscp_error_t **out_error);
 
 /**
  * Sets how many bytes of points may wait to be sent. Default: 8388608.

@@ -20,12 +20,57 @@ pub(super) trait Closable: Send + Sync {
 struct Runtime {
     handle: Handle,
     stop: Arc<Notify>,
+    ending: Ending,
+}
+
+/// The runtime's thread, and whether it has nothing more to do.
+struct Ending {
+    end: Arc<End>,
     thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct End {
+    reached: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl End {
+    fn reached(&self) -> MutexGuard<'_, bool> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for it. Says whether it was reached before the deadline.
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        let mut reached = self.reached();
+        while !*reached {
+            reached = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => self.changed.wait(reached).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => break,
+                Some(left) => {
+                    self.changed.wait_timeout(reached, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        *reached
+    }
+}
+
+/// Held by the runtime's thread.
+struct EndGuard(Arc<End>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        *self.0.reached() = true;
+        self.0.changed.notify_all();
+    }
 }
 
 #[derive(Default)]
 struct Process {
     runtime: Option<Runtime>,
+    /// Runtimes that were told to stop.
+    ending: Vec<Ending>,
     /// Connections, by number, that live on the runtime.
     connections: Vec<(u64, std::sync::Weak<dyn Closable>)>,
     next_connection: u64,
@@ -37,6 +82,7 @@ struct Process {
 
 static PROCESS: Mutex<Process> = Mutex::new(Process {
     runtime: None,
+    ending: Vec::new(),
     connections: Vec::new(),
     next_connection: 0,
     active: 0,
@@ -116,12 +162,13 @@ fn start() -> io::Result<Runtime> {
     let handle = runtime.handle().clone();
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
-    let thread = threads::spawn(ThreadKind::Runtime, (), move || {
+    let end = Arc::new(End::default());
+    let thread = threads::spawn(ThreadKind::Runtime, EndGuard(end.clone()), move || {
         runtime.block_on(stopped.notified());
         // A look-up of a name may hang for long; nobody waits for its answer any more.
         runtime.shutdown_background();
     })?;
-    Ok(Runtime { handle, stop, thread })
+    Ok(Runtime { handle, stop, ending: Ending { end, thread } })
 }
 
 /// Closes every connection, waits until they and their callbacks have ended, and stops the runtime.
@@ -155,11 +202,21 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
             Some(left) => CHANGED.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
         };
     }
-    let runtime = state.runtime.take();
-    state.shutdowns -= 1;
-    drop(state);
-    if let Some(Runtime { stop, thread, .. }) = runtime {
+    if let Some(Runtime { stop, ending, .. }) = state.runtime.take() {
         stop.notify_one();
+        state.ending.push(ending);
+    }
+    let ends: Vec<_> = state.ending.iter().map(|ending| ending.end.clone()).collect();
+    drop(state);
+    // The application's hook on the thread may hold it up.
+    let ended = ends.iter().all(|end| end.wait(deadline));
+    let mut state = process();
+    state.shutdowns -= 1;
+    if !ended {
+        return Err(Error::new(Status::Timeout, "shutdown: the runtime's thread has not ended"));
+    }
+    for Ending { thread, .. } in state.ending.extract_if(.., |ending| *ending.end.reached()) {
+        // It needs no lock any more.
         let _ = thread.join();
     }
     Ok(())

@@ -127,7 +127,7 @@ pub unsafe extern "C" fn iscp_call_payload(
                 handle::enter(call)?,
             )
         };
-        payload.set(call.call.payload.as_ptr());
+        payload.set(convert::start_of(&call.call.payload));
         len.set(call.call.payload.len());
         Ok(())
     })

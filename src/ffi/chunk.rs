@@ -56,7 +56,7 @@ pub(super) fn new(chunk: ReceivedChunk, filter_numbers: &FilterNumbers) -> *mut 
         points.extend(group.points.spans().map(|span| iscp_data_point_t {
             elapsed_time_ns: span.elapsed_time,
             // Stays where it is: `chunk` keeps the reference-counted bytes.
-            payload: bytes[span.offset..].as_ptr(),
+            payload: convert::start_of(&bytes[span.offset..span.offset + span.len]),
             payload_len: span.len,
         }));
         let first_filter = filters.len();
@@ -185,7 +185,8 @@ pub unsafe extern "C" fn iscp_chunk_group(
             let group = chunk.groups.get(group).ok_or(Status::InvalidArgument)?;
             convert::set(out_name, group.name.as_ptr());
             convert::set(out_type, group.kind.as_ptr());
-            convert::set(out_points, chunk.points[group.first..].as_ptr());
+            let points = &chunk.points[group.first..group.first + group.count];
+            convert::set(out_points, convert::start_of(points));
             convert::set(out_point_count, group.count);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Arguments in, values out.
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,14 @@ pub(super) unsafe fn items<'a, T>(items: *const T, count: usize) -> Result<&'a [
     Ok(unsafe { std::slice::from_raw_parts(items, count) })
 }
 
+/// Where an array for C begins; for an empty one too it is an address, since not every language takes a pointer
+/// that dangles. Go ends a program that has one on its stack.
+pub(super) fn start_of<T>(items: &[T]) -> *const T {
+    static NOTHING: u64 = 0;
+    const { assert!(align_of::<T>() <= align_of::<u64>()) };
+    if items.is_empty() { (&raw const NOTHING).cast() } else { items.as_ptr() }
+}
+
 /// A time-out argument: −1 waits for ever, 0 does not wait.
 pub(super) fn timeout(timeout_ms: i32) -> Result<Option<Duration>> {
     match timeout_ms {
@@ -114,6 +123,22 @@ impl<T> Output<T> {
         // SAFETY: `output` was promised that the place is writable for the duration of the call.
         unsafe { self.0.write(value) };
     }
+}
+
+/// Body of a function that gives a descriptor to be polled, such as `open` makes it.
+///
+/// # Safety
+/// As for [`handle::enter`]; `out_fd` is NULL or writable.
+pub(super) unsafe fn descriptor<T: Handle>(
+    pointer: *const T,
+    argument: &str,
+    out_fd: *mut i32,
+    open: impl FnOnce(&T::Object) -> Result<RawFd>,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let (out, object) = unsafe { (output(out_fd, -1, "out_fd")?, object(pointer, argument)?) };
+    out.set(open(&object)?);
+    Ok(())
 }
 
 /// Sets an output that the caller may not want.
@@ -191,4 +216,21 @@ impl<F> Drop for Callback<F> {
 pub(super) unsafe fn stat(out_value: *mut u64) -> Result<Output<u64>, Status> {
     // SAFETY: the caller's promise.
     unsafe { output(out_value, 0, "out_value") }.map_err(|error| error.status())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::types::iscp_data_point_t;
+
+    #[test]
+    fn an_empty_array_begins_somewhere() {
+        // What is below is never mapped, and used for pointers that dangle.
+        const LOWEST: usize = 4096;
+        assert!(start_of::<u8>(&[]).addr() >= LOWEST);
+        let points = start_of::<iscp_data_point_t>(&[]);
+        assert!(points.addr() >= LOWEST && points.is_aligned());
+        let array = [1_u32, 2];
+        assert_eq!(start_of(&array), array.as_ptr());
+    }
 }

@@ -235,7 +235,10 @@ fn dispose<T: Handle>(shell: *mut Shell<T::Object>) {
         (*shell).refs.load(Acquire);
         (*(*shell).object.get()).take()
     };
-    T::pool().put(shell);
+    // Not in a forked child, as above: the shell is lost there.
+    if fork::generation() == 0 {
+        T::pool().put(shell);
+    }
     drop(object);
 }
 
@@ -325,5 +328,38 @@ mod tests {
             });
             assert_eq!(Arc::strong_count(&object), 1);
         }
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn a_forked_child_frees_what_it_made_whatever_other_threads_did() {
+        use std::time::{Duration, Instant};
+
+        struct Busy;
+        handle!(Busy, b"testbusy", "busy", u8);
+        fork::watch();
+        // As a thread does that puts a shell away while another one forks.
+        let held = Busy::pool().0.lock().unwrap();
+        // SAFETY: the child only makes and frees a handle.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: a live handle of this process.
+            unsafe {
+                free(new::<Busy>(1));
+                libc::_exit(0);
+            }
+        }
+        drop(held);
+        let (deadline, mut status) = (Instant::now() + Duration::from_secs(20), -1);
+        // SAFETY: the child made above, and a writable place.
+        while unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == 0 {
+            if Instant::now() > deadline {
+                // SAFETY: the child made above.
+                unsafe { libc::kill(child, libc::SIGKILL) };
+                panic!("the child waits for a lock that nobody will release");
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(status, 0);
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_void};
 
 use super::boundary::ffi;
 use super::chunk::{self, iscp_chunk_t};
-use super::convert::{Callback, c_text, iscp_release_cb};
+use super::convert::{self, Callback, c_text, iscp_release_cb};
 use super::downstream_options::FilterNumbers;
 use super::error::{self, iscp_error_t};
 use super::event::iscp_stream_event_cb;
@@ -97,7 +97,7 @@ pub(super) fn report_end(callback: &Callback<ClosedFunction>, end: UpstreamEnd) 
         (callback.function)(
             error,
             end.undelivered_points,
-            chunks.as_ptr(),
+            convert::start_of(&chunks),
             chunks.len(),
             callback.user_data.0,
         );

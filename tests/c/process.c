@@ -45,6 +45,25 @@ void process_start(struct process *process, const char *const *arguments) {
     CHECK(process->text != NULL);
 }
 
+void process_start_checked(struct process *process, const char *const *arguments) {
+    enum { MAX_WORDS = 32 };
+    static char command[1024];
+    const char *words[MAX_WORDS];
+    size_t count = 0;
+    const char *memcheck = getenv("TEST_MEMCHECK");
+    if (memcheck != NULL) {
+        snprintf(command, sizeof command, "%s", memcheck);
+        for (char *word = strtok(command, "\n"); word != NULL; word = strtok(NULL, "\n")) {
+            words[count++] = word;
+        }
+    }
+    while (*arguments != NULL && count + 1 < MAX_WORDS) {
+        words[count++] = *arguments++;
+    }
+    words[count] = NULL;
+    process_start(process, words);
+}
+
 /* Reads something; false at the end of the output. */
 static bool read_more(struct process *process) {
     char bytes[4096];

@@ -15,6 +15,9 @@ struct process {
 /* Starts a program; `arguments` ends with NULL and begins with the path. */
 void process_start(struct process *process, const char *const *arguments);
 
+/* The same, under valgrind when the environment names its command (TEST_MEMCHECK, a word per line). */
+void process_start_checked(struct process *process, const char *const *arguments);
+
 /* Reads until the output so far contains `part`. */
 void process_expect(struct process *process, const char *part);
 

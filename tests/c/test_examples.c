@@ -5,30 +5,11 @@
 #include <unistd.h>
 
 #define PROGRAM(name) (ISCP_BIN "/" name)
-#define MAX_WORDS 32
 
 static struct broker broker;
 
-/* Starts an example; under valgrind when the environment names its command, a word per line. */
-static void start(struct process *process, const char *const *arguments) {
-    static char command[1024];
-    const char *words[MAX_WORDS];
-    size_t count = 0;
-    const char *memcheck = getenv("TEST_MEMCHECK");
-    if (memcheck != NULL) {
-        snprintf(command, sizeof command, "%s", memcheck);
-        for (char *word = strtok(command, "\n"); word != NULL; word = strtok(NULL, "\n")) {
-            words[count++] = word;
-        }
-    }
-    while (*arguments != NULL && count + 1 < MAX_WORDS) {
-        words[count++] = *arguments++;
-    }
-    words[count] = NULL;
-    process_start(process, words);
-}
-
-#define START(process, ...) start(process, (const char *const[]){__VA_ARGS__, "--url", broker.url, NULL})
+#define START(process, ...)                                                                                  \
+    process_start_checked(process, (const char *const[]){__VA_ARGS__, "--url", broker.url, NULL})
 
 /* Ends with a status, having printed a text. */
 static void finish(struct process *process, int status, const char *text) {
@@ -61,7 +42,8 @@ TEST(outages) {
     char address[32], url[64];
     CHECK(sscanf(proxy.text, "listening %31s", address) == 1);
     snprintf(url, sizeof url, "ws://%s", address);
-    start(&sender, (const char *const[]){PROGRAM("upstream_outages"), "--points", "30", "--url", url, NULL});
+    process_start_checked(
+        &sender, (const char *const[]){PROGRAM("upstream_outages"), "--points", "30", "--url", url, NULL});
     /* The one is printed on the dispatcher's thread, the other on main's. */
     process_expect(&sender, "connected\n");
     process_expect(&sender, "writing 30 points\n");
@@ -232,8 +214,8 @@ TEST(reconnect_monitor) {
     struct chaos chaos;
     struct process monitor;
     chaos_start(&chaos, &broker);
-    start(&monitor,
-          (const char *const[]){PROGRAM("reconnect_monitor"), "--outages", "1", "--url", chaos.url, NULL});
+    process_start_checked(&monitor, (const char *const[]){PROGRAM("reconnect_monitor"), "--outages", "1",
+                                                          "--url", chaos.url, NULL});
     process_expect(&monitor, " connected\n");
     chaos_do(&chaos, "cut");
     process_expect(&monitor, " disconnected: ");
@@ -309,8 +291,8 @@ TEST(multi_connection) {
     struct process bridge, reader, sender;
     broker_start(&broker, NULL);
     broker_start(&other, NULL);
-    start(&reader,
-          (const char *const[]){PROGRAM("hello_downstream"), "--source", "bridge", "--url", other.url, NULL});
+    process_start_checked(&reader, (const char *const[]){PROGRAM("hello_downstream"), "--source", "bridge",
+                                                         "--url", other.url, NULL});
     process_expect(&reader, "waiting for points of bridge\n");
     START(&bridge, PROGRAM("multi_connection"), "--to", other.url);
     process_expect(&bridge, "bridging hello\n");

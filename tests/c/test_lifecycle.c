@@ -405,8 +405,11 @@ TEST(exit_while_connected) {
 /* A plugin with all of this, as a host would use it that was not linked with the library. */
 TEST(plugin_that_is_loaded_and_unloaded) {
     struct process host;
-    process_start(&host, (const char *const[]){ISCP_LIFECYCLE_HOST, ISCP_LIFECYCLE_PLUGIN, NULL});
-    process_finish(&host);
+    process_start_checked(&host, (const char *const[]){ISCP_LIFECYCLE_HOST, ISCP_LIFECYCLE_PLUGIN, NULL});
+    int status = process_finish(&host);
+    if (status != 0) {
+        FAIL("status %d:\n%s", status, host.text);
+    }
     CHECK_CONTAINS(host.text, "the library stays");
     process_free(&host);
 }

@@ -162,6 +162,48 @@ TEST(threads_that_run_are_not_configured) {
     broker_stop(&broker);
 }
 
+/* Holds up the end of the runtime's thread. */
+struct gate {
+    struct event reached, open;
+};
+
+static void wait_at_the_gate(iscp_thread_kind_t kind, void *user_data) {
+    struct gate *gate = user_data;
+    if (kind == ISCP_THREAD_RUNTIME) {
+        event_signal(&gate->reached);
+        event_wait(&gate->open, 1, "the gate");
+    }
+}
+
+static void *shut_down(void *argument) {
+    (void)argument;
+    OK(iscp_shutdown(-1, &error));
+    return NULL;
+}
+
+TEST(every_shutdown_waits_until_the_threads_have_ended) {
+    struct gate gate = {EVENT_INIT, EVENT_INIT};
+    struct broker broker;
+    broker_start(&broker, NULL);
+    iscp_runtime_options_t *options = iscp_runtime_options_new();
+    OK(iscp_runtime_options_set_thread_callbacks(options, NULL, wait_at_the_gate, &gate, NULL, &error));
+    OK(iscp_runtime_configure(options, &error));
+    iscp_runtime_options_free(options);
+    iscp_conn_free(client_connect(broker.url, "node"));
+    /* In time, also when the application holds it up; repeated, and at once. */
+    EVENTUALLY(iscp_shutdown(100, NULL) == ISCP_ERR_TIMEOUT && event_count(&gate.reached) == 1);
+    FAILS(iscp_shutdown(0, &error), ISCP_ERR_TIMEOUT, "shutdown");
+    FAILS(iscp_runtime_configure(NULL, &error), ISCP_ERR_INVALID_STATE, "1 threads");
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, shut_down, NULL) == 0);
+    event_signal(&gate.open);
+    OK(iscp_shutdown(-1, &error));
+    OK(iscp_runtime_configure(NULL, &error));
+    pthread_join(other, NULL);
+    CHECK_EQ(event_count(&gate.reached), 1);
+    broker_stop(&broker);
+}
+
 TEST(options_are_checked) {
     struct threads threads = THREADS_INIT;
     iscp_runtime_options_t *options = iscp_runtime_options_new();

@@ -9,7 +9,8 @@ use super::pump::Pump;
 use super::{SpoolOutcome, spool_error};
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Shared};
-use crate::client::threads::{ThreadKind, spawn_detached};
+use crate::client::runtime::spawn_thread;
+use crate::client::threads::ThreadKind;
 use crate::core::{OpenedUpstream, RestoredChunk, RestoredStream, RestoredUpstream, UpstreamConfig};
 use crate::error::{Error, Result, Status};
 use crate::message::Points;
@@ -26,7 +27,7 @@ pub(in crate::client) fn recover(shared: &Arc<Shared>) {
         return;
     }
     let shared = shared.clone();
-    let started = spawn_detached(ThreadKind::Spool, move || {
+    let started = spawn_thread(ThreadKind::Spool, move || {
         for leftover in leftovers {
             let outcome = deliver(&shared, leftover);
             // After the end of the connection nobody is told anything.

@@ -168,7 +168,9 @@ impl Order {
         let source = self.sources.entry(upstream).or_default();
         let span = source.span.get_or_insert_with(|| Span::of(number));
         let position = span.position(number);
-        let new = source.seen.insert(position);
+        // One that waits is known by that also when it is not known to have been seen any more.
+        let waits = self.waiting.get(&upstream).is_some_and(|waiting| waiting.contains_key(&position));
+        let new = source.seen.insert(position) && !waits;
         if !new && (self.reliable || self.order != ChunkOrder::AsReceived) {
             self.counters.duplicate_chunks.fetch_add(1, Relaxed);
             return Ok(Arrival::Duplicate);
@@ -229,10 +231,16 @@ impl Order {
         if self.sources.len() < MAX_SOURCES || self.sources.contains_key(&upstream) {
             return true;
         }
-        // Not by looking at all of them: somebody may send from ever new upstreams.
-        for ended in self.ended.drain() {
-            self.sources.remove(&ended);
-        }
+        // Not by looking at all of them: somebody may send from ever new upstreams. What came after the end of its
+        // upstream and waits needs it still.
+        let (sources, waiting) = (&mut self.sources, &self.waiting);
+        self.ended.retain(|ended| {
+            let waits = waiting.contains_key(ended);
+            if !waits {
+                sources.remove(ended);
+            }
+            waits
+        });
         self.sources.len() < MAX_SOURCES
     }
 

@@ -414,6 +414,40 @@ fn upstreams_without_end_are_forgotten_when_they_ended_and_never_kept_without_li
     }
 }
 
+/// It came after the end of its upstream, and its upstream is forgotten before what it waits for is given up.
+#[test]
+fn what_waits_when_its_upstream_is_forgotten_is_delivered() {
+    const MOST: u128 = 65_536;
+    let mut reader = Reader::new(ChunkOrder::BestEffort, Qos::Unreliable);
+    reader.send(SOURCE, 1);
+    reader.rig.receive(ended(3));
+    reader.send(SOURCE, 3);
+    assert_eq!(reader.seen(), [1]);
+    for number in 0..=MOST {
+        reader.send(Uuid::from_u128(number << 64), 7);
+    }
+    assert_eq!(reader.seen().len(), MOST as usize + 1);
+    assert_eq!(reader.pass(50), [3]);
+    assert_eq!(reader.counters()[3], 0, "waiting");
+}
+
+/// A sender that leaves more gaps than are remembered sends a chunk again that waits.
+#[test]
+fn a_chunk_that_waits_is_held_once() {
+    for order in ORDERED {
+        let config = DownstreamConfig { reorder_limit: 1000, ..ordered(order, Qos::Reliable) };
+        let mut reader = Reader::with(config);
+        assert_eq!(reader.receive([1]), [1]);
+        assert_eq!(reader.receive((3..203).step_by(2)), NONE, "{order:?}");
+        assert_eq!(reader.counters()[3], 100, "waiting");
+        assert_eq!(reader.receive((3..203).step_by(2)), NONE);
+        assert_eq!(reader.counters()[3], 100, "waiting");
+        assert_eq!(reader.receive((2..203).step_by(2)), (2..203).collect::<Vec<_>>());
+        let counters = reader.counters();
+        assert_eq!((counters[0], counters[3]), (100, 0), "duplicates, waiting");
+    }
+}
+
 #[test]
 fn with_omitted_chunks_no_number_counts_as_missing() {
     let mut reader = Reader::with(DownstreamConfig {
