@@ -9,6 +9,7 @@ mod outages;
 mod queues;
 mod restarts;
 mod resume;
+mod sharing;
 mod upstream;
 
 use std::time::{Duration, Instant};
