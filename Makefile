@@ -1,6 +1,6 @@
 # Shorthands; the work is in scripts/. To build and install the library use CMake, see README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix test-simulation test-reliability sanitize interop fuzz costs bench header abi docs fmt clean
+.PHONY: help demo test test-matrix test-simulation test-reliability sanitize interop fuzz costs bench bench-quick header abi docs fmt clean
 
 SEEDS ?= 20000
 
@@ -34,8 +34,11 @@ interop: ## Run the official clients against the broker and the C library
 costs: ## Count instructions and allocations per point, and compare with bench/budgets.txt
 	@bench/costs.sh --profile
 
-bench: ## Measure what a point costs, against floors of the same run
-	cargo run --release -p iscp-bench
+bench: ## Measure libiscp beside other clients and bare sockets, about twelve minutes and the builds; bench/results
+	@bench/run.sh
+
+bench-quick: ## The same in under three minutes, with fewer points and runs
+	@bench/run.sh --quick
 
 header: ## Write include/iscp/iscp.h anew from the Rust sources
 	ISCP_UPDATE_HEADER=1 cargo test -p iscp --test header

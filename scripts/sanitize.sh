@@ -4,7 +4,7 @@
 #   scripts/sanitize.sh                     all of them, one after the other
 #   scripts/sanitize.sh address [REGEX]     memory errors and leaks; only the tests that match, as for ctest -R
 #   scripts/sanitize.sh thread [REGEX]      data races
-#   scripts/sanitize.sh miri                undefined behaviour in src/ffi
+#   scripts/sanitize.sh miri                undefined behaviour in src/ffi and the codec of points
 #
 # `address` works with every compiler of Rust; `thread` and `miri` need nightly.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -69,7 +69,7 @@ miri() {
     need_nightly rust-src miri
     # The tests of the documents read large texts, for hours, and have nothing to do with memory.
     MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --target-dir target/miri -p iscp --lib \
-        --no-default-features --features websocket ffi:: -- --skip documents
+        --no-default-features --features websocket -- ffi:: message::points --skip documents
 }
 
 mode=${1:-all}

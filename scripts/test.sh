@@ -39,6 +39,7 @@ rust_format() {
     cargo fmt --manifest-path tests/consumer/two_rust/Cargo.toml --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo fmt --manifest-path tests/interop/Cargo.toml --all --check
+    cargo fmt --manifest-path bench/peers/rs/Cargo.toml --check
 }
 
 fuzz_targets() {
@@ -99,6 +100,7 @@ run "Costs of a point" bench/costs.sh
 run "Snippets of the documents" tests/docs/readme_snippets.sh "$build"
 run "C tests" c_tests
 run "Bindings" scripts/bindings.sh "$build"
+run "Benchmark" bench/smoke.sh "$build"
 run "Consumer projects" tests/consumer/run.sh "$build"
 if command -v go >/dev/null; then
     run "Interoperability" scripts/interop.sh

@@ -9,9 +9,13 @@ use std::collections::{HashMap, VecDeque};
 use crate::error::{Error, Status};
 use crate::message::{Aliases, DataId, DataPointGroup, OrAlias, Points, PointsBuf, max_wire_len};
 
-/// Wire bytes after which a chunk is sealed and the next one begun. Well below the smallest receive
+/// Most wire bytes of points that are kept together in one chunk. Well below the smallest receive
 /// limit of an official client (docs/protocol/transport.md §2.5).
 pub const CHUNK_LIMIT: usize = 512 * 1024;
+
+/// Wire bytes after which a chunk is sealed and the next one begun: with larger ones every copy on the way would be
+/// made in a slower cache, smaller ones would cost more messages.
+const SEAL_ABOVE: usize = 128 * 1024;
 
 /// Largest payload of one point. With its framing it stays below the 16 MiB message limit that
 /// brokers are advised to have (docs/protocol/behaviour.md §11.9).
@@ -69,6 +73,8 @@ pub struct WriteBuffer {
     /// Data ids with an open run, in the order of their first write.
     active: Vec<DataIdIndex>,
     open_bytes: usize,
+    /// What they may grow to before there is anything to decide; 0 when the buffer is closed.
+    open_limit: usize,
     open_payload: usize,
     open_points: u64,
     sealed: VecDeque<Sealed>,
@@ -107,13 +113,14 @@ impl WriteBuffer {
             index: HashMap::new(),
             active: Vec::new(),
             open_bytes: 0,
+            open_limit: SEAL_ABOVE.min(limit),
             open_payload: 0,
             open_points: 0,
             sealed: VecDeque::new(),
             sealed_bytes: 0,
             sealed_payload: 0,
             limit,
-            chunk_limit: CHUNK_LIMIT,
+            chunk_limit: SEAL_ABOVE,
             wake_above: wake_above.unwrap_or(usize::MAX),
             woken: false,
             relief_wanted: false,
@@ -131,7 +138,8 @@ impl WriteBuffer {
 
     /// A buffer that drops its oldest points when it is full ([`WriteBuffer::make_room`]), a sixteenth at a time.
     pub fn dropping_oldest(mut self) -> Self {
-        self.chunk_limit = (self.limit / 16).clamp(1, CHUNK_LIMIT);
+        self.chunk_limit = (self.limit / 16).clamp(1, SEAL_ABOVE);
+        self.limit_open();
         self
     }
 
@@ -163,27 +171,47 @@ impl WriteBuffer {
     /// that can never fit; what [`WriteBuffer::close`] was given once the stream is closed.
     #[inline]
     pub fn push(&mut self, id: DataIdIndex, elapsed_time: i64, payload: &[u8]) -> Result<Pushed, Status> {
+        let most = max_wire_len(payload.len());
+        if self.open_bytes + most > self.open_limit {
+            self.admit(id, payload.len())?;
+        }
+        self.append(id, elapsed_time, payload)?;
+        let wake = !self.woken && (self.open_points == 1 || self.exceeds_size());
+        self.woken |= wake;
+        Ok(if wake { Pushed::Wake } else { Pushed::Quiet })
+    }
+
+    /// Decides about a payload for which the open chunk has no room. What is left to do is to append it.
+    ///
+    /// # Errors
+    /// As [`WriteBuffer::push`].
+    #[cold]
+    fn admit(&mut self, id: DataIdIndex, payload_len: usize) -> Result<(), Status> {
         if let Some(status) = self.closed {
             return Err(status);
         }
-        let most = max_wire_len(payload.len());
-        let Some(slot) = self.slots.get_mut(id as usize) else {
+        let most = max_wire_len(payload_len);
+        if self.slots.len() <= id as usize {
             return Err(Status::InvalidArgument);
-        };
-        if self.open_bytes + self.sealed_bytes + most > self.limit {
-            return Err(if payload.len() > MAX_PAYLOAD || most > self.limit {
-                Status::TooLarge
-            } else {
-                Status::WouldBlock
-            });
         }
-        if payload.len() > MAX_PAYLOAD {
+        if payload_len > MAX_PAYLOAD || most > self.limit {
             return Err(Status::TooLarge);
+        }
+        if self.bytes() + most > self.limit {
+            return Err(Status::WouldBlock);
         }
         if self.open_bytes + most > self.chunk_limit && self.open_bytes > 0 {
             self.seal();
-            return self.push(id, elapsed_time, payload);
         }
+        Ok(())
+    }
+
+    /// Appends a point to the open chunk.
+    #[inline]
+    fn append(&mut self, id: DataIdIndex, elapsed_time: i64, payload: &[u8]) -> Result<(), Status> {
+        let Some(slot) = self.slots.get_mut(id as usize) else {
+            return Err(Status::InvalidArgument);
+        };
         let before = slot.run.wire_bytes();
         if before == 0 {
             self.active.push(id);
@@ -193,9 +221,15 @@ impl WriteBuffer {
         self.open_payload += payload.len();
         self.open_points += 1;
         self.written += 1;
-        let wake = !self.woken && (self.open_points == 1 || self.exceeds_size());
-        self.woken |= wake;
-        Ok(if wake { Pushed::Wake } else { Pushed::Quiet })
+        Ok(())
+    }
+
+    /// To be called whenever what it depends on changes.
+    fn limit_open(&mut self) {
+        self.open_limit = match self.closed {
+            Some(_) => 0,
+            None => self.chunk_limit.min(self.limit.saturating_sub(self.sealed_bytes)),
+        };
     }
 
     /// Appends several points, all of them or none. `together` keeps them in one chunk.
@@ -220,16 +254,7 @@ impl WriteBuffer {
             if !together && self.open_bytes > 0 && self.open_bytes + most > self.chunk_limit {
                 self.seal();
             }
-            let Some(slot) = self.slots.get_mut(id as usize) else { continue };
-            let before = slot.run.wire_bytes();
-            if before == 0 {
-                self.active.push(id);
-            }
-            slot.run.push(elapsed_time, payload);
-            self.open_bytes += slot.run.wire_bytes() - before;
-            self.open_payload += payload.len();
-            self.open_points += 1;
-            self.written += 1;
+            self.append(id, elapsed_time, payload)?;
             wake |= self.open_points == 1;
         }
         let wake = !self.woken && (wake || self.exceeds_size());
@@ -324,9 +349,7 @@ impl WriteBuffer {
 
     /// Whether more than the size limit of the flush policy is buffered.
     pub fn exceeds_size(&self) -> bool {
-        self.wake_above != usize::MAX
-            && !self.is_empty()
-            && (self.wake_above == 0 || self.open_payload + self.sealed_payload > self.wake_above)
+        self.open_payload + self.sealed_payload > self.wake_above || (self.wake_above == 0 && !self.is_empty())
     }
 
     /// Whether nothing is buffered.
@@ -390,6 +413,7 @@ impl WriteBuffer {
         }
         let sealed = self.sealed.pop_front()?;
         self.sealed_bytes -= sealed.bytes;
+        self.limit_open();
         self.taken += sealed.points + sealed.skipped;
         self.skipped_in_all -= sealed.skipped;
         self.sealed_payload -= sealed.runs.iter().map(|(_, points)| points.payload_bytes()).sum::<usize>();
@@ -450,6 +474,7 @@ impl WriteBuffer {
     /// Refuses every further write with `status`. What is buffered can still be taken.
     pub fn close(&mut self, status: Status) {
         self.closed.get_or_insert(status);
+        self.limit_open();
     }
 
     fn seal(&mut self) {
@@ -461,5 +486,6 @@ impl WriteBuffer {
         self.open_bytes = 0;
         self.open_payload = 0;
         self.open_points = 0;
+        self.limit_open();
     }
 }

@@ -6,7 +6,7 @@
 mod code;
 mod connection;
 mod metadata;
-mod points;
+pub(crate) mod points;
 mod stream;
 
 pub use code::{Qos, ResultCode};

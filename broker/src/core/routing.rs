@@ -1,6 +1,6 @@
 //! From one upstream to its readers.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use iscp::message::{DataId, Points};
 
@@ -25,7 +25,7 @@ pub(super) struct Routed {
 pub(super) struct RoutedGroup {
     /// Place of the id in the upstream's table; `None` when the table is full.
     pub(super) place: Option<u32>,
-    pub(super) id: Rc<DataId>,
+    pub(super) id: Arc<DataId>,
     pub(super) points: Points,
 }
 
@@ -39,7 +39,7 @@ impl Routed {
 
 impl Broker {
     /// Offers a chunk to every downstream that reads the node.
-    pub(super) fn fan_out(&mut self, key: Key, chunk: &Rc<Routed>) {
+    pub(super) fn fan_out(&mut self, key: Key, chunk: &Arc<Routed>) {
         let above = self.hold_above(key);
         let mut queued = Vec::new();
         let Self {

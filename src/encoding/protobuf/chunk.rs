@@ -6,9 +6,10 @@
 
 use bytes::Bytes;
 
-use super::wire::{Key, Reader, Writer, bytes_len, message_len, uint32_arm_len, uint32_len};
+use super::wire::{Reader, Writer, bytes_len, message_len, uint32_arm_len, uint32_len};
 use crate::encoding::DecodeError;
 use crate::encoding::typed::field::stream_id;
+use crate::message::points::record::{self, KEY_POINT};
 use crate::message::{
     DataId, DataPointGroup, DownstreamChunk, FilterReference, Message, OrAlias, Points, StreamChunk,
     UpstreamChunk, UpstreamInfo,
@@ -18,8 +19,6 @@ use crate::message::{
 const UPSTREAM_CHUNK: u32 = 70;
 /// Number of the arm `downstream_chunk`.
 const DOWNSTREAM_CHUNK: u32 = 134;
-/// Key byte of `DataPointGroup.data_points`, with which the records of a [`Points`] start.
-const KEY_POINT: u8 = 0x1a;
 
 /// Decodes a frame that is exactly one chunk; `None` when it is anything else.
 pub(super) fn decode(frame: &Bytes) -> Option<Result<Message, DecodeError>> {
@@ -162,7 +161,13 @@ fn stream_chunk(mut reader: Reader<'_>, frame: &Bytes, chunk: &mut StreamChunk) 
 fn group(mut reader: Reader<'_>, frame: &Bytes) -> Result<DataPointGroup, DecodeError> {
     let mut id = None;
     let mut run = Run::default();
-    while let Some(key) = reader.key()? {
+    loop {
+        let (end, count, payload_bytes) = record::scan(reader.frame(), reader.position());
+        if count > 0 {
+            run.append(frame, reader.position(), end, (count, payload_bytes));
+            reader.advance(end);
+        }
+        let Some(key) = reader.key()? else { break };
         match key.number {
             1 => {
                 let inner = reader.message(key, "data_id", "DataID")?;
@@ -175,8 +180,9 @@ fn group(mut reader: Reader<'_>, frame: &Bytes) -> Result<DataPointGroup, Decode
             }
             2 => id = Some(OrAlias::Alias(reader.uint32(key, "data_id_alias")?)),
             3 => {
-                reader.bytes(key, "data_points")?;
-                run.append(frame, key, reader.position());
+                let payload_bytes = record::check(reader.bytes(key, "data_points")?)
+                    .map_err(|problem| reader.error("data_points", problem))?;
+                run.append(frame, key.start, reader.position(), (1, payload_bytes));
             }
             4 => reader.ignore_uint32s(key, "data_filter_ids")?,
             _ => reader.skip(key)?,
@@ -184,8 +190,7 @@ fn group(mut reader: Reader<'_>, frame: &Bytes) -> Result<DataPointGroup, Decode
     }
     Ok(DataPointGroup {
         data_id: id.ok_or_else(|| reader.error("data_id_or_alias", "not set"))?,
-        points: Points::from_wire(run.finish(frame))
-            .map_err(|problem| reader.error("data_points", problem))?,
+        points: run.finish(frame),
     })
 }
 
@@ -197,29 +202,35 @@ struct Run {
     /// Where the current records lie in the frame.
     start: usize,
     end: usize,
+    count: usize,
+    payload_bytes: usize,
 }
 
 impl Run {
-    /// Appends the record from `key` to `end`.
-    fn append(&mut self, frame: &[u8], key: Key, end: usize) {
-        if key.start != self.end || frame[key.start] != KEY_POINT {
+    /// Appends the records from `start` to `end`: so many, with so many bytes of payload.
+    fn append(&mut self, frame: &[u8], start: usize, end: usize, (count, payload_bytes): (usize, usize)) {
+        if start != self.end || frame[start] != KEY_POINT {
             self.scattered.extend_from_slice(&frame[self.start..self.end]);
-            self.start = key.start;
-            if frame[key.start] != KEY_POINT {
+            self.start = start;
+            if frame[start] != KEY_POINT {
                 // A key with needless bytes: the canonical one takes its place.
                 self.scattered.push(KEY_POINT);
-                self.start = end_of_varint(frame, key.start);
+                self.start = end_of_varint(frame, start);
             }
         }
         self.end = end;
+        self.count += count;
+        self.payload_bytes += payload_bytes;
     }
 
-    fn finish(mut self, frame: &Bytes) -> Bytes {
-        if self.scattered.is_empty() {
-            return frame.slice(self.start..self.end);
-        }
-        self.scattered.extend_from_slice(&frame[self.start..self.end]);
-        self.scattered.into()
+    fn finish(mut self, frame: &Bytes) -> Points {
+        let bytes = if self.scattered.is_empty() {
+            frame.slice(self.start..self.end)
+        } else {
+            self.scattered.extend_from_slice(&frame[self.start..self.end]);
+            self.scattered.into()
+        };
+        Points::checked(bytes, self.count, self.payload_bytes)
     }
 }
 

@@ -47,6 +47,16 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// The frame up to the end of the message.
+    pub(super) fn frame(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Goes on at a position in the message, whose fields up to there were read.
+    pub(super) fn advance(&mut self, position: usize) {
+        self.at = position;
+    }
+
     /// Whether the message has been read to its end.
     pub(super) fn is_empty(&self) -> bool {
         self.at >= self.bytes.len()

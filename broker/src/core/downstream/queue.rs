@@ -1,7 +1,7 @@
 //! What waits in a downstream, is under way to its client, and is sent again (docs/protocol/behaviour.md
 //! §11.7, §11 item 59).
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use iscp::message::{
     DataPointGroup, DownstreamChunk, DownstreamMetadata, Message, OrAlias, Qos, StreamChunk, UpstreamInfo,
@@ -23,8 +23,8 @@ impl Downstream {
     pub(in crate::core) fn offer(
         &mut self,
         upstream: Key,
-        info: &Rc<UpstreamInfo>,
-        chunk: &Rc<Routed>,
+        info: &Arc<UpstreamInfo>,
+        chunk: &Arc<Routed>,
         limits: &Limits,
         room: usize,
     ) -> Offer {
@@ -59,8 +59,8 @@ impl Downstream {
         self.chunks.push_back(QueuedChunk {
             number,
             upstream,
-            info: Rc::clone(info),
-            chunk: Rc::clone(chunk),
+            info: Arc::clone(info),
+            chunk: Arc::clone(chunk),
             selection: (!all).then(|| matched.into()),
         });
         let dropped = if reliable { 0 } else { self.drop_oldest(limits) };
@@ -112,7 +112,7 @@ impl Downstream {
 
     /// Queues metadata, of which `room` bytes may be taken. Returns whether it is missing now.
     #[must_use]
-    pub(super) fn push_metadata(&mut self, event: &Rc<Event>, limits: &Limits, room: usize) -> bool {
+    pub(super) fn push_metadata(&mut self, event: &Arc<Event>, limits: &Limits, room: usize) -> bool {
         if self.overrun {
             return false;
         }
@@ -121,7 +121,7 @@ impl Downstream {
             return true;
         }
         let number = self.number();
-        self.metadata.push_back((number, Rc::clone(event)));
+        self.metadata.push_back((number, Arc::clone(event)));
         false
     }
 

@@ -5,18 +5,11 @@
 //! `DataPointGroup.data_points` one after the other (docs/protocol/messages.md §4.1):
 //! `1a len (08 zigzag(elapsed_time))? (12 len payload)?`.
 
+pub(crate) mod record;
+
 use bytes::{Bytes, BytesMut};
 
-/// Key byte of `DataPointGroup.data_points`.
-const KEY_POINT: u8 = 0x1a;
-/// Key byte of `DataPoint.elapsed_time`.
-const KEY_ELAPSED: u8 = 0x08;
-/// Key byte of `DataPoint.payload`.
-const KEY_PAYLOAD: u8 = 0x12;
-
-/// Room for all that stands before the payload of a point: three keys and three varints, of which the
-/// two lengths are lengths of slices.
-const HEAD: usize = 48;
+use record::{Cursor, HEAD};
 
 /// One data point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +57,12 @@ impl Points {
             payload_bytes += span.len;
         }
         Ok(Self { bytes, count, payload_bytes })
+    }
+
+    /// A run of so many records that were checked when they were counted.
+    pub(crate) fn checked(bytes: Bytes, count: usize, payload_bytes: usize) -> Self {
+        debug_assert!(Self::from_wire(bytes.clone()).is_ok_and(|run| run.count == count));
+        Self { bytes, count, payload_bytes }
     }
 
     /// Number of points.
@@ -158,30 +157,7 @@ impl PointsBuf {
     /// Appends a point. Allocates only when the run outgrows the capacity of earlier ones.
     #[inline]
     pub fn push(&mut self, elapsed_time: i64, payload: &[u8]) {
-        let zigzag = ((elapsed_time << 1) ^ (elapsed_time >> 63)) as u64;
-        let time_len = if zigzag == 0 { 0 } else { 1 + varint_len(zigzag) };
-        let payload_len = match payload.len() {
-            0 => 0,
-            len => 1 + varint_len(len as u64) + len,
-        };
-        // Everything before the payload is put together in a block of fixed size, and its excess cut
-        // off again: one copy of known length instead of a check of the capacity for every byte.
-        let mut head = [0; HEAD];
-        head[0] = KEY_POINT;
-        let mut end = put_varint(&mut head, 1, (time_len + payload_len) as u64);
-        if zigzag != 0 {
-            head[end] = KEY_ELAPSED;
-            end = put_varint(&mut head, end + 1, zigzag);
-        }
-        if !payload.is_empty() {
-            head[end] = KEY_PAYLOAD;
-            end = put_varint(&mut head, end + 1, payload.len() as u64);
-        }
-        self.bytes.reserve(HEAD + payload.len());
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&head);
-        self.bytes.truncate(start + end);
-        self.bytes.extend_from_slice(payload);
+        record::put(&mut self.bytes, elapsed_time, payload);
         self.count += 1;
         self.payload_bytes += payload.len();
     }
@@ -222,128 +198,6 @@ impl PointsBuf {
 pub const fn max_wire_len(payload_len: usize) -> usize {
     // Key and length of the point, key and value of the time, key and length of the payload.
     payload_len + 2 * (1 + 5) + 11
-}
-
-fn varint_len(value: u64) -> usize {
-    (70 - (value | 1).leading_zeros() as usize) / 7
-}
-
-/// Writes a varint and returns where it ends.
-#[inline]
-fn put_varint(bytes: &mut [u8; HEAD], mut at: usize, mut value: u64) -> usize {
-    while value >= 0x80 {
-        bytes[at] = value as u8 | 0x80;
-        value >>= 7;
-        at += 1;
-    }
-    bytes[at] = value as u8;
-    at + 1
-}
-
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Cursor<'_> {
-    fn is_empty(&self) -> bool {
-        self.at >= self.bytes.len()
-    }
-
-    #[inline]
-    fn byte(&mut self) -> Result<u8, &'static str> {
-        let byte = *self.bytes.get(self.at).ok_or("data point ends in the middle of a field")?;
-        self.at += 1;
-        Ok(byte)
-    }
-
-    #[inline]
-    fn varint(&mut self) -> Result<u64, &'static str> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Ok(u64::from(first));
-        }
-        let mut value = u64::from(first & 0x7f);
-        for shift in 1..10 {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << (7 * shift);
-            if byte < 0x80 {
-                return if shift == 9 && byte > 1 {
-                    Err("varint above 64 bits in a data point")
-                } else {
-                    Ok(value)
-                };
-            }
-        }
-        Err("varint of more than ten bytes in a data point")
-    }
-
-    #[inline]
-    fn take_len(&mut self, end: usize) -> Result<usize, &'static str> {
-        let len = self.varint()?;
-        if len > (end.saturating_sub(self.at)) as u64 {
-            return Err("length past the end of a data point");
-        }
-        Ok(len as usize)
-    }
-
-    #[inline]
-    fn point(&mut self) -> Result<PointSpan, &'static str> {
-        if self.byte()? != KEY_POINT {
-            return Err("data point record with an unexpected key");
-        }
-        let len = self.take_len(self.bytes.len())?;
-        let end = self.at + len;
-        let mut span = PointSpan { elapsed_time: 0, offset: 0, len: 0 };
-        while self.at < end {
-            match self.varint()? {
-                key if key == u64::from(KEY_ELAPSED) => {
-                    let zigzag = self.varint()?;
-                    span.elapsed_time = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
-                }
-                key if key == u64::from(KEY_PAYLOAD) => {
-                    span.len = self.take_len(end)?;
-                    span.offset = self.at;
-                    self.at += span.len;
-                }
-                key if key >> 3 == 1 || key >> 3 == 2 => {
-                    return Err("field of a data point with the wrong wire type");
-                }
-                key => self.skip(key, end, 0)?,
-            }
-        }
-        if self.at != end {
-            return Err("field past the end of a data point");
-        }
-        Ok(span)
-    }
-
-    /// Skips the value of an unknown field.
-    fn skip(&mut self, key: u64, end: usize, depth: u32) -> Result<(), &'static str> {
-        const MAX_DEPTH: u32 = 100;
-        if key >> 3 == 0 || key > u64::from(u32::MAX) {
-            return Err("invalid field number in a data point");
-        }
-        match key & 7 {
-            0 => self.varint().map(drop)?,
-            1 => self.at += 8,
-            2 => self.at += self.take_len(end)?,
-            5 => self.at += 4,
-            3 if depth < MAX_DEPTH => loop {
-                let inner = self.varint()?;
-                if inner & 7 == 4 {
-                    if inner >> 3 != key >> 3 {
-                        return Err("group ended by another number in a data point");
-                    }
-                    break;
-                }
-                self.skip(inner, end, depth + 1)?;
-            },
-            3 => return Err("groups nested too deeply in a data point"),
-            _ => return Err("invalid wire type in a data point"),
-        }
-        if self.at > end { Err("unknown field past the end of a data point") } else { Ok(()) }
-    }
 }
 
 #[cfg(test)]
