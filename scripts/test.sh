@@ -39,6 +39,7 @@ rust_format() {
     cargo fmt --manifest-path tests/consumer/two_rust/Cargo.toml --check
     cargo fmt --manifest-path fuzz/Cargo.toml --check
     cargo fmt --manifest-path tests/interop/Cargo.toml --all --check
+    cargo fmt --manifest-path bench/peers/rs/Cargo.toml --check
 }
 
 fuzz_targets() {

@@ -419,6 +419,7 @@ void print_sub(struct arrivals *arrivals) {
 
 void print_start(void) {
     end_of_result("{\"acked\":1}");
+    _Exit(EXIT_SUCCESS);
 }
 
 void idle_first_open(struct idle *idle) {

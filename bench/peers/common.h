@@ -121,7 +121,8 @@ void print_ack(struct latencies *latencies);
 void print_e2e(struct latencies *latencies, const struct options *options);
 /* Prints `ready`, waits for the points and prints what it took to receive them. */
 void print_sub(struct arrivals *arrivals);
-void print_start(void);
+/* Ends the program, too: what comes after the first acknowledgement is no part of the measurement. */
+_Noreturn void print_start(void);
 
 /* The role `idle` without the client: what one more connection costs.
  */

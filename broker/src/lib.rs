@@ -1,7 +1,7 @@
 //! Open iSCP broker.
 //!
 //! [`core`] is the broker itself: a state machine without sockets, clocks or threads. [`server`]
-//! drives it over its transports, on one thread of its own:
+//! drives it over its transports, on a thread of its own or several ([`ServerConfig::threads`]):
 //!
 //! ```no_run
 //! use iscp::transport::Scheme;
@@ -18,6 +18,13 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Threads
+//!
+//! Every connection is a task, which one thread runs at a time: it reads, decrypts, inflates and decodes messages,
+//! gives them to the core, and encodes, deflates, encrypts and writes what the core has for its client. The core is
+//! behind one lock, held while one message is taken in or made. So more threads change how fast things are done, not
+//! what is done: the core is fed with one message after the other, those of each connection in their order.
 
 pub mod core;
 pub mod server;

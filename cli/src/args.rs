@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser, TypedValueParser};
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use iscp::client::BufferPolicy;
 use iscp::core::ChunkOrder;
 use iscp::message::{DataFilter, Qos};
+use iscp_broker::ServerConfig;
 use uuid::Uuid;
 
 use crate::bench::BenchArgs;
@@ -223,10 +224,21 @@ pub(crate) struct BrokerArgs {
     /// data and the secrets that resume streams. A file that cannot be used is kept, with `.rejected` behind its name.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+    /// Threads that carry connections, at most one for each core.
+    ///
+    /// One costs least for each message, and is enough for millions of points a second. More share the encryption, the
+    /// compression, and what else is done for each connection on its own; a single connection gets no faster.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads(), allow_negative_numbers = true)]
+    pub(crate) threads: usize,
     #[command(flatten)]
     pub(crate) certificate: CertificateArgs,
     #[command(flatten)]
     pub(crate) oauth2: OAuth2Args,
+}
+
+/// As many threads as a broker can have.
+fn threads() -> impl TypedValueParser<Value = usize> {
+    RangedU64ValueParser::new().range(1..=ServerConfig::MAX_THREADS as u64)
 }
 
 /// Where the broker listens.

@@ -73,6 +73,7 @@ fn start(args: &BrokerArgs) -> Result<(ServerHandle, Option<String>), Failure> {
         oauth2,
         allowed_origins: args.allow_origin.clone(),
         state: args.state.clone(),
+        threads: args.threads,
         core: core_config(args),
         ..ServerConfig::default()
     };
@@ -184,6 +185,15 @@ mod tests {
         assert_eq!(timing(&["--hold-for", "30"]).hold, Duration::from_secs(30));
         for args in [&[][..], &["--hold-for", "0"]] {
             assert_eq!(timing(args).hold, default.hold);
+        }
+    }
+
+    #[test]
+    fn a_number_of_threads_that_is_not_possible_is_named() {
+        for threads in ["0", "-1", "257", "many"] {
+            let parsed = Args::try_parse_from(["iscp", "broker", "--threads", threads]);
+            let error = parsed.err().unwrap().to_string();
+            assert!(error.contains(threads) && error.contains("--threads <N>"), "{error}");
         }
     }
 }

@@ -23,6 +23,10 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 /// Nothing here takes nearly as long; only a failure waits for it.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
+/// Threads of the broker: with several, a part of the tests runs once more.
+const THREADS: usize =
+    if matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"transports_threads") { 4 } else { 1 };
+
 /// The transports under test.
 pub(crate) const SCHEMES: [Scheme; 2] = [Scheme::Quic, Scheme::WebTransport];
 
@@ -76,6 +80,7 @@ impl World {
         let mut config = ServerConfig {
             listeners: SCHEMES.iter().map(|&scheme| Listener::new(scheme, ([127, 0, 0, 1], 0))).collect(),
             tls: Some(pki.identity()),
+            threads: THREADS,
             ..ServerConfig::default()
         };
         adjust(&mut config);

@@ -233,9 +233,6 @@ static void run_start(const struct options *options) {
     publish(connection, subjects[0], payload, options);
     flush(connection);
     print_start();
-    connection_close(connection);
-    subjects_free(subjects, options);
-    free(payload);
 }
 
 static const struct {

@@ -1,7 +1,7 @@
 //! Alias tables: data ids of upstreams, data ids and upstreams of downstreams.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use iscp::message::{Aliases, DataId};
 
@@ -13,12 +13,12 @@ use super::snapshot::{Reader, SnapshotError, Writer, form};
 #[derive(Debug, Default)]
 pub(super) struct UpstreamIds {
     entries: Vec<Entry>,
-    places: HashMap<Rc<DataId>, u32>,
+    places: HashMap<Arc<DataId>, u32>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    id: Rc<DataId>,
+    id: Arc<DataId>,
     /// The client was told the alias and may use it.
     announced: bool,
     /// The alias is to go into the next ack.
@@ -35,18 +35,18 @@ impl UpstreamIds {
         id: &DataId,
         max_ids: usize,
         max_len: usize,
-    ) -> Result<Option<(u32, Rc<DataId>)>, String> {
+    ) -> Result<Option<(u32, Arc<DataId>)>, String> {
         if let Some(place) = self.places.get(id) {
-            return Ok(Some((*place, Rc::clone(&self.entries[*place as usize].id))));
+            return Ok(Some((*place, Arc::clone(&self.entries[*place as usize].id))));
         }
         filter::check_data_id(id, max_len)?;
         if self.entries.len() >= max_ids {
             return Ok(None);
         }
-        let id = Rc::new(id.clone());
+        let id = Arc::new(id.clone());
         let place = self.entries.len() as u32;
-        self.places.insert(Rc::clone(&id), place);
-        self.entries.push(Entry { id: Rc::clone(&id), announced: false, pending: false });
+        self.places.insert(Arc::clone(&id), place);
+        self.entries.push(Entry { id: Arc::clone(&id), announced: false, pending: false });
         Ok(Some((place, id)))
     }
 
@@ -67,10 +67,10 @@ impl UpstreamIds {
     }
 
     /// Place and id of an alias that the client knows.
-    pub(super) fn resolve(&self, alias: u32) -> Option<(u32, Rc<DataId>)> {
+    pub(super) fn resolve(&self, alias: u32) -> Option<(u32, Arc<DataId>)> {
         let place = alias.checked_sub(1)?;
         let entry = self.entries.get(place as usize)?;
-        entry.announced.then(|| (place, Rc::clone(&entry.id)))
+        entry.announced.then(|| (place, Arc::clone(&entry.id)))
     }
 }
 
@@ -90,7 +90,7 @@ impl UpstreamIds {
         let mut ids = Self::default();
         for (saved, place) in saved.into_iter().zip(0..) {
             let id = reader.data_id(saved.data_id)?;
-            ids.places.insert(Rc::clone(&id), place);
+            ids.places.insert(Arc::clone(&id), place);
             ids.entries.push(Entry { id, announced: saved.announced, pending: saved.pending });
         }
         Ok(ids)

@@ -1,7 +1,7 @@
 //! Connections: handshake, keep-alive, end (docs/protocol/behaviour.md §11.1).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iscp::message::{ConnectRequest, ConnectResponse, Disconnect, Message, ResultCode};
@@ -46,7 +46,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) node: Key,
-    pub(super) node_id: Rc<str>,
+    pub(super) node_id: Arc<str>,
     /// The client gave no node id.
     pub(super) anonymous: bool,
     pub(super) version: Version,

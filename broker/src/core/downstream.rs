@@ -5,7 +5,7 @@ mod queue;
 mod saved;
 
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use iscp::message::{
@@ -46,7 +46,7 @@ pub(super) struct Downstream {
     /// Chunks and metadata wait apart, so that old chunks can be dropped, and leave in the order of
     /// their numbers.
     chunks: VecDeque<QueuedChunk>,
-    metadata: VecDeque<(u64, Rc<Event>)>,
+    metadata: VecDeque<(u64, Arc<Event>)>,
     next_number: u64,
     queued_bytes: usize,
     /// Chunks of a RELIABLE downstream that the client has not acknowledged.
@@ -69,8 +69,8 @@ pub(super) struct Downstream {
 struct QueuedChunk {
     number: u64,
     upstream: Key,
-    info: Rc<UpstreamInfo>,
-    chunk: Rc<Routed>,
+    info: Arc<UpstreamInfo>,
+    chunk: Arc<Routed>,
     /// Which groups are for this downstream; `None` for all.
     selection: Option<Box<[u32]>>,
 }
@@ -109,7 +109,7 @@ impl Broker {
         let Some(version) = self.session(conn).map(|session| session.version) else { return };
         let id = environment::new_uuid(self.environment.as_mut());
         let Some((tie, resume_token)) = self.tie(conn, request.expiry_interval_s, now) else { return };
-        let owner = Rc::clone(&tie.owner);
+        let owner = Arc::clone(&tie.owner);
         let mut ids = DownstreamIds::default();
         // Conflicts and excess were refused above.
         let _ = ids.learn(request.data_id_aliases, self.config.limits.data_ids);
@@ -258,7 +258,7 @@ impl Broker {
 
     /// Tells a downstream what happened. It is closed if there is no room: it would miss something without
     /// knowing.
-    pub(super) fn tell(&mut self, key: Key, event: &Rc<Event>) {
+    pub(super) fn tell(&mut self, key: Key, event: &Arc<Event>) {
         let room = self.config.limits.detached_bytes.saturating_sub(self.detached.bytes);
         let Some(downstream) = self.downstreams.get_mut(key) else { return };
         let attached = downstream.tie.connection.is_some();

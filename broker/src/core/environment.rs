@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use uuid::{Builder, Uuid};
 
 /// Source of wall-clock time and randomness. A test gives one that repeats.
-pub trait Environment {
+pub trait Environment: Send {
     /// Wall-clock time at `now`, nanoseconds since the Unix epoch.
     fn unix_time_ns(&mut self, now: Instant) -> i64;
 

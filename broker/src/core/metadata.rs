@@ -1,7 +1,7 @@
 //! Metadata: what happens to a node, told to those who read it (docs/protocol/behaviour.md §7.3,
 //! §11.4).
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use iscp::message::{Message, Metadata, Reply, ResultCode, UpstreamMetadata};
@@ -12,7 +12,7 @@ use super::{Broker, ConnId};
 /// One piece of metadata, shared by the queues it stands in.
 #[derive(Debug)]
 pub(super) struct Event {
-    pub(super) source_node_id: Rc<str>,
+    pub(super) source_node_id: Arc<str>,
     pub(super) metadata: Metadata,
     /// Upstream of which this is the last word.
     pub(super) ends: Option<Key>,
@@ -46,7 +46,7 @@ impl Broker {
     /// Tells the readers of a node, whatever their data filters.
     pub(super) fn announce(&mut self, node: Key, metadata: Metadata, ends: Option<Key>) {
         let Some(node) = self.nodes.get(node) else { return };
-        let event = Rc::new(Event { source_node_id: Rc::clone(&node.id), metadata, ends });
+        let event = Arc::new(Event { source_node_id: Arc::clone(&node.id), metadata, ends });
         // A short list, and `tell` needs the whole broker.
         for reader in node.readers.clone() {
             self.tell(reader, &event);
@@ -62,7 +62,7 @@ impl Broker {
         for node in nodes.iter().filter_map(|node| self.nodes.get(*node)) {
             let mut sessions: Vec<&str> = Vec::new();
             let mut add = |metadata| {
-                events.push(Rc::new(Event { source_node_id: Rc::clone(&node.id), metadata, ends: None }));
+                events.push(Arc::new(Event { source_node_id: Arc::clone(&node.id), metadata, ends: None }));
             };
             for upstream in node.upstreams.iter().filter_map(|key| self.upstreams.get(*key)) {
                 add(Metadata::UpstreamOpen {

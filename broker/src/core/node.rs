@@ -1,7 +1,7 @@
 //! Nodes: who is connected under a name, what it sends, who reads it.
 
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use iscp::message::BaseTime;
 
@@ -11,7 +11,7 @@ use super::arena::{Arena, Key};
 /// A node that is connected, sends, or is read.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) id: Rc<str>,
+    pub(super) id: Arc<str>,
     /// Oldest first; calls go to the last (docs/protocol/behaviour.md §11 item 12).
     pub(super) connections: Vec<ConnId>,
     /// In the order in which they were opened.
@@ -57,7 +57,7 @@ impl Node {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     nodes: Arena<Node>,
-    by_id: HashMap<Rc<str>, Key>,
+    by_id: HashMap<Arc<str>, Key>,
 }
 
 impl Nodes {
@@ -66,9 +66,9 @@ impl Nodes {
         if let Some(key) = self.by_id.get(id) {
             return *key;
         }
-        let id: Rc<str> = id.into();
+        let id: Arc<str> = id.into();
         let key = self.nodes.insert(Node {
-            id: Rc::clone(&id),
+            id: Arc::clone(&id),
             connections: Vec::new(),
             upstreams: Vec::new(),
             readers: Vec::new(),

@@ -2,7 +2,7 @@
 //! §11 items 18, 19, 44 to 47, 59, 60).
 
 use std::collections::{HashMap, VecDeque};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iscp::message::ResultCode;
@@ -22,7 +22,7 @@ pub(super) struct Tie {
     /// The connection that carries the stream; `None` while it is detached.
     pub(super) connection: Option<ConnId>,
     /// Node that opened the stream.
-    pub(super) owner: Rc<str>,
+    pub(super) owner: Arc<str>,
     /// The owner has its name from the broker, and a new one on every connection.
     anonymous: bool,
     tokens: Tokens,
@@ -124,7 +124,7 @@ impl Stream {
 #[derive(Debug, Default)]
 pub(super) struct Detached {
     /// Longest detached first.
-    by_owner: HashMap<Rc<str>, VecDeque<Stream>>,
+    by_owner: HashMap<Arc<str>, VecDeque<Stream>>,
     streams: usize,
     /// What waits in the downstreams among them.
     pub(super) bytes: usize,
@@ -132,8 +132,8 @@ pub(super) struct Detached {
 
 impl Detached {
     /// Takes a stream in. Returns how many of its owner there are now.
-    fn add(&mut self, owner: &Rc<str>, stream: Stream) -> usize {
-        let streams = self.by_owner.entry(Rc::clone(owner)).or_default();
+    fn add(&mut self, owner: &Arc<str>, stream: Stream) -> usize {
+        let streams = self.by_owner.entry(Arc::clone(owner)).or_default();
         streams.push_back(stream);
         self.streams += 1;
         streams.len()
@@ -172,7 +172,7 @@ impl Broker {
     /// The tie of a new stream on a connection, and the token for the answer.
     pub(super) fn tie(&mut self, conn: ConnId, expiry_s: u32, now: Instant) -> Option<(Tie, String)> {
         let session = self.session(conn)?;
-        let (owner, anonymous, version) = (Rc::clone(&session.node_id), session.anonymous, session.version);
+        let (owner, anonymous, version) = (Arc::clone(&session.node_id), session.anonymous, session.version);
         let token = self.resume_token(version);
         let tie = Tie {
             connection: Some(conn),
@@ -231,7 +231,7 @@ impl Broker {
     /// for the answer.
     pub(super) fn retie(&mut self, conn: ConnId, stream: Stream, given: &str) -> Option<String> {
         let session = self.session(conn)?;
-        let (owner, anonymous, version) = (Rc::clone(&session.node_id), session.anonymous, session.version);
+        let (owner, anonymous, version) = (Arc::clone(&session.node_id), session.anonymous, session.version);
         let fresh = self.resume_token(version);
         self.untie(stream);
         let tie = self.tie_mut(stream)?;
@@ -254,7 +254,7 @@ impl Broker {
     /// Takes a stream from its connection, which stays as it is otherwise, or out of those that have none.
     fn untie(&mut self, stream: Stream) {
         let Some(tie) = self.tie_mut(stream) else { return };
-        let owner = Rc::clone(&tie.owner);
+        let owner = Arc::clone(&tie.owner);
         match tie.connection.take() {
             Some(conn) => {
                 debug!(conn = conn.0, ?stream, "stream taken over from its connection");
@@ -284,7 +284,7 @@ impl Broker {
             return self.give_up(stream, now);
         }
         let Some(tie) = self.tie_mut(stream) else { return };
-        let owner = Rc::clone(&tie.owner);
+        let owner = Arc::clone(&tie.owner);
         self.timers.set(stream.expiry(), now + left.max(min_expiry));
         if self.detached.add(&owner, stream) > max_of_node
             && let Some(oldest) = self.detached.oldest(&owner)
@@ -347,7 +347,7 @@ mod tests {
     fn detached_streams_are_known_by_owner_and_age() {
         let mut detached = Detached::default();
         let key = super::super::arena::Arena::default().insert(());
-        let (a, b): (Rc<str>, Rc<str>) = ("a".into(), "b".into());
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         assert_eq!(detached.add(&a, Stream::Upstream(key)), 1);
         assert_eq!(detached.add(&a, Stream::Downstream(key)), 2);
         assert_eq!(detached.add(&b, Stream::Upstream(key)), 1);

@@ -1,12 +1,13 @@
 //! From one upstream to its readers.
 
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 use iscp::message::{DataId, Points};
 
 use super::Broker;
 use super::arena::Key;
 use super::downstream::Offer;
+use super::sharing::Forms;
 
 /// Memory a chunk and each of its groups take beside the bytes of their points, in estimate.
 const CHUNK_OVERHEAD: usize = 256;
@@ -19,13 +20,15 @@ pub(super) struct Routed {
     pub(super) groups: Vec<RoutedGroup>,
     /// What the chunk counts for in a queue.
     pub(super) bytes: usize,
+    /// How it is sent to several readers.
+    pub(super) forms: Mutex<Forms>,
 }
 
 #[derive(Debug)]
 pub(super) struct RoutedGroup {
     /// Place of the id in the upstream's table; `None` when the table is full.
     pub(super) place: Option<u32>,
-    pub(super) id: Rc<DataId>,
+    pub(super) id: Arc<DataId>,
     pub(super) points: Points,
 }
 
@@ -33,13 +36,13 @@ impl Routed {
     pub(super) fn new(sequence_number: u32, groups: Vec<RoutedGroup>) -> Self {
         let bytes = groups.iter().map(|group| GROUP_OVERHEAD + group.points.as_bytes().len()).sum::<usize>()
             + CHUNK_OVERHEAD;
-        Self { sequence_number, groups, bytes }
+        Self { sequence_number, groups, bytes, forms: Mutex::default() }
     }
 }
 
 impl Broker {
     /// Offers a chunk to every downstream that reads the node.
-    pub(super) fn fan_out(&mut self, key: Key, chunk: &Rc<Routed>) {
+    pub(super) fn fan_out(&mut self, key: Key, chunk: &Arc<Routed>) {
         let above = self.hold_above(key);
         let mut queued = Vec::new();
         let Self {

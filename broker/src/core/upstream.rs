@@ -4,7 +4,7 @@ mod lifecycle;
 mod saved;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use iscp::message::{
@@ -28,7 +28,7 @@ use super::{Broker, ConnId, Limits, Timing, environment};
 /// An upstream, with or without a connection.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    pub(super) info: Rc<UpstreamInfo>,
+    pub(super) info: Arc<UpstreamInfo>,
     pub(super) qos: Qos,
     pub(super) node: Key,
     pub(super) tie: Tie,
@@ -41,7 +41,7 @@ pub(super) struct Upstream {
     /// Positions of chunks among them that were refused; not for UNRELIABLE streams.
     refused: BTreeSet<u64>,
     /// Chunks that came too early; `None` for one that was refused.
-    reorder: Reorder<Option<Rc<Routed>>>,
+    reorder: Reorder<Option<Arc<Routed>>>,
     results: Vec<UpstreamChunkResult>,
     /// Bytes of points in the chunks that `results` speaks of.
     result_bytes: usize,
@@ -133,7 +133,7 @@ impl Upstream {
 
     /// Resolves what a chunk refers to. Fails as a whole: its sender could not tell which part was
     /// taken.
-    fn resolve(&mut self, chunk: UpstreamChunk, limits: &Limits) -> Result<Rc<Routed>, Refusal> {
+    fn resolve(&mut self, chunk: UpstreamChunk, limits: &Limits) -> Result<Arc<Routed>, Refusal> {
         let groups = chunk.chunk.groups;
         if groups.len() > limits.groups_per_chunk {
             let text = format!("more than {} groups in a chunk", limits.groups_per_chunk);
@@ -151,13 +151,13 @@ impl Upstream {
                 }
                 OrAlias::Full(id) => match self.ids.enter(&id, limits.data_ids, limits.name_bytes) {
                     Ok(Some((place, id))) => (Some(place), id),
-                    Ok(None) => (None, Rc::new(id)),
+                    Ok(None) => (None, Arc::new(id)),
                     Err(text) => return Err((ResultCode::INVALID_DATA_ID, text)),
                 },
             };
             routed.push(RoutedGroup { place, id, points });
         }
-        Ok(Rc::new(Routed::new(chunk.chunk.sequence_number, routed)))
+        Ok(Arc::new(Routed::new(chunk.chunk.sequence_number, routed)))
     }
 
     /// Drops the results that no connection is left for: what the client sends again is acknowledged again.
@@ -294,7 +294,7 @@ impl Broker {
         let (Some(node), Some((tie, resume_token))) = (node, tie) else {
             return UpstreamOpenResponse::default();
         };
-        let node_id = Rc::clone(&tie.owner);
+        let node_id = Arc::clone(&tie.owner);
         let stream_id = environment::new_uuid(self.environment.as_mut());
         let alias = self.new_upstream_alias();
         let limits = &self.config.limits;
@@ -308,7 +308,7 @@ impl Broker {
             })
             .collect();
         let key = self.upstreams.insert(Upstream {
-            info: Rc::new(UpstreamInfo {
+            info: Arc::new(UpstreamInfo {
                 session_id: request.session_id.clone(),
                 stream_id,
                 source_node_id: node_id.to_string(),

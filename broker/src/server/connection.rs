@@ -3,8 +3,8 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use iscp::encoding::{Encoding, Schema};
@@ -17,10 +17,11 @@ use tracing::debug;
 
 use super::driver::Shared;
 use super::group::Place;
-use crate::core::{ConnId, PeerInfo};
+use crate::core::{Broker, ConnId, Outgoing, PeerInfo};
 
-/// Messages read before others get their turn.
-const READ_BURST: usize = 64;
+/// Messages, and bytes of them, that are read before others get their turn. A single one may be larger.
+pub(super) const READ_BURST: usize = 64;
+pub(super) const READ_BURST_BYTES: usize = 128 * 1024;
 /// Bytes handed to the socket before they are flushed and others get their turn. What is handed over
 /// can no longer be overtaken by something more urgent.
 const WRITE_BURST: usize = 64 * 1024;
@@ -41,7 +42,7 @@ pub(super) struct Accepted {
 
 /// Completes the handshake of one connection, in bounded time, and serves it.
 pub(super) async fn run(
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     address: SocketAddr,
     handshake: impl Future<Output = Option<Accepted>>,
     mut stop: watch::Receiver<Option<Instant>>,
@@ -75,11 +76,11 @@ pub(super) async fn run(
     loop {
         let conn = shared.next_conn();
         debug!(conn = conn.0, %address, "transport open");
-        shared.core.borrow_mut().connected(conn, peer.clone(), Instant::now());
+        shared.with_core(|core| core.connected(conn, peer.clone(), Instant::now()));
         // Also when the task is cancelled or panics, the core hears of the end.
         let registered = Registered { shared: &shared, conn };
         if let Some(request) = first.take() {
-            shared.core.borrow_mut().handle_message(conn, request, Instant::now());
+            shared.with_core(|core| core.handle_message(conn, request, Instant::now()));
         }
         shared.wake_others(Some(conn));
         let mut link = Link {
@@ -90,7 +91,8 @@ pub(super) async fn run(
             transport,
             grouped: founded.is_some(),
             pong: None,
-            admitted: shared.core.borrow().is_admitted(conn),
+            waker: None,
+            admitted: shared.with_core(|core| core.is_admitted(conn)),
             again: None,
             unflushed: false,
             stall: None,
@@ -122,12 +124,8 @@ struct Registered<'a> {
 impl Drop for Registered<'_> {
     fn drop(&mut self) {
         self.shared.forget(self.conn);
-        // Borrowed only when the core itself panicked, and then nothing can be told any more.
-        if let Ok(mut core) = self.shared.core.try_borrow_mut() {
-            core.connection_lost(self.conn, Instant::now());
-            drop(core);
-            self.shared.wake_others(None);
-        }
+        self.shared.with_core(|core| core.connection_lost(self.conn, Instant::now()));
+        self.shared.wake_others(None);
     }
 }
 
@@ -175,6 +173,8 @@ struct Link<'a> {
     again: Option<Message>,
     /// The answer to the last ping of the client's transport.
     pong: Option<u32>,
+    /// How the others wake this task, as they know it.
+    waker: Option<Waker>,
     /// What the client can read, known once it is answered.
     schema: Schema,
     /// The client said who it is and may stay.
@@ -192,7 +192,10 @@ struct Stall {
 
 impl Link<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.shared.register(self.conn, cx);
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+            self.shared.register(self.conn, cx.waker());
+        }
         if let Poll::Ready(end) = self.poll_read(cx) {
             return Poll::Ready(end);
         }
@@ -200,7 +203,8 @@ impl Link<'_> {
             Poll::Ready(end) => Poll::Ready(end),
             // Nobody is left to say goodbye to.
             Poll::Pending
-                if self.transport.is_deserted() && self.shared.core.borrow().is_closing(self.conn) =>
+                if self.transport.is_deserted()
+                    && self.shared.with_core(|core| core.is_closing(self.conn)) =>
             {
                 Poll::Ready(End::Finished)
             }
@@ -213,18 +217,22 @@ impl Link<'_> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let mut fed = false;
         let mut end = Poll::Pending;
+        let mut bytes = 0;
         for burst in 0.. {
-            if burst == READ_BURST {
+            if burst == READ_BURST || bytes >= READ_BURST_BYTES {
                 cx.waker().wake_by_ref();
                 break;
             }
             match self.transport.poll_recv(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Some(Ok(received))) => self.receive(received),
+                Poll::Ready(Some(Ok(received))) => {
+                    bytes += received.bytes.len();
+                    self.receive(received);
+                }
                 Poll::Ready(Some(Err(TransportError::Malformed(reason))))
-                    if !self.shared.core.borrow().is_closing(self.conn) =>
+                    if !self.shared.with_core(|core| core.is_closing(self.conn)) =>
                 {
-                    self.shared.core.borrow_mut().malformed(self.conn, &reason, Instant::now());
+                    self.shared.with_core(|core| core.malformed(self.conn, &reason, Instant::now()));
                     // Nothing can be read behind it.
                     fed = true;
                     break;
@@ -262,7 +270,7 @@ impl Link<'_> {
             }
             if received.bytes.len() > STRANGER {
                 let reason = format!("a first message of more than {STRANGER} bytes");
-                return self.shared.core.borrow_mut().malformed(self.conn, &reason, Instant::now());
+                return self.shared.with_core(|core| core.malformed(self.conn, &reason, Instant::now()));
             }
         }
         let message = self.encoding.decode(received.bytes);
@@ -270,18 +278,20 @@ impl Link<'_> {
             self.again = message.ok();
             return;
         }
-        let mut core = self.shared.core.borrow_mut();
         // Only chunks come by datagram; whatever else does, or cannot be read, is dropped alone
         // (docs/protocol/transport.md §5.5, §5.6).
         if received.channel == Channel::Unreliable && !matches!(message, Ok(Message::UpstreamChunk(_))) {
             debug!(conn = self.conn.0, "dropped a datagram message that is no chunk");
             return;
         }
-        match message {
-            Ok(message) => core.handle_message(self.conn, message, Instant::now()),
-            Err(error) => core.malformed(self.conn, &error.to_string(), Instant::now()),
-        }
-        if !self.admitted && core.is_admitted(self.conn) {
+        let admitted = self.shared.with_core(|core| {
+            match message {
+                Ok(message) => core.handle_message(self.conn, message, Instant::now()),
+                Err(error) => core.malformed(self.conn, &error.to_string(), Instant::now()),
+            }
+            self.admitted || core.is_admitted(self.conn)
+        });
+        if admitted && !self.admitted {
             self.admitted = true;
             self.transport.admit();
         }
@@ -299,6 +309,7 @@ impl Link<'_> {
         }
         let mut burst = 0;
         let mut done = false;
+        let mut closing = false;
         while burst < WRITE_BURST {
             match self.transport.poll_ready(cx) {
                 Poll::Pending => {
@@ -315,15 +326,23 @@ impl Link<'_> {
                 }
                 continue;
             }
-            let Some(message) = self.shared.core.borrow_mut().poll_transmit(self.conn) else {
-                done = true;
-                break;
+            let next = self.shared.with_core(|core| match core.poll_outgoing(self.conn) {
+                Some(next) => Ok((core.is_unreliable(self.conn, next.message()), next)),
+                None => Err(core.is_closing(self.conn)),
+            });
+            let (unreliable, message) = match next {
+                Ok(next) => next,
+                Err(is_closing) => {
+                    done = true;
+                    closing = is_closing;
+                    break;
+                }
             };
-            if let Message::ConnectResponse(response) = &message {
+            if let Message::ConnectResponse(response) = message.message() {
                 self.schema = Schema::of(&response.protocol_version);
             }
             self.unflushed = true;
-            match self.send(&message) {
+            match self.send(&message, unreliable) {
                 Ok(bytes) => burst += bytes,
                 Err(error) => return Poll::Ready(End::Lost(error)),
             }
@@ -339,7 +358,7 @@ impl Link<'_> {
         }
         if !done {
             cx.waker().wake_by_ref();
-        } else if self.shared.core.borrow().is_closing(self.conn) {
+        } else if closing {
             return Poll::Ready(End::Finished);
         }
         Poll::Pending
@@ -350,9 +369,12 @@ impl Link<'_> {
         let mut burst = 0;
         while burst < WRITE_BURST {
             let limit = self.transport.datagram_limit();
-            let next = self.shared.core.borrow_mut().poll_datagram(self.conn, limit);
-            let Some(message) = next else { break };
-            match self.send(&message) {
+            let next = self.shared.with_core(|core| {
+                let next = core.poll_datagram(self.conn, limit)?;
+                Some((core.is_unreliable(self.conn, next.message()), next))
+            });
+            let Some((unreliable, message)) = next else { break };
+            match self.send(&message, unreliable) {
                 Ok(bytes) => burst += bytes,
                 Err(error) => return Poll::Ready(End::Lost(error)),
             }
@@ -369,14 +391,13 @@ impl Link<'_> {
     }
 
     /// Hands a message to the transport; returns its size.
-    fn send(&mut self, message: &Message) -> Result<usize, TransportError> {
-        let bytes = self.encoding.encode(message, self.schema);
+    fn send(&mut self, message: &Outgoing, unreliable: bool) -> Result<usize, TransportError> {
+        let bytes = message.encode(self.encoding, self.schema);
         let size = bytes.len();
-        let mut core = self.shared.core.borrow_mut();
-        if !core.is_unreliable(self.conn, message) {
+        if !unreliable {
             self.transport.send(bytes)?;
         } else if !self.transport.send_unreliable(bytes)? {
-            core.datagram_dropped();
+            self.shared.with_core(Broker::datagram_dropped);
         }
         Ok(size)
     }
@@ -388,7 +409,7 @@ impl Link<'_> {
             return Poll::Pending;
         }
         let written = self.transport.bytes_written();
-        let limit = || self.shared.core.borrow().stall_limit(self.conn);
+        let limit = || self.shared.with_core(|core| core.stall_limit(self.conn));
         let stall =
             self.stall.get_or_insert_with(|| Stall { written, limit: Box::pin(tokio::time::sleep(limit())) });
         if stall.written != written {

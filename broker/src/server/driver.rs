@@ -1,22 +1,28 @@
-//! The thread of the server: listener, timers, and the core that all connections share.
+//! What runs a server: its threads, listeners and timers, and the core that all connections share.
+//!
+//! Every connection is a task, and so is every listener. One thread runs them all, or as many as the configuration
+//! says. The tasks read, decrypt, inflate and decode on their own; the core, which puts everything in order, is
+//! behind one lock that is held for as long as one message takes to be queued or built; what leaves is encoded,
+//! deflated, encrypted and written on their own again. So the order of an upstream is that of its connection, whose
+//! task is never run by two threads at a time, and the core sees what it would see on one thread.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use iscp::transport::Scheme;
 #[cfg(feature = "full")]
 use iscp::transport::{self, TransportError};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 #[cfg(feature = "full")]
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
@@ -37,6 +43,13 @@ const SPARE_SOCKETS: usize = 256;
 /// What the system may hold of what we sent. More would only make a Pong wait longer behind data on a
 /// slow link.
 const SEND_BUFFER: u32 = 256 * 1024;
+/// Turns of tasks after which the system is asked for what has come on other sockets, while some always have
+/// something to do. A turn is bounded: see [`connection::READ_BURST`].
+pub(super) const EVENT_INTERVAL: u32 = 8;
+/// How long the library gets at the end to tell the clients of QUIC that their connections are closed, and what it
+/// gets when no time is left. Some have read it long before, but only silence shows that.
+#[cfg(feature = "full")]
+const LAST_PACKETS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(100));
 /// Pause after a failure to accept, which is nearly always a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -53,12 +66,19 @@ impl TokenCheck for Either {
 /// What the tasks of a server share.
 pub(super) struct Shared {
     pub(super) config: ServerConfig,
-    pub(super) core: RefCell<Broker>,
     pub(super) groups: Groups,
-    wakers: RefCell<HashMap<ConnId, Waker>>,
-    timer: RefCell<Option<(Option<Instant>, Waker)>>,
-    ready: RefCell<Vec<ConnId>>,
-    last_conn: Cell<u64>,
+    state: Mutex<State>,
+    last_conn: AtomicU64,
+}
+
+/// The core, and how to wake those who wait for something from it. One lock for both: whoever looks for something
+/// to do and finds nothing is known as soon as another can look.
+struct State {
+    core: Broker,
+    wakers: HashMap<ConnId, Waker>,
+    /// The task of the timers, and when it wakes without being told.
+    timer: Option<(Option<Instant>, Waker)>,
+    ready: Vec<ConnId>,
 }
 
 impl Shared {
@@ -74,81 +94,99 @@ impl Shared {
             None => None,
         };
         let broker = restored.unwrap_or_else(|| Broker::new(core, Box::new(SystemEnvironment)));
-        Ok(Self {
-            core: RefCell::new(broker),
-            config,
-            groups: Groups::default(),
-            wakers: RefCell::default(),
-            timer: RefCell::default(),
-            ready: RefCell::default(),
-            last_conn: Cell::new(0),
-        })
+        Ok(Self::around(broker, config))
+    }
+
+    /// What the tasks of a server with this core share.
+    pub(super) fn around(core: Broker, config: ServerConfig) -> Self {
+        let state = State { core, wakers: HashMap::new(), timer: None, ready: Vec::new() };
+        Self { config, groups: Groups::default(), state: Mutex::new(state), last_conn: AtomicU64::new(0) }
+    }
+
+    /// What panicked under the lock has ended its connection; the others go on.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the core. Everybody else waits meanwhile: messages are decoded before and encoded after.
+    pub(super) fn with_core<T>(&self, work: impl FnOnce(&mut Broker) -> T) -> T {
+        work(&mut self.lock().core)
     }
 
     /// Whether there is no room for another client.
     pub(super) fn is_full(&self) -> bool {
-        self.core.borrow().stats().connections >= self.config.core.limits.connections
+        self.with_core(|core| core.stats().connections) >= self.config.core.limits.connections
     }
 
     pub(super) fn next_conn(&self) -> ConnId {
-        self.last_conn.set(self.last_conn.get() + 1);
-        ConnId(self.last_conn.get())
+        ConnId(self.last_conn.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Notes how the task of a connection is woken.
-    pub(super) fn register(&self, conn: ConnId, cx: &Context<'_>) {
-        let mut wakers = self.wakers.borrow_mut();
-        match wakers.get_mut(&conn) {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => {
-                wakers.insert(conn, cx.waker().clone());
-            }
-        }
+    pub(super) fn register(&self, conn: ConnId, waker: &Waker) {
+        self.lock().wakers.insert(conn, waker.clone());
     }
 
     pub(super) fn forget(&self, conn: ConnId) {
-        self.wakers.borrow_mut().remove(&conn);
+        self.lock().wakers.remove(&conn);
     }
 
     /// Wakes whoever has something to do after the core was fed. `current` polls the core itself.
     pub(super) fn wake_others(&self, current: Option<ConnId>) {
-        let mut ready = self.ready.borrow_mut();
-        self.core.borrow_mut().take_ready(&mut ready);
-        let wakers = self.wakers.borrow();
-        for conn in ready.drain(..) {
-            if Some(conn) != current
-                && let Some(waker) = wakers.get(&conn)
+        let mut woken = Vec::new();
+        {
+            let State { core, wakers, timer, ready } = &mut *self.lock();
+            core.take_ready(ready);
+            let others = ready.drain(..).filter(|conn| Some(*conn) != current);
+            woken.extend(others.filter_map(|conn| wakers.get(&conn).cloned()));
+            if let Some((set, waker)) = timer
+                && let Some(next) = core.next_timeout()
+                && set.is_none_or(|set| next < set)
             {
-                waker.wake_by_ref();
+                woken.push(waker.clone());
             }
         }
-        let next = self.core.borrow().next_timeout();
-        if let Some((set, waker)) = self.timer.borrow().as_ref()
-            && let Some(next) = next
-            && set.is_none_or(|set| next < set)
-        {
-            waker.wake_by_ref();
-        }
+        // Not under the lock, which is the first thing that they want.
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Calls the core when its timers are due.
-    async fn run_timers(&self) {
+    pub(super) async fn run_timers(&self) {
         let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
         poll_fn(|cx| -> Poll<()> {
             loop {
-                let next = self.core.borrow().next_timeout();
-                *self.timer.borrow_mut() = Some((next, cx.waker().clone()));
+                let next = {
+                    let mut state = self.lock();
+                    let next = state.core.next_timeout();
+                    state.timer = Some((next, cx.waker().clone()));
+                    next
+                };
                 let Some(next) = next else { return Poll::Pending };
                 sleep.as_mut().reset(next.into());
                 if sleep.as_mut().poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                self.core.borrow_mut().handle_timeout(Instant::now());
+                self.with_core(|core| core.handle_timeout(Instant::now()));
                 self.wake_others(None);
             }
         })
         .await;
     }
+}
+
+/// The runtime of a server: that of the calling thread, or several threads beside it.
+pub(super) fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        let started = AtomicUsize::new(0);
+        // As the system shows them, which cuts longer names off.
+        let name = move || format!("iscp-broker-{}", started.fetch_add(1, Ordering::Relaxed) + 1);
+        builder.worker_threads(threads).thread_name_fn(name);
+    }
+    builder.event_interval(EVENT_INTERVAL).enable_all().build()
 }
 
 /// Runs the server until told to stop.
@@ -157,15 +195,14 @@ pub(super) fn run(
     commands: watch::Receiver<Option<Instant>>,
     report: &mpsc::Sender<Result<Started, StartError>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime(config.threads) {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = report.send(Err(StartError::Thread(error)));
             return;
         }
     };
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, async {
+    runtime.block_on(async {
         let opened: Result<Vec<_>, _> =
             config.listeners.iter().map(|at| Acceptor::open(at, &config)).collect();
         let acceptors = match opened {
@@ -196,21 +233,21 @@ pub(super) fn run(
             info!("access tokens at {url}");
             token_url = Some(url);
             issued = Some(endpoint.issued());
-            // Ends with the tasks of the server.
-            tokio::task::spawn_local(endpoint.run());
+            // Ends with the runtime.
+            tokio::spawn(endpoint.run());
         }
         // Not before the addresses are had: the file may be that of a server which still runs.
         let shared = match Shared::new(config, issued.take()) {
-            Ok(shared) => Rc::new(shared),
+            Ok(shared) => Arc::new(shared),
             Err(error) => {
                 let _ = report.send(Err(error));
                 return;
             }
         };
         let _ = report.send(Ok(Started { endpoints, token_url: token_url.take() }));
-        serve(Rc::clone(&shared), acceptors, commands).await;
+        serve(Arc::clone(&shared), acceptors, commands).await;
         if let Some(path) = &shared.config.state {
-            let snapshot = shared.core.borrow_mut().snapshot(Instant::now());
+            let snapshot = shared.with_core(|core| core.snapshot(Instant::now()));
             state::save(path, &snapshot);
         }
         info!("stopped");
@@ -275,13 +312,22 @@ impl Acceptor {
         }
     }
 
+    /// What carries connections that end later than their tasks.
+    #[cfg(feature = "full")]
+    fn endpoint(&self) -> Option<quinn::Endpoint> {
+        match self {
+            Self::Ws(_) | Self::Wss(..) => None,
+            Self::Quic(endpoint) | Self::WebTransport(endpoint) => Some(endpoint.clone()),
+        }
+    }
+
     /// Takes connections for ever, each in a task of its own.
-    async fn run(self, shared: Rc<Shared>, spawner: Spawner) {
+    async fn run(self, shared: Arc<Shared>, spawner: Spawner) {
         match self {
             Self::Ws(listener) => loop {
                 let (stream, address) = accept(&listener).await;
                 let handshake = {
-                    let shared = Rc::clone(&shared);
+                    let shared = Arc::clone(&shared);
                     async move { websocket::accept(&shared, stream, address, false).await }
                 };
                 spawner.spawn(address, handshake);
@@ -290,7 +336,7 @@ impl Acceptor {
             Self::Wss(listener, tls) => loop {
                 let (stream, address) = accept(&listener).await;
                 let handshake = {
-                    let (shared, tls) = (Rc::clone(&shared), tls.clone());
+                    let (shared, tls) = (Arc::clone(&shared), tls.clone());
                     async move {
                         match super::tls::accept(&tls, stream).await {
                             Ok(stream) => websocket::accept(&shared, stream, address, true).await,
@@ -308,7 +354,7 @@ impl Acceptor {
                 let handshakes = quic::Handshakes::new(spawner.max);
                 while let Some(incoming) = endpoint.accept().await {
                     let Some((incoming, handshake)) = handshakes.admit(incoming) else { continue };
-                    let shared = Rc::clone(&shared);
+                    let shared = Arc::clone(&shared);
                     let address = incoming.remote_address();
                     // The library refuses what is dropped.
                     spawner.spawn(address, async move {
@@ -323,7 +369,7 @@ impl Acceptor {
                 let handshakes = quic::Handshakes::new(spawner.max);
                 while let Some(incoming) = endpoint.accept().await {
                     let Some((incoming, handshake)) = handshakes.admit(incoming) else { continue };
-                    let shared = Rc::clone(&shared);
+                    let shared = Arc::clone(&shared);
                     let address = incoming.remote_address();
                     spawner.spawn(address, async move {
                         let accepted = webtransport::accept(&shared, incoming).await;
@@ -380,50 +426,52 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// Starts the tasks of connections.
 struct Spawner {
-    shared: Rc<Shared>,
-    connections: Rc<RefCell<JoinSet<()>>>,
-    spawned: Rc<Notify>,
+    shared: Arc<Shared>,
+    connections: Arc<Mutex<JoinSet<()>>>,
+    spawned: Arc<Notify>,
     stop: watch::Receiver<Option<Instant>>,
     max: usize,
 }
 
 impl Spawner {
-    fn spawn(&self, address: SocketAddr, handshake: impl Future<Output = Option<Accepted>> + 'static) {
-        let mut connections = self.connections.borrow_mut();
+    fn spawn(&self, address: SocketAddr, handshake: impl Future<Output = Option<Accepted>> + Send + 'static) {
+        let mut connections = lock(&self.connections);
         if connections.len() >= self.max {
             warn!(%address, "too many connections");
             return;
         }
-        let (shared, stop) = (Rc::clone(&self.shared), self.stop.clone());
-        connections.spawn_local(connection::run(shared, address, handshake, stop));
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        connections.spawn(connection::run(shared, address, handshake, stop));
         self.spawned.notify_one();
     }
 }
 
 async fn serve(
-    shared: Rc<Shared>,
+    shared: Arc<Shared>,
     acceptors: Vec<(Endpoint, Acceptor)>,
     mut commands: watch::Receiver<Option<Instant>>,
 ) {
-    let timers = tokio::task::spawn_local({
-        let shared = Rc::clone(&shared);
+    let timers = tokio::spawn({
+        let shared = Arc::clone(&shared);
         async move { shared.run_timers().await }
     });
-    let connections = Rc::new(RefCell::new(JoinSet::new()));
-    let spawned = Rc::new(Notify::new());
+    let connections = Arc::new(Mutex::new(JoinSet::new()));
+    let spawned = Arc::new(Notify::new());
+    #[cfg(feature = "full")]
+    let endpoints: Vec<_> = acceptors.iter().filter_map(|(_, acceptor)| acceptor.endpoint()).collect();
     let mut accepting = JoinSet::new();
     for (_, acceptor) in acceptors {
         let spawner = Spawner {
-            shared: Rc::clone(&shared),
-            connections: Rc::clone(&connections),
-            spawned: Rc::clone(&spawned),
+            shared: Arc::clone(&shared),
+            connections: Arc::clone(&connections),
+            spawned: Arc::clone(&spawned),
             stop: commands.clone(),
             max: shared.config.core.limits.connections.saturating_add(SPARE_SOCKETS),
         };
-        accepting.spawn_local(acceptor.run(Rc::clone(&shared), spawner));
+        accepting.spawn(acceptor.run(Arc::clone(&shared), spawner));
     }
     loop {
-        let ended = poll_fn(|cx| match connections.borrow_mut().poll_join_next(cx) {
+        let ended = poll_fn(|cx| match lock(&connections).poll_join_next(cx) {
             Poll::Ready(Some(ended)) => Poll::Ready(ended),
             // Asked again once there is one.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
@@ -436,15 +484,15 @@ async fn serve(
     }
     // Closes the listeners, and with them the last other owners of the connections.
     accepting.shutdown().await;
-    let mut connections = connections.take();
+    let mut connections = std::mem::take(&mut *lock(&connections));
     // Without a handle there is nobody left to wait.
     let now = Instant::now();
     let mut deadline = commands.borrow_and_update().unwrap_or(now);
     let drain = shared.config.core.timing.drain.min(deadline.saturating_duration_since(now) / 2);
     if shared.config.state.is_some() {
-        shared.core.borrow_mut().suspend(now, now + drain);
+        shared.with_core(|core| core.suspend(now, now + drain));
     } else {
-        shared.core.borrow_mut().drain(now, now + drain);
+        shared.with_core(|core| core.drain(now, now + drain));
     }
     shared.wake_others(None);
     while !connections.is_empty() {
@@ -461,6 +509,17 @@ async fn serve(
     }
     timers.abort();
     connections.shutdown().await;
+    #[cfg(feature = "full")]
+    {
+        let (most, least) = LAST_PACKETS;
+        let limit = deadline.saturating_duration_since(Instant::now()).clamp(least, most);
+        let idle = endpoints.iter().map(quinn::Endpoint::wait_idle);
+        let _ = tokio::time::timeout(limit, futures_util::future::join_all(idle)).await;
+    }
+}
+
+fn lock(connections: &Mutex<JoinSet<()>>) -> MutexGuard<'_, JoinSet<()>> {
+    connections.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {

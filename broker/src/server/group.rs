@@ -3,10 +3,11 @@
 //! The first transport with a group id founds the group and drives the connection; the others join it. Who knows the
 //! id may join, so what shows the client must be the same: its `Authorization` header, and whether it is encrypted.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use iscp::encoding::Encoding;
 use iscp::transport::multi::{Bundle, Entrance, Joining, Numbering, Scheduler, Settings};
 use iscp::transport::{Group, compressed};
@@ -24,7 +25,7 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The groups of a server.
 #[derive(Default)]
-pub(super) struct Groups(RefCell<HashMap<Key, Entry>>);
+pub(super) struct Groups(Mutex<HashMap<Key, Entry>>);
 
 /// What makes transports one connection. A transport with an id of its own and none of a group is a group that only
 /// itself can join again.
@@ -64,11 +65,15 @@ pub(super) struct Founded<'a> {
 
 impl Drop for Founded<'_> {
     fn drop(&mut self) {
-        self.groups.0.borrow_mut().remove(&self.key);
+        self.groups.lock().remove(&self.key);
     }
 }
 
 impl Groups {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Brings a transport where it belongs. As one member of several, it stays there until it has ended.
     pub(super) async fn enter(&self, config: &ServerConfig, group: &Group, accepted: Accepted) -> Place<'_> {
         let Accepted { transport, negotiation, peer, secure } = accepted;
@@ -91,42 +96,42 @@ impl Groups {
             "" => Key::Alone(group.member.clone()),
             connection => Key::Group(connection.to_owned()),
         };
-        let known =
-            self.0.borrow().get(&key).map(|entry| (entry.entrance.clone(), entry.founder == identity));
-        match known {
-            Some((_, false)) => {
-                info!(%name, "refused to join a connection with other credentials or parameters");
-                Place::Member
-            }
-            Some((entrance, true)) => {
-                if entrance.join(joining).await {
-                    // Its sender sends nothing.
-                    let _ = lost.await;
-                } else {
-                    debug!(%name, "the connection to join has just ended");
+        let entrance = {
+            let mut groups = self.lock();
+            match groups.get(&key) {
+                Some(entry) if entry.founder != identity => {
+                    info!(%name, "refused to join a connection with other credentials or parameters");
+                    return Place::Member;
                 }
-                Place::Member
+                Some(entry) => entry.entrance.clone(),
+                None => {
+                    let numbering = match group.numbered {
+                        true => Numbering::On(Uuid::new_v4().as_u64_pair().0),
+                        false => Numbering::Off,
+                    };
+                    let (bundle, entrance) = Bundle::new(Settings {
+                        server: true,
+                        numbering,
+                        scheduler: Scheduler::MinRtt,
+                        ping_interval: PING_INTERVAL,
+                        silence_limit: SILENCE_LIMIT,
+                        grace: config.group_grace,
+                        datagrams: true,
+                        max_message_size: limit,
+                    });
+                    // There is room for the first, so this is done at once: nobody joins before it.
+                    let _ = entrance.join(joining).now_or_never();
+                    groups.insert(key.clone(), Entry { entrance, founder: identity });
+                    return Place::Founder(Box::new(bundle), Founded { groups: self, key });
+                }
             }
-            None => {
-                let numbering = match group.numbered {
-                    true => Numbering::On(Uuid::new_v4().as_u64_pair().0),
-                    false => Numbering::Off,
-                };
-                let (bundle, entrance) = Bundle::new(Settings {
-                    server: true,
-                    numbering,
-                    scheduler: Scheduler::MinRtt,
-                    ping_interval: PING_INTERVAL,
-                    silence_limit: SILENCE_LIMIT,
-                    grace: config.group_grace,
-                    datagrams: true,
-                    max_message_size: limit,
-                });
-                // There is room for the first, so this does not wait.
-                entrance.join(joining).await;
-                self.0.borrow_mut().insert(key.clone(), Entry { entrance, founder: identity });
-                Place::Founder(Box::new(bundle), Founded { groups: self, key })
-            }
+        };
+        if entrance.join(joining).await {
+            // Its sender sends nothing.
+            let _ = lost.await;
+        } else {
+            debug!(%name, "the connection to join has just ended");
         }
+        Place::Member
     }
 }

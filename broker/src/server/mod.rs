@@ -9,6 +9,8 @@ mod origin;
 #[cfg(feature = "full")]
 mod quic;
 mod state;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "full")]
 mod tls;
 mod websocket;
@@ -60,8 +62,17 @@ pub struct ServerConfig {
     /// that cannot be used is kept under its name with `.rejected` behind it, and an error is logged. `None`: all
     /// streams end with the server.
     pub state: Option<PathBuf>,
+    /// Threads that carry connections, 1 to [`ServerConfig::MAX_THREADS`]. With 1, the thread of the server does
+    /// everything; with more, that one only starts and ends the server. What a client notices is the same. Default
+    /// 1: it costs least for each message, and carries millions of points a second.
+    pub threads: usize,
     /// Settings of the broker itself.
     pub core: core::Config,
+}
+
+impl ServerConfig {
+    /// Most threads a server can have.
+    pub const MAX_THREADS: usize = 256;
 }
 
 impl fmt::Debug for ServerConfig {
@@ -77,6 +88,7 @@ impl fmt::Debug for ServerConfig {
             .field("group_grace", &self.group_grace)
             .field("allowed_origins", &self.allowed_origins)
             .field("state", &self.state)
+            .field("threads", &self.threads)
             .field("core", &self.core)
             .finish()
     }
@@ -95,6 +107,7 @@ impl Default for ServerConfig {
             group_grace: Duration::from_secs(30),
             allowed_origins: Vec::new(),
             state: None,
+            threads: 1,
             core: core::Config::default(),
         }
     }
@@ -122,6 +135,9 @@ pub enum StartError {
     /// The configuration names no address.
     #[error("no address to listen on")]
     NoAddress,
+    /// So many threads are not possible.
+    #[error("{0} threads: from 1 to {most} are possible", most = ServerConfig::MAX_THREADS)]
+    Threads(usize),
     /// An access token is empty, which would protect nothing.
     #[error("an access token is empty")]
     EmptyToken,
@@ -153,8 +169,8 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// The thread of the server could not be set up.
-    #[error("cannot start the broker's thread: {}", describe(.0))]
+    /// The threads of the server could not be set up.
+    #[error("cannot start the broker's threads: {}", describe(.0))]
     Thread(#[source] io::Error),
 }
 
@@ -173,13 +189,16 @@ fn describe(error: &io::Error) -> String {
 pub struct Server(());
 
 impl Server {
-    /// Starts a broker on one thread of its own, with one runtime.
+    /// Starts a broker on threads of its own ([`ServerConfig::threads`]).
     ///
     /// # Errors
     /// The address that could not be taken and why, or what is missing in the configuration.
     pub fn start(config: ServerConfig) -> Result<ServerHandle, StartError> {
         if config.listeners.iter().all(|listener| listener.addresses.is_empty()) {
             return Err(StartError::NoAddress);
+        }
+        if !(1..=ServerConfig::MAX_THREADS).contains(&config.threads) {
+            return Err(StartError::Threads(config.threads));
         }
         let mut tokens = config.tokens.iter().chain(&config.core.tokens);
         if tokens.any(String::is_empty) {
@@ -345,7 +364,7 @@ impl Drop for StopSignal {
 }
 
 #[cfg(test)]
-mod tests {
+mod configuration {
     use super::*;
 
     #[test]

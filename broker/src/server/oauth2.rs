@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -112,7 +111,7 @@ pub(super) struct TokenEndpoint {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    desk: Rc<Desk>,
+    desk: Arc<Desk>,
 }
 
 impl TokenEndpoint {
@@ -131,7 +130,7 @@ impl TokenEndpoint {
             lifetime: Duration::from_secs(oauth2.token_lifetime.as_secs()),
             issued: Arc::default(),
         };
-        Ok(Self { listener, address, tls, desk: Rc::new(desk) })
+        Ok(Self { listener, address, tls, desk: Arc::new(desk) })
     }
 
     pub(super) fn url(&self) -> String {
@@ -153,8 +152,8 @@ impl TokenEndpoint {
                 warn!(%address, "too many connections to the token endpoint");
                 continue;
             }
-            let (tls, desk) = (self.tls.clone(), Rc::clone(&self.desk));
-            connections.spawn_local(async move {
+            let (tls, desk) = (self.tls.clone(), Arc::clone(&self.desk));
+            connections.spawn(async move {
                 let served = timeout(CONNECTION_LIMIT, async {
                     match tls {
                         None => serve(stream, desk).await,
@@ -172,9 +171,9 @@ impl TokenEndpoint {
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, desk: Rc<Desk>) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, desk: Arc<Desk>) {
     let service = service_fn(|request| {
-        let desk = Rc::clone(&desk);
+        let desk = Arc::clone(&desk);
         async move { Ok::<_, Infallible>(desk.answer(request).await) }
     });
     let served = http1::Builder::new()

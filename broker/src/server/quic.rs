@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use iscp::transport::quic;
@@ -27,7 +26,7 @@ const UNPROVEN_HANDSHAKES: (usize, usize) = (64, 4);
 /// Counts the handshakes of a listener. Anybody can begin some under addresses of others, which must not take
 /// the place of clients.
 pub(super) struct Handshakes {
-    under_way: Rc<()>,
+    under_way: Arc<()>,
     max: usize,
     unproven: usize,
 }
@@ -37,13 +36,13 @@ impl Handshakes {
     pub(super) fn new(connections: usize) -> Self {
         let max = (connections / MAX_HANDSHAKES.1).clamp(1, MAX_HANDSHAKES.0);
         let unproven = (max / UNPROVEN_HANDSHAKES.1).min(UNPROVEN_HANDSHAKES.0);
-        Self { under_way: Rc::new(()), max, unproven }
+        Self { under_way: Arc::new(()), max, unproven }
     }
 
     /// Lets a client begin, with what is to be dropped at the end of the handshake, unless it is refused or
     /// asked to come again.
-    pub(super) fn admit(&self, incoming: Incoming) -> Option<(Incoming, Rc<()>)> {
-        let under_way = Rc::strong_count(&self.under_way) - 1;
+    pub(super) fn admit(&self, incoming: Incoming) -> Option<(Incoming, Arc<()>)> {
+        let under_way = Arc::strong_count(&self.under_way) - 1;
         let address = incoming.remote_address();
         if under_way >= self.unproven && !incoming.remote_address_validated() {
             // Costs no memory. Fails only for a client that has been asked before.
@@ -55,7 +54,7 @@ impl Handshakes {
             incoming.refuse();
             return None;
         }
-        Some((incoming, Rc::clone(&self.under_way)))
+        Some((incoming, Arc::clone(&self.under_way)))
     }
 }
 

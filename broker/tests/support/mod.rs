@@ -26,6 +26,10 @@ use uuid::Uuid;
 /// Nothing here takes nearly as long; only a failure waits for it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The test program `threads` runs the tests of others once more.
+pub(crate) const THREADS: usize =
+    if matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"threads") { 4 } else { 1 };
+
 pub(crate) fn address(server: &ServerHandle) -> SocketAddr {
     server.address(Scheme::Ws).unwrap()
 }
@@ -33,6 +37,7 @@ pub(crate) fn address(server: &ServerHandle) -> SocketAddr {
 pub(crate) fn start(adjust: impl FnOnce(&mut ServerConfig)) -> ServerHandle {
     let mut config = ServerConfig {
         listeners: vec![Listener::new(Scheme::Ws, ([127, 0, 0, 1], 0))],
+        threads: THREADS,
         ..ServerConfig::default()
     };
     adjust(&mut config);

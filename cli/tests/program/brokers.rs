@@ -44,6 +44,23 @@ fn a_broker_runs_on_when_nobody_reads_its_output() {
 }
 
 #[test]
+fn a_broker_has_the_threads_that_it_is_told() {
+    for (options, carriers) in [(&[][..], 0), (&["--threads", "1"], 0), (&["--threads", "3"], 3)] {
+        let broker = Broker::start_with(options);
+        let subscriber = broker.subscribe(&["--count", "2"]);
+        broker.publish(&[], b"1\n2\n");
+        assert_eq!(subscriber.finish().stdout, b"1\n2\n", "{options:?}");
+        let mut names = broker.program.threads();
+        names.retain(|name| name.starts_with("iscp-broker-"));
+        names.sort();
+        let expected: Vec<_> = (1..=carriers).map(|number| format!("iscp-broker-{number}")).collect();
+        assert_eq!(names, expected, "{options:?}");
+        broker.program.signal(SIGTERM);
+        broker.program.wait().quiet_success();
+    }
+}
+
+#[test]
 fn an_address_in_use_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

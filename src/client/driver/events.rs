@@ -251,10 +251,10 @@ impl Driver<'_> {
 
     fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
         let Some(side) = self.upstreams.remove(&key) else { return };
-        let UpstreamSide { stream_id, handlers, recovering, awaited, .. } = side;
-        log_end("upstream", &stream_id, end.error.as_ref());
+        log_end("upstream", &side.stream_id, end.error.as_ref());
         let closed = || Error::new(Status::Closed, "the upstream is closed");
-        awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+        side.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+        let UpstreamSide { stream_id, handlers, recovering, .. } = side;
         let told = (!recovering).then(|| ConnectionEvent::UpstreamClosed { stream_id, end: end.clone() });
         if handlers.any() {
             self.dispatcher.post(move || {

@@ -319,7 +319,7 @@ impl<'a> Driver<'a> {
             self.handle_done(op, Err(closed.clone()));
         }
         for side in self.upstreams.values() {
-            side.awaited.end(&closed, &self.dispatcher);
+            side.end(&closed, &self.dispatcher);
         }
         for (done, outcome) in self.closing.drain(..) {
             done.complete(outcome, &self.dispatcher);

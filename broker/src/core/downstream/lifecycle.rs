@@ -1,6 +1,6 @@
 //! Close, loss, resume and expiry of downstreams (docs/protocol/behaviour.md §11 items 58 to 60, 74).
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use iscp::message::{
@@ -23,7 +23,7 @@ impl Broker {
         now: Instant,
     ) {
         let key = self.downstream_ids.get(&request.stream_id).copied();
-        let own_node = self.session(conn).map(|session| Rc::clone(&session.node_id));
+        let own_node = self.session(conn).map(|session| Arc::clone(&session.node_id));
         let downstream = key.and_then(|key| self.downstreams.get(key));
         let mut closes = None;
         let (result_code, text) = match (key, downstream) {

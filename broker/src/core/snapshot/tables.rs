@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use iscp::encoding::{Encoding, Schema};
@@ -45,8 +45,8 @@ pub(in crate::core) struct Writer {
 }
 
 impl Writer {
-    pub(in crate::core) fn data_id(&mut self, id: &Rc<DataId>) -> u32 {
-        let (place, is_new) = self.data_ids.of(Rc::as_ptr(id));
+    pub(in crate::core) fn data_id(&mut self, id: &Arc<DataId>) -> u32 {
+        let (place, is_new) = self.data_ids.of(Arc::as_ptr(id));
         if is_new {
             self.tables.data_ids.push(form::DataId { name: id.name.clone(), kind: id.kind.clone() });
         }
@@ -70,8 +70,8 @@ impl Writer {
         place
     }
 
-    pub(in crate::core) fn chunk(&mut self, chunk: &Rc<Routed>) -> u32 {
-        let (place, is_new) = self.chunks.of(Rc::as_ptr(chunk));
+    pub(in crate::core) fn chunk(&mut self, chunk: &Arc<Routed>) -> u32 {
+        let (place, is_new) = self.chunks.of(Arc::as_ptr(chunk));
         if is_new {
             let groups = chunk.groups.iter().map(|group| form::Group {
                 place: group.place,
@@ -84,8 +84,8 @@ impl Writer {
         place
     }
 
-    pub(in crate::core) fn event(&mut self, event: &Rc<Event>) -> u32 {
-        let (place, is_new) = self.events.of(Rc::as_ptr(event));
+    pub(in crate::core) fn event(&mut self, event: &Arc<Event>) -> u32 {
+        let (place, is_new) = self.events.of(Arc::as_ptr(event));
         if is_new {
             let message = Message::DownstreamMetadata(DownstreamMetadata {
                 request_id: 0,
@@ -108,10 +108,10 @@ impl Writer {
 /// Tables that were read.
 #[derive(Debug)]
 pub(in crate::core) struct Reader {
-    data_ids: Vec<Rc<DataId>>,
-    origins: Vec<(Option<Key>, Option<Rc<UpstreamInfo>>)>,
-    chunks: Vec<Rc<Routed>>,
-    events: Vec<Rc<Event>>,
+    data_ids: Vec<Arc<DataId>>,
+    origins: Vec<(Option<Key>, Option<Arc<UpstreamInfo>>)>,
+    chunks: Vec<Arc<Routed>>,
+    events: Vec<Arc<Event>>,
 }
 
 fn at<'a, T>(table: &'a [T], place: u32, what: &str) -> Result<&'a T, SnapshotError> {
@@ -124,11 +124,11 @@ impl Reader {
         let mut reader =
             Self { data_ids: Vec::new(), origins: Vec::new(), chunks: Vec::new(), events: Vec::new() };
         for id in std::mem::take(&mut tables.data_ids) {
-            reader.data_ids.push(Rc::new(DataId::new(id.name, id.kind)));
+            reader.data_ids.push(Arc::new(DataId::new(id.name, id.kind)));
         }
         for origin in std::mem::take(&mut tables.origins) {
             let info = origin.info.map(|info| {
-                Ok(Rc::new(UpstreamInfo {
+                Ok(Arc::new(UpstreamInfo {
                     session_id: info.session_id,
                     stream_id: uuid(&info.stream_id)?,
                     source_node_id: info.source_node_id,
@@ -144,7 +144,7 @@ impl Reader {
                     .map_err(|error| SnapshotError::new(format!("data points: {error}")))?;
                 groups.push(RoutedGroup { place: group.place, id: reader.data_id(group.data_id)?, points });
             }
-            reader.chunks.push(Rc::new(Routed::new(chunk.sequence_number, groups)));
+            reader.chunks.push(Arc::new(Routed::new(chunk.sequence_number, groups)));
         }
         Ok(reader)
     }
@@ -163,7 +163,7 @@ impl Reader {
                 return Err(SnapshotError::new("metadata"));
             };
             let ends = event.ends.map(|origin| self.origin(origin)).transpose()?;
-            self.events.push(Rc::new(Event {
+            self.events.push(Arc::new(Event {
                 source_node_id: message.source_node_id.into(),
                 metadata: message.metadata,
                 ends,
@@ -172,15 +172,15 @@ impl Reader {
         Ok(())
     }
 
-    pub(in crate::core) fn data_id(&self, place: u32) -> Result<Rc<DataId>, SnapshotError> {
+    pub(in crate::core) fn data_id(&self, place: u32) -> Result<Arc<DataId>, SnapshotError> {
         at(&self.data_ids, place, "data id").cloned()
     }
 
-    pub(in crate::core) fn chunk(&self, place: u32) -> Result<Rc<Routed>, SnapshotError> {
+    pub(in crate::core) fn chunk(&self, place: u32) -> Result<Arc<Routed>, SnapshotError> {
         at(&self.chunks, place, "chunk").cloned()
     }
 
-    pub(in crate::core) fn event(&self, place: u32) -> Result<Rc<Event>, SnapshotError> {
+    pub(in crate::core) fn event(&self, place: u32) -> Result<Arc<Event>, SnapshotError> {
         at(&self.events, place, "metadata").cloned()
     }
 
@@ -189,7 +189,7 @@ impl Reader {
         at(&self.origins, place, "origin")?.0.ok_or_else(|| SnapshotError::new("origin without a key"))
     }
 
-    pub(in crate::core) fn info(&self, place: u32) -> Result<Rc<UpstreamInfo>, SnapshotError> {
+    pub(in crate::core) fn info(&self, place: u32) -> Result<Arc<UpstreamInfo>, SnapshotError> {
         let info = at(&self.origins, place, "origin")?.1.clone();
         info.ok_or_else(|| SnapshotError::new(format!("origin {place} without a name")))
     }
