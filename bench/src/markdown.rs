@@ -112,6 +112,16 @@ fn head(page: &mut String, report: &Report) {
         })
         .collect();
     table(page, &["client", "version", "what acknowledges its points in (a) to (c)"], &rows);
+    let brokers: Vec<_> = report
+        .versions
+        .iter()
+        .filter(|(name, _)| peer(name).is_none())
+        .map(|(name, version)| vec![name.clone(), version.clone()])
+        .collect();
+    if !brokers.is_empty() {
+        page.push('\n');
+        table(page, &["broker", "version"], &brokers);
+    }
 }
 
 fn targets(page: &mut String, report: &Report) {
@@ -137,7 +147,8 @@ fn workload(page: &mut String, report: &Report, case: &Case) {
     if cells.is_empty() {
         return;
     }
-    let _ = write!(page, "\n### ({}) {}\n\n", case.id, case.title);
+    let once = if case.once { " (one run)" } else { "" };
+    let _ = write!(page, "\n### ({}) {}{once}\n\n", case.id, case.title);
     let used: Vec<&Column> = columns(case.kind)
         .iter()
         .filter(|(_, metric, _)| cells.iter().any(|cell| cell.metrics.contains_key(*metric)))

@@ -14,7 +14,7 @@ use crate::catalogue::{Backend, Case, Kind, PEERS, Peer, peer};
 use crate::machine;
 use crate::progress::Progress;
 use crate::report::{Cell, Outcome, Report};
-use crate::server::{Lossy, Programs, Server};
+use crate::server::{self, Lossy, Programs, Server};
 use crate::stats::{merge, summarize};
 use crate::worker::{Problem, Worker};
 
@@ -69,14 +69,16 @@ impl Bench {
         Ok(Self { programs, extent, clients: clients.to_vec() })
     }
 
-    /// Versions of the clients that are there.
+    /// Versions of the clients and brokers that are there.
     pub(crate) fn versions(&self) -> BTreeMap<String, String> {
         let version = |peer: &Peer| {
             let program = self.program(peer).ok()?;
             let worker = Worker::start(&program, "version", &[], Duration::from_secs(20)).ok()?;
             Some(worker.finish().ok()?.json["version"].as_str()?.to_owned())
         };
-        PEERS.iter().filter_map(|peer| Some((peer.key.to_owned(), version(peer)?))).collect()
+        let mut versions = server::versions(&self.programs);
+        versions.extend(PEERS.iter().filter_map(|peer| Some((peer.key.to_owned(), version(peer)?))));
+        versions
     }
 
     /// The program of a client, or why it is not there.

@@ -1,5 +1,6 @@
 //! The servers that workers talk to, and what these cost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalogue::Backend;
 use crate::machine::field_kb;
+use crate::worker::Worker;
 
 /// How long a server may take to listen.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -95,6 +97,27 @@ impl Drop for Server {
     fn drop(&mut self) {
         stop(&mut self.child);
     }
+}
+
+/// Versions of the brokers that are there, by name.
+pub(crate) fn versions(programs: &Programs) -> BTreeMap<String, String> {
+    // Where Debian has brokers, an ordinary user's shell does not look.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin";
+    let installed = |name: &str| {
+        path.split(':').map(|directory| Path::new(directory).join(name)).find(|file| file.exists())
+    };
+    let brokers = [
+        ("iscp broker", Some(programs.directory.join("iscp")), "--version"),
+        ("mosquitto", installed("mosquitto"), "-h"),
+        ("nats-server", installed("nats-server"), "--version"),
+    ];
+    brokers
+        .into_iter()
+        .filter_map(|(name, program, argument)| {
+            let asked = Worker::start(&program?, argument, &[], Duration::from_secs(10)).ok()?;
+            Some((name.to_owned(), asked.first_line()?))
+        })
+        .collect()
 }
 
 /// A proxy in front of a QUIC server that loses datagrams.
