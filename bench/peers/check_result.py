@@ -9,16 +9,17 @@ import sys
 
 LATENCIES = ["points", "p50_us", "p99_us", "p99_9_us", "histogram_us"]
 MEMBERS = {
-    "pub": ["points", "wall_s", "cpu_s", "rss_kb", "bytes", "ack"],
+    "pub": ["points", "wall_s", "cpu_s", "rss_kb_open", "rss_kb", "bytes", "ack"],
     "ack": LATENCIES,
     "e2e": LATENCIES + ["lost"],
     "sub": ["points", "wall_s", "cpu_s", "lost", "rss_kb"],
     "ready": ["connections", "rss_kb_before", "rss_kb_after", "cpu_s_open"],
     "idle": ["connections", "kb_each", "cpu_ms_open_each", "cpu_us_per_s_each"],
     "start": ["acked"],
+    "version": ["version"],
 }
 # What cannot be zero however quick the worker is.
-POSITIVE = ["points", "wall_s", "rss_kb", "p50_us", "p99_us", "p99_9_us", "connections", "acked"]
+POSITIVE = ["points", "wall_s", "rss_kb_open", "rss_kb", "p50_us", "p99_us", "p99_9_us", "connections", "acked"]
 
 
 def require(condition, message):
