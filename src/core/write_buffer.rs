@@ -349,7 +349,8 @@ impl WriteBuffer {
 
     /// Whether more than the size limit of the flush policy is buffered.
     pub fn exceeds_size(&self) -> bool {
-        self.open_payload + self.sealed_payload > self.wake_above || (self.wake_above == 0 && !self.is_empty())
+        self.open_payload + self.sealed_payload > self.wake_above
+            || (self.wake_above == 0 && !self.is_empty())
     }
 
     /// Whether nothing is buffered.

@@ -34,7 +34,8 @@ fn index(data_id: iscp_data_id_t) -> Result<u32, Status> {
 /// @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
 ///         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
 ///         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
-///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         `ISCP_ERR_SPOOL` when it could not be kept on disk (option `spool_dir`); `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
 ///
 /// Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
 /// inside a callback. Lifetime: the payload is copied. Since: 0.1.0.

@@ -9,6 +9,8 @@ mod outages;
 mod queues;
 mod restarts;
 mod resume;
+mod resume_downstream;
+mod sharing;
 mod upstream;
 
 use std::time::{Duration, Instant};
