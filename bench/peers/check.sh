@@ -179,7 +179,9 @@ over_iscp() {
     expect pub "url=$url points=300 compression=6" points=300 ack=all
     expect pub "url=$url points=300 qos=unreliable" points=300 ack=none
     expect pub "url=$quic points=300 ca=$work/ca.pem" points=300 ack=all
-    expect e2e "url=$quic points=100 rate=500 flush=immediate qos=unreliable" points=100 lost=0
+    expect e2e "url=$quic points=100 rate=500 flush=immediate" points=100 lost=0
+    # Datagrams, of which even a busy machine may lose one.
+    expect e2e "url=$quic points=100 rate=500 flush=immediate qos=unreliable" points+lost=100
     expect start "url=$quic" acked=1
 }
 

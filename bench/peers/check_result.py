@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks the JSON object that a worker prints: check_result.py ROLE KEY=VALUE..., the object on standard input.
 
-KEY=VALUE is what a member of the object must be exactly, besides what every result of the role must be.
+KEY=VALUE is what a member of the object must be exactly, besides what every result of the role must be; KEY+KEY=VALUE
+what two of them are together.
 """
 
 import json
@@ -40,6 +41,7 @@ def main():
     for key in positive:
         require(result.get(key, 1) > 0, f"{role}: {key} is {result.get(key)}")
     require(result.get("cpu_s", 0) >= 0, f"{role}: cpu_s is {result.get('cpu_s')}")
+    require(result.get("lost", 0) >= 0, f"{role}: lost is {result.get('lost')}")
     if "histogram_us" in result:
         bounds = [bound for bound, _ in result["histogram_us"]]
         require(bounds == sorted(set(bounds)), f"{role}: bounds do not ascend: {bounds}")
@@ -50,7 +52,9 @@ def main():
         require(order[-1] <= bounds[-1] * 1.001, f"{role}: {order[-1]} is beyond the histogram")
     for member in wanted:
         key, value = member.split("=", 1)
-        require(str(result.get(key)) == value, f"{role}: {key} is {result.get(key)}, not {value}")
+        first, *others = [result.get(part) for part in key.split("+")]
+        found = first + sum(others) if others else first
+        require(str(found) == value, f"{role}: {key} is {found}, not {value}")
 
 
 main()

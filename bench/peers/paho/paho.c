@@ -11,6 +11,9 @@
 /* How many messages may be under way. The client looks for a free message id in the list of those under way,
  * so more of them make it slower: of 20, 100, 400, 1000 and 10000 this was the fastest. */
 #define WINDOW 100
+/* And how many bytes: when the socket takes no more, the client may notice only a second later that it does
+ * again. */
+#define WINDOW_BYTES (1024 * 1024)
 
 struct client {
     MQTTAsync handle;
@@ -22,6 +25,7 @@ struct client {
     struct latencies *latencies;
     struct arrivals *arrivals;
     size_t payload;
+    uint64_t window;
 };
 
 static void require(int code, const char *what) {
@@ -83,6 +87,10 @@ static void client_open(struct client *client, const struct options *options, co
     counter_init(&client->answers);
     counter_init(&client->completed);
     client->payload = options->payload;
+    client->window = WINDOW;
+    if (client->payload > WINDOW_BYTES / WINDOW) {
+        client->window = client->payload < WINDOW_BYTES ? WINDOW_BYTES / client->payload : 1;
+    }
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
     create.maxBufferedMessages = WINDOW + 1;
     require(MQTTAsync_createWithOptions(&client->handle, options->url, name, MQTTCLIENT_PERSISTENCE_NONE,
@@ -151,8 +159,8 @@ static void wait_completed(struct client *client, uint64_t sent, uint64_t but) {
 
 /* Keeps the window: lets it become half empty before it is filled again, so that the threads switch less. */
 static void keep_window(struct client *client, uint64_t sent) {
-    if (sent - counter_get(&client->completed) >= WINDOW) {
-        wait_completed(client, sent, WINDOW / 2);
+    if (sent - counter_get(&client->completed) >= client->window) {
+        wait_completed(client, sent, client->window / 2);
     }
 }
 
