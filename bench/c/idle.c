@@ -21,7 +21,9 @@ void run_idle(const struct settings *settings) {
     long before_kb = 0;
     double open_s = 0;
     for (long i = 0; i < count; i++) {
-        sources[i] = source_open(settings, settings->session);
+        char node[128];
+        snprintf(node, sizeof node, "%s-%ld", settings->session, i);
+        sources[i] = source_open(settings, node);
         /* What the first takes, all share: the runtime, the code. */
         if (i == 0) {
             before_kb = memory_kb("VmRSS");

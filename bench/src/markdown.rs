@@ -38,10 +38,10 @@ const LATENCY: &[Column] = &[
 const IDLE: &[Column] = &[
     ("memory of the client, KiB each", "kb_each", 1.0),
     ("CPU to open, ms each", "cpu_ms_open_each", 1.0),
-    ("CPU while idle, µs/s each", "cpu_us_per_s_each", 1.0),
     ("memory of the server, KiB each", "broker_kb_each", 1.0),
     ("memory of the server in all, MiB", "broker_mib", 1.0),
 ];
+const IDLE_CPU: &[Column] = &[("CPU of the client, µs/s each", "cpu_us_per_s_each", 1.0)];
 const START: &[Column] = &[("ms", "start_ms", 1.0)];
 const WRITE: &[Column] = &[("above an empty call, ns", "above_empty_ns", 1.0), ("call, ns", "write_ns", 1.0)];
 const ENCODE: &[Column] = &[("ns/point", "encode_ns", 1.0)];
@@ -52,6 +52,7 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::FanOut(_) | Kind::FanIn(_) => FAN,
         Kind::Acknowledge | Kind::EndToEnd | Kind::Load { .. } | Kind::Datagrams(_) => LATENCY,
         Kind::Idle => IDLE,
+        Kind::IdleTogether { .. } => IDLE_CPU,
         Kind::Start => START,
         Kind::Write => WRITE,
         Kind::Encode => ENCODE,
@@ -141,7 +142,8 @@ fn workload(page: &mut String, report: &Report, case: &Case) {
         .iter()
         .filter(|(_, metric, _)| cells.iter().any(|cell| cell.metrics.contains_key(*metric)))
         .collect();
-    let counted = if case.kind == Kind::Idle { "connections" } else { "points" };
+    let counted =
+        if matches!(case.kind, Kind::Idle | Kind::IdleTogether { .. }) { "connections" } else { "points" };
     let mut heads = vec!["client", counted];
     heads.extend(used.iter().map(|(head, _, _)| *head));
     let rows: Vec<Vec<String>> = cells

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,7 +19,7 @@ use crate::stats::{merge, summarize};
 use crate::worker::{Problem, Worker};
 
 /// How long a worker may run.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// One run of a worker.
 #[derive(Debug, Default)]
@@ -93,7 +94,9 @@ impl Bench {
         let rounds = |case: &Case| if case.once { 1 } else { u64::from(report.runs) };
         let steps = cases.iter().map(|case| rounds(case) * case.peers.len() as u64).sum();
         let progress = Progress::start(steps);
+        let mut begun = 0;
         for case in cases {
+            let mut position = begun;
             progress.case(case.id, case.title);
             let mut entries = self.entries(case, report);
             let mut servers = BTreeMap::new();
@@ -107,14 +110,26 @@ impl Bench {
                 }
             }
             for round in 0..rounds(case) {
-                for entry in &mut entries {
-                    if entry.outcome == Outcome::Done {
+                let mut taking_part: Vec<_> =
+                    entries.iter_mut().filter(|entry| entry.outcome == Outcome::Done).collect();
+                if matches!(case.kind, Kind::IdleTogether { .. }) {
+                    progress.run(&format!("{} all", case.id));
+                    thread::scope(|scope| {
+                        for entry in taking_part {
+                            scope.spawn(|| self.one_run(case, entry, round, &servers, &progress));
+                        }
+                    });
+                } else {
+                    for entry in &mut taking_part {
                         progress.run(&format!("{} {} {}", case.id, entry.peer.key, round + 1));
                         self.one_run(case, entry, round, &servers, &progress);
+                        position += 1;
+                        progress.reach(position);
                     }
-                    progress.done(1);
                 }
             }
+            begun += rounds(case) * case.peers.len() as u64;
+            progress.reach(begun);
             report.cells.extend(entries.into_iter().map(|entry| entry.finish(case)));
         }
         Ok(())
@@ -247,12 +262,18 @@ impl Bench {
                 worker.ready()?;
                 let opened = server.resident_kb().map_err(Problem::Failed)?;
                 let json = worker.finish()?.json;
-                for name in ["kb_each", "cpu_ms_open_each", "cpu_us_per_s_each"] {
+                for name in ["kb_each", "cpu_ms_open_each"] {
                     measured.put(name, Some(number(&json, name)?));
                 }
                 let grown = opened.saturating_sub(resident) as f64;
                 measured.put("broker_mib", Some(opened as f64 / 1024.0));
                 measured.put("broker_kb_each", Some(grown / entry.points as f64));
+            }
+            Kind::IdleTogether { seconds } => {
+                let seconds = if self.extent == Extent::Smoke { 1 } else { seconds };
+                let extra = [url, format!("connections={}", entry.points), format!("idle_s={seconds}")];
+                let json = start("idle", &extra)?.finish()?.json;
+                measured.put("cpu_us_per_s_each", Some(number(&json, "cpu_us_per_s_each")?));
             }
             Kind::Start => {
                 let finished = start("start", &[url])?.finish()?;

@@ -96,9 +96,13 @@ static void client_open(struct client *client, const struct options *options, co
     connect.onFailure = on_failure;
     connect.context = client;
     require(MQTTAsync_connect(client->handle, &connect), "connect");
+}
+
+static void connected(struct client *client) {
     wait_for_answer(client, "connect");
 }
 
+/* Begins to disconnect; client_free() waits for it. */
 static void client_close(struct client *client) {
     MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer;
     disconnect.timeout = ANSWER_LIMIT_S * 1000;
@@ -106,6 +110,9 @@ static void client_close(struct client *client) {
     disconnect.onFailure = on_failure;
     disconnect.context = client;
     require(MQTTAsync_disconnect(client->handle, &disconnect), "disconnect");
+}
+
+static void client_free(struct client *client) {
     wait_for_answer(client, "disconnect");
     MQTTAsync_destroy(&client->handle);
 }
@@ -166,10 +173,19 @@ static void topics_free(char **topics, const struct options *options) {
     free(topics);
 }
 
-static struct client *clients_open(const struct options *options, const char *role) {
+/* All at once after the first: the client may notice only a second later that there is one more socket. */
+static struct client *clients_open(const struct options *options, const char *role, struct idle *idle) {
     struct client *clients = allocate(options->connections, sizeof *clients);
-    for (unsigned i = 0; i < options->connections; i++) {
+    client_open(&clients[0], options, role, 0);
+    connected(&clients[0]);
+    if (idle) {
+        idle_first_open(idle);
+    }
+    for (unsigned i = 1; i < options->connections; i++) {
         client_open(&clients[i], options, role, i);
+    }
+    for (unsigned i = 1; i < options->connections; i++) {
+        connected(&clients[i]);
     }
     return clients;
 }
@@ -178,11 +194,14 @@ static void clients_close(struct client *clients, const struct options *options)
     for (unsigned i = 0; i < options->connections; i++) {
         client_close(&clients[i]);
     }
+    for (unsigned i = 0; i < options->connections; i++) {
+        client_free(&clients[i]);
+    }
     free(clients);
 }
 
 static void run_pub(const struct options *options) {
-    struct client *clients = clients_open(options, "pub");
+    struct client *clients = clients_open(options, "pub", NULL);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
@@ -210,6 +229,7 @@ static void run_pub(const struct options *options) {
 static void run_ack(const struct options *options) {
     struct client client = {0};
     client_open(&client, options, "ack", 0);
+    connected(&client);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct latencies latencies;
@@ -225,6 +245,7 @@ static void run_ack(const struct options *options) {
     }
     print_ack(&latencies);
     client_close(&client);
+    client_free(&client);
     topics_free(topics, options);
     free(payload);
     free(latencies.ns);
@@ -236,8 +257,10 @@ static void run_e2e(const struct options *options) {
     struct client subscriber = {.latencies = &latencies};
     struct client publisher = {0};
     client_open(&subscriber, options, "sub", 0);
-    subscribe(&subscriber, options);
     client_open(&publisher, options, "pub", 0);
+    connected(&subscriber);
+    connected(&publisher);
+    subscribe(&subscriber, options);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
@@ -251,6 +274,8 @@ static void run_e2e(const struct options *options) {
     print_e2e(&latencies, options);
     client_close(&publisher);
     client_close(&subscriber);
+    client_free(&publisher);
+    client_free(&subscriber);
     topics_free(topics, options);
     free(payload);
     free(latencies.ns);
@@ -259,7 +284,7 @@ static void run_e2e(const struct options *options) {
 static void run_sub(const struct options *options) {
     struct arrivals arrivals;
     arrivals_init(&arrivals, options);
-    struct client *clients = clients_open(options, "sub");
+    struct client *clients = clients_open(options, "sub", NULL);
     for (unsigned i = 0; i < options->connections; i++) {
         clients[i].arrivals = &arrivals;
         subscribe(&clients[i], options);
@@ -269,14 +294,8 @@ static void run_sub(const struct options *options) {
 }
 
 static void run_idle(const struct options *options) {
-    struct client *clients = allocate(options->connections, sizeof *clients);
     struct idle idle;
-    for (unsigned i = 0; i < options->connections; i++) {
-        client_open(&clients[i], options, "idle", i);
-        if (i == 0) {
-            idle_first_open(&idle);
-        }
-    }
+    struct client *clients = clients_open(options, "idle", &idle);
     idle_all_open(&idle, options);
     clients_close(clients, options);
 }
@@ -284,6 +303,7 @@ static void run_idle(const struct options *options) {
 static void run_start(const struct options *options) {
     struct client client = {0};
     client_open(&client, options, "start", 0);
+    connected(&client);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     publish(&client, topics[0], payload, 1);

@@ -1,13 +1,13 @@
 //! The broker as a state machine, without input or output of its own.
 //!
 //! A driver feeds [`Broker`] with what happens: connections that come and go, decoded messages, the
-//! passing of time. It fetches what is to be sent with [`Broker::poll_transmit`] whenever a socket can
+//! passing of time. It fetches what is to be sent with [`Broker::poll_outgoing`] whenever a socket can
 //! take something. Nothing is put into messages before that moment, so a slow socket gets the newest
 //! aliases and the most urgent message, and costs nobody else anything.
 //!
 //! ```text
 //! connected, handle_message, malformed, connection_lost, handle_timeout, drain, shutdown
-//!     then: take_ready -> poll_transmit of each, is_closing of each; next_timeout
+//!     then: take_ready -> poll_outgoing of each, is_closing of each; next_timeout
 //! ```
 //!
 //! Data takes this way: `upstream` puts chunks in order and resolves aliases, `routing` offers them to
@@ -29,6 +29,7 @@ mod outbox;
 mod resume;
 mod routing;
 mod sequence;
+mod sharing;
 mod snapshot;
 mod subscription;
 mod throttle;
@@ -51,6 +52,7 @@ pub use config::{Config, Limits, Timing, TokenCheck};
 #[cfg(feature = "full")]
 pub(crate) use connection::same_secret;
 pub use environment::{Environment, SeededEnvironment, SystemEnvironment};
+pub use sharing::{Outgoing, SharedChunk};
 pub use snapshot::SnapshotError;
 
 use arena::{Arena, Key};
@@ -59,6 +61,7 @@ use downstream::Downstream;
 use node::Nodes;
 use outbox::Answer;
 use resume::Detached;
+use sharing::Recent;
 use throttle::Throttle;
 use timers::{Timer, Timers};
 use upstream::Upstream;
@@ -124,6 +127,7 @@ pub struct Broker {
     nodes: Nodes,
     timers: Timers,
     throttle: Throttle,
+    recent: Recent,
     ready: Vec<ConnId>,
     /// Connections to be ended as soon as what is going on is done.
     doomed: Vec<(ConnId, ResultCode, String)>,
@@ -162,6 +166,7 @@ impl Broker {
             nodes: Nodes::default(),
             timers: Timers::default(),
             throttle: Throttle::default(),
+            recent: Recent::default(),
             ready: Vec::new(),
             doomed: Vec::new(),
             shutting_down: false,
@@ -255,7 +260,7 @@ impl Broker {
     }
 
     /// Appends the connections that may have something to send, or are to be closed, since the last
-    /// call. Each must be polled until [`Broker::poll_transmit`] gives nothing, sooner or later.
+    /// call. Each must be polled until [`Broker::poll_outgoing`] gives nothing, sooner or later.
     pub fn take_ready(&mut self, into: &mut Vec<ConnId>) {
         for conn in self.ready.drain(..) {
             if let Some(connection) = self.connections.get_mut(&conn) {
@@ -265,17 +270,22 @@ impl Broker {
         }
     }
 
-    /// Next message for a connection: the most urgent there is now.
+    /// [`Broker::poll_outgoing`] for somebody who needs a message of his own.
     pub fn poll_transmit(&mut self, conn: ConnId) -> Option<Message> {
-        let Self { connections, upstreams, downstreams, .. } = self;
+        self.poll_outgoing(conn).map(Outgoing::into_message)
+    }
+
+    /// Next message for a connection: the most urgent there is now.
+    pub fn poll_outgoing(&mut self, conn: ConnId) -> Option<Outgoing> {
+        let Self { connections, upstreams, downstreams, recent, .. } = self;
         let connection = connections.get_mut(&conn)?;
         let out = &mut connection.out;
         if let Some(message) = outbox::pop(&mut out.urgent) {
-            return Some(message);
+            return Some(Outgoing::Own(message));
         }
         while let Some(answer) = outbox::pop(&mut out.answers) {
             match answer {
-                Answer::Message(message) => return Some(message),
+                Answer::Message(message) => return Some(Outgoing::Own(message)),
                 Answer::Acks(key) => {
                     // Another connection may have resumed it since.
                     let Some(upstream) =
@@ -288,19 +298,19 @@ impl Broker {
                         out.answers.push_front(answer);
                     }
                     if acks.is_some() {
-                        return acks;
+                        return acks.map(Outgoing::Own);
                     }
                 }
             }
         }
         if let Some(call) = out.calls.pop() {
-            return Some(Message::DownstreamCall(call));
+            return Some(Outgoing::Own(Message::DownstreamCall(call)));
         }
         while let Some(key) = outbox::pop(&mut out.turns) {
             let Some(downstream) = downstreams.get_mut(key) else {
                 continue;
             };
-            match downstream.next_message(&mut connection.request_ids) {
+            match downstream.next_message(&mut connection.request_ids, recent) {
                 Some(message) => {
                     out.turns.push_back(key);
                     return Some(message);
@@ -308,21 +318,21 @@ impl Broker {
                 None => downstream.has_turn = false,
             }
         }
-        out.goodbye.take()
+        out.goodbye.take().map(Outgoing::Own)
     }
 
     /// Next message for a connection whose transport takes nothing but datagrams at the moment, of messages
     /// with at most `limit` bytes: what is under way on its stream does not hold up the chunks of UNRELIABLE
     /// downstreams, unless they are large or metadata comes before them.
-    pub fn poll_datagram(&mut self, conn: ConnId, limit: usize) -> Option<Message> {
-        let Self { connections, downstreams, .. } = self;
+    pub fn poll_datagram(&mut self, conn: ConnId, limit: usize) -> Option<Outgoing> {
+        let Self { connections, downstreams, recent, .. } = self;
         let connection = connections.get_mut(&conn)?;
         let turns = &mut connection.out.turns;
         let fits =
             |key: &Key| downstreams.get(*key).is_some_and(|downstream| downstream.fits_datagrams(limit));
         let key = turns.remove(turns.iter().position(fits)?)?;
         let downstream = downstreams.get_mut(key)?;
-        let message = downstream.next_message(&mut connection.request_ids);
+        let message = downstream.next_message(&mut connection.request_ids, recent);
         // One without a turn is given it, and the connection woken, when there is more.
         if downstream.is_idle() {
             downstream.has_turn = false;
@@ -332,13 +342,13 @@ impl Broker {
         message
     }
 
-    /// Takes note that a chunk from [`Broker::poll_transmit`] or [`Broker::poll_datagram`] was dropped
+    /// Takes note that a chunk from [`Broker::poll_outgoing`] or [`Broker::poll_datagram`] was dropped
     /// because its transport sends datagrams too slowly.
     pub fn datagram_dropped(&mut self) {
         self.chunks_dropped += 1;
     }
 
-    /// Whether a message from [`Broker::poll_transmit`] may be lost on the way: chunks of UNRELIABLE
+    /// Whether a message from [`Broker::poll_outgoing`] may be lost on the way: chunks of UNRELIABLE
     /// downstreams (docs/protocol/transport.md §5.6).
     pub fn is_unreliable(&self, conn: ConnId, message: &Message) -> bool {
         let Message::DownstreamChunk(chunk) = message else { return false };

@@ -1,12 +1,13 @@
 //! From one upstream to its readers.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use iscp::message::{DataId, Points};
 
 use super::Broker;
 use super::arena::Key;
 use super::downstream::Offer;
+use super::sharing::Forms;
 
 /// Memory a chunk and each of its groups take beside the bytes of their points, in estimate.
 const CHUNK_OVERHEAD: usize = 256;
@@ -19,6 +20,8 @@ pub(super) struct Routed {
     pub(super) groups: Vec<RoutedGroup>,
     /// What the chunk counts for in a queue.
     pub(super) bytes: usize,
+    /// How it is sent to several readers.
+    pub(super) forms: Mutex<Forms>,
 }
 
 #[derive(Debug)]
@@ -33,7 +36,7 @@ impl Routed {
     pub(super) fn new(sequence_number: u32, groups: Vec<RoutedGroup>) -> Self {
         let bytes = groups.iter().map(|group| GROUP_OVERHEAD + group.points.as_bytes().len()).sum::<usize>()
             + CHUNK_OVERHEAD;
-        Self { sequence_number, groups, bytes }
+        Self { sequence_number, groups, bytes, forms: Mutex::default() }
     }
 }
 

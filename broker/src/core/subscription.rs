@@ -67,6 +67,26 @@ impl Source {
         }
     }
 
+    /// Whether the filters that match the group are these.
+    pub(super) fn refers(
+        &mut self,
+        filters: &[DownstreamFilter],
+        node: &str,
+        group: &RoutedGroup,
+        to: &[FilterReference],
+    ) -> bool {
+        match group.place {
+            Some(place) => {
+                let known = self
+                    .known(place)
+                    .references
+                    .get_or_insert_with(|| filter::references(filters, node, &group.id).into());
+                **known == *to
+            }
+            None => filter::references(filters, node, &group.id) == to,
+        }
+    }
+
     /// The alias the client gave the group's data id.
     pub(super) fn id_alias(&mut self, aliases: &DownstreamIds, group: &RoutedGroup) -> Option<u32> {
         let Some(place) = group.place else {

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::driver::Shared;
 use super::group::Place;
-use crate::core::{Broker, ConnId, PeerInfo};
+use crate::core::{Broker, ConnId, Outgoing, PeerInfo};
 
 /// Messages, and bytes of them, that are read before others get their turn. A single one may be larger.
 pub(super) const READ_BURST: usize = 64;
@@ -326,8 +326,8 @@ impl Link<'_> {
                 }
                 continue;
             }
-            let next = self.shared.with_core(|core| match core.poll_transmit(self.conn) {
-                Some(message) => Ok((core.is_unreliable(self.conn, &message), message)),
+            let next = self.shared.with_core(|core| match core.poll_outgoing(self.conn) {
+                Some(next) => Ok((core.is_unreliable(self.conn, next.message()), next)),
                 None => Err(core.is_closing(self.conn)),
             });
             let (unreliable, message) = match next {
@@ -338,7 +338,7 @@ impl Link<'_> {
                     break;
                 }
             };
-            if let Message::ConnectResponse(response) = &message {
+            if let Message::ConnectResponse(response) = message.message() {
                 self.schema = Schema::of(&response.protocol_version);
             }
             self.unflushed = true;
@@ -370,8 +370,8 @@ impl Link<'_> {
         while burst < WRITE_BURST {
             let limit = self.transport.datagram_limit();
             let next = self.shared.with_core(|core| {
-                let message = core.poll_datagram(self.conn, limit)?;
-                Some((core.is_unreliable(self.conn, &message), message))
+                let next = core.poll_datagram(self.conn, limit)?;
+                Some((core.is_unreliable(self.conn, next.message()), next))
             });
             let Some((unreliable, message)) = next else { break };
             match self.send(&message, unreliable) {
@@ -391,8 +391,8 @@ impl Link<'_> {
     }
 
     /// Hands a message to the transport; returns its size.
-    fn send(&mut self, message: &Message, unreliable: bool) -> Result<usize, TransportError> {
-        let bytes = self.encoding.encode(message, self.schema);
+    fn send(&mut self, message: &Outgoing, unreliable: bool) -> Result<usize, TransportError> {
+        let bytes = message.encode(self.encoding, self.schema);
         let size = bytes.len();
         if !unreliable {
             self.transport.send(bytes)?;

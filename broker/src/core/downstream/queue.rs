@@ -14,6 +14,7 @@ use crate::core::arena::Key;
 use crate::core::connection::RequestIds;
 use crate::core::metadata::Event;
 use crate::core::routing::Routed;
+use crate::core::sharing::{Outgoing, Recent};
 use crate::core::subscription::Source;
 use crate::core::{Limits, outbox};
 
@@ -56,6 +57,7 @@ impl Downstream {
         }
         self.queued_bytes += chunk.bytes;
         let number = self.number();
+        chunk.forms().takers += 1;
         self.chunks.push_back(QueuedChunk {
             number,
             upstream,
@@ -154,7 +156,11 @@ impl Downstream {
 
     /// Next message of the downstream. Metadata and data keep the order in which they were queued
     /// (docs/protocol/behaviour.md §11 item 63).
-    pub(in crate::core) fn next_message(&mut self, request_ids: &mut RequestIds) -> Option<Message> {
+    pub(in crate::core) fn next_message(
+        &mut self,
+        request_ids: &mut RequestIds,
+        recent: &mut Recent,
+    ) -> Option<Outgoing> {
         if self.held {
             return None;
         }
@@ -164,7 +170,9 @@ impl Downstream {
             }
             let again = outbox::pop(&mut self.resend)?;
             self.resend_bytes -= again.chunk.bytes;
-            return Some(self.dispatch_chunk(again));
+            let message = Outgoing::Own(Message::DownstreamChunk(self.build(&again)));
+            self.remember(again);
+            return Some(message);
         }
         let chunk = self.chunks.front().map_or(u64::MAX, |queued| queued.number);
         if self.metadata.front().is_some_and(|(number, _)| *number < chunk) {
@@ -173,12 +181,12 @@ impl Downstream {
             if let Some(upstream) = event.ends {
                 self.sources.remove(&upstream);
             }
-            return Some(Message::DownstreamMetadata(DownstreamMetadata {
+            return Some(Outgoing::Own(Message::DownstreamMetadata(DownstreamMetadata {
                 request_id: request_ids.next(),
                 stream_id_alias: self.alias,
                 source_node_id: event.source_node_id.to_string(),
                 metadata: event.metadata.clone(),
-            }));
+            })));
         }
         if self.qos == Qos::Reliable && self.window_is_full() {
             return None;
@@ -186,17 +194,39 @@ impl Downstream {
         let queued = outbox::pop(&mut self.chunks)?;
         self.queued_bytes -= queued.chunk.bytes;
         self.holds.ease(queued.upstream);
-        Some(self.dispatch_chunk(queued))
+        let message = self.take(&queued, recent);
+        self.remember(queued);
+        Some(message)
     }
 
-    /// The message for a chunk, which is kept until it is acknowledged if it must not be lost.
-    fn dispatch_chunk(&mut self, queued: QueuedChunk) -> Message {
-        let message = Message::DownstreamChunk(self.build(&queued));
-        if self.qos == Qos::Reliable {
-            self.unacked_bytes += queued.chunk.bytes;
-            self.unacked.push_back(queued);
+    /// The message for a chunk that leaves the queue for the first time: one that others get too, if they get the
+    /// same.
+    fn take(&mut self, queued: &QueuedChunk, recent: &mut Recent) -> Outgoing {
+        let selection = queued.selection.as_deref();
+        let mut forms = queued.chunk.forms();
+        // None of a chunk that a snapshot has brought.
+        forms.takers = forms.takers.saturating_sub(1);
+        if let Some(shared) = forms.find(selection, |form| self.is_form_of(queued, form)) {
+            forms.tidy();
+            return shared;
         }
-        message
+        let message = self.build(queued);
+        if !forms.wants_more() {
+            forms.tidy();
+            return Outgoing::Own(Message::DownstreamChunk(message));
+        }
+        let shared = forms.keep(selection, message);
+        drop(forms);
+        recent.push(&queued.chunk);
+        shared
+    }
+
+    /// Keeps a chunk that was sent until it is acknowledged if it must not be lost.
+    fn remember(&mut self, sent: QueuedChunk) {
+        if self.qos == Qos::Reliable {
+            self.unacked_bytes += sent.chunk.bytes;
+            self.unacked.push_back(sent);
+        }
     }
 
     pub(in crate::core) fn qos(&self) -> Qos {
@@ -222,6 +252,27 @@ impl Downstream {
 
     fn window_is_full(&self) -> bool {
         self.unacked.len() >= self.window || self.unacked_bytes >= self.window_bytes
+    }
+
+    /// Whether the message for a chunk, with the aliases known by now, is this one, which was made of the same groups
+    /// of the same chunk.
+    fn is_form_of(&mut self, queued: &QueuedChunk, form: &DownstreamChunk) -> bool {
+        let Some(source) = self.sources.get_mut(&queued.upstream) else { return false };
+        if form.stream_id_alias != self.alias || !is_shown_as(&form.upstream, source.alias) {
+            return false;
+        }
+        let groups = &form.chunk.groups;
+        if form.filter_references.len() != if self.tell_filters { groups.len() } else { 0 } {
+            return false;
+        }
+        let node = &queued.info.source_node_id;
+        groups.iter().enumerate().all(|(i, shown)| {
+            let index = queued.selection.as_ref().map_or(i, |selection| selection[i] as usize);
+            let group = &queued.chunk.groups[index];
+            is_shown_as(&shown.data_id, source.id_alias(&self.ids, group))
+                && (!self.tell_filters
+                    || source.refers(&self.filters, node, group, &form.filter_references[i]))
+        })
     }
 
     /// The message for a chunk, with the aliases known by now.
@@ -272,5 +323,13 @@ impl Downstream {
         } else {
             false
         }
+    }
+}
+
+/// Whether something is shown by this alias, or in full, as it is to everybody without one.
+fn is_shown_as<T>(shown: &OrAlias<T>, alias: Option<u32>) -> bool {
+    match shown {
+        OrAlias::Alias(shown) => alias == Some(*shown),
+        OrAlias::Full(_) => alias.is_none(),
     }
 }

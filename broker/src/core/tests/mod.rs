@@ -10,6 +10,7 @@ mod queues;
 mod restarts;
 mod resume;
 mod resume_downstream;
+mod sharing;
 mod upstream;
 
 use std::time::{Duration, Instant};
