@@ -13,7 +13,8 @@ use super::handle;
 use super::status::iscp_status_t;
 use super::{completion, iscp_done_cb};
 use crate::client::{Completion, Connection, OutgoingCall};
-use crate::error::{Error, Result};
+use crate::core::MAX_PAYLOAD;
+use crate::error::{Error, Result, Status};
 use crate::message::DownstreamCall;
 
 /// Bytes of the text of a call id of this library, its terminating NUL included.
@@ -46,6 +47,11 @@ unsafe fn content(
     payload: *const u8,
     payload_len: usize,
 ) -> Result<Content> {
+    // Before it is copied: a length that is wrong by mistake is usually far too large.
+    if payload_len > MAX_PAYLOAD {
+        let text = format!("payload: a call of {payload_len} bytes; at most {MAX_PAYLOAD} can be sent");
+        return Err(Error::new(Status::TooLarge, text));
+    }
     // SAFETY: the caller's promise.
     unsafe {
         Ok(Content {

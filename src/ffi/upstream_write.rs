@@ -18,6 +18,12 @@ use crate::error::{Error, Result, Status};
 /// bytes.
 pub const ISCP_MAX_TOGETHER: usize = 524_288;
 
+/// What a point counts beside its payload.
+const LEAST_BYTES: usize = crate::message::max_wire_len(0);
+
+/// What `buffer_limit` can be set to.
+const LARGEST_BUFFER: usize = 1 << 30;
+
 /// What the core calls a data id.
 #[inline]
 fn index(data_id: iscp_data_id_t) -> Result<u32, Status> {
@@ -76,8 +82,15 @@ unsafe fn write_all<P>(
     together: bool,
     new_point: impl Fn(&P) -> Result<NewPoint<'_>, Status> + Copy,
 ) -> Result<(), Status> {
-    // SAFETY: the caller passes a handle of this library and readable points.
-    let (upstream, points) = unsafe { (handle::enter(upstream)?, convert::items(points, point_count)?) };
+    // SAFETY: the caller passes a handle of this library.
+    let upstream = unsafe { handle::enter(upstream)? };
+    // Before they are read: a number that is wrong by mistake is usually far too large.
+    let most = if together { ISCP_MAX_TOGETHER } else { LARGEST_BUFFER };
+    if point_count > most / LEAST_BYTES {
+        return Err(Status::TooLarge);
+    }
+    // SAFETY: the caller passes readable points.
+    let points = unsafe { convert::items(points, point_count)? };
     for point in points {
         new_point(point)?;
     }
@@ -242,4 +255,4 @@ unsafe fn acknowledged<'a>(
 }
 
 const _: () = assert!(ISCP_MAX_TOGETHER == crate::core::CHUNK_LIMIT);
-const _: () = assert!(crate::message::max_wire_len(0) == 23);
+const _: () = assert!(LEAST_BYTES == 23);
