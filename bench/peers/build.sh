@@ -90,8 +90,6 @@ go_peer() {
         go vet .
         go build -o "$out/go" .
     )
-    # What is shown with the results.
-    printf '%s\n' "$version" >"$out/go.version"
 }
 
 for peer in "${peers[@]}"; do

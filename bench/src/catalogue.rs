@@ -264,14 +264,14 @@ pub(crate) const CASES: &[Case] = &[
         "fan-out, 1 source to 10 readers",
         Kind::FanOut(10),
         &["payload=32"],
-        &[("iscp_c", 2_000_000), ("rs", 100_000), ("go", 100_000), ("nats", 300_000), ("paho_qos0", 20_000)],
+        &[("iscp_c", 2_000_000), ("rs", 200_000), ("go", 200_000), ("nats", 300_000), ("paho_qos0", 20_000)],
     ),
     case(
         "f100",
         "fan-out, 1 source to 100 readers",
         Kind::FanOut(100),
         &["payload=32"],
-        &[("iscp_c", 200_000), ("rs", 10_000), ("go", 10_000), ("nats", 30_000), ("paho_qos0", 2_000)],
+        &[("iscp_c", 200_000), ("rs", 40_000), ("go", 40_000), ("nats", 30_000), ("paho_qos0", 2_000)],
     ),
     case(
         "fin100",
@@ -303,8 +303,8 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case {
         id: "gidle",
-        title: "the same, idle for 21 seconds",
-        kind: Kind::IdleTogether { seconds: 21 },
+        title: "the same, idle for 11 seconds",
+        kind: Kind::IdleTogether { seconds: 11 },
         arguments: &[],
         peers: &[("iscp_c", 500), ("rs", 100), ("go", 200), ("nats", 200), ("paho_qos0", 100)],
         once: true,

@@ -257,6 +257,9 @@ impl Bench {
                 measured.put("lost_percent", Some(lost / entry.points as f64 * 100.0));
             }
             Kind::Idle => {
+                // One that has had connections before would keep their memory for these.
+                let server = Server::start(entry.peer.backend, &self.programs).map_err(Problem::Failed)?;
+                let url = format!("url={}", server.url());
                 let resident = server.resident_kb().map_err(Problem::Failed)?;
                 let mut worker = start("idle", &[url, format!("connections={}", entry.points)])?;
                 worker.ready()?;

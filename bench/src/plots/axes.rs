@@ -114,7 +114,7 @@ pub(super) fn logarithmic(values: impl Iterator<Item = f64>) -> Option<(f64, f64
     // The list is wider than the values on both sides.
     let low = steps.iter().copied().rfind(|step| *step <= low * 0.9)?;
     let high = steps.iter().copied().find(|step| *step >= high * 1.1)?;
-    let many = high / low > 2000.0;
+    let many = high / low > 500.0;
     let whole = |step: f64| (step.log10() - step.log10().round()).abs() < 1e-9;
     let marks = steps
         .into_iter()

@@ -40,10 +40,10 @@ pub(super) fn draw(report: &Report, file: &Path) -> Drawn {
     };
     let y = Axis {
         scale: Scale { low, high, from: place.bottom, to: place.top, logarithmic: true },
-        title: "µs per point and reader (log scale)",
+        title: "µs per point and reader (log scale), less is better",
         marks,
     };
-    axes::draw(&canvas, "CPU of the broker, less is better: 32-byte points sent by", place, &x, &y)?;
+    axes::draw(&canvas, "CPU of the broker, 32-byte points", place, &x, &y)?;
     for (key, line) in &lines {
         let color = color(key);
         let at = |readers: f64, cpu: f64| (x.scale.at(readers), y.scale.at(cpu));

@@ -20,7 +20,7 @@ use crate::streams::{Sender, connect, open_downstream};
 /// How long an answer may take that does not come.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// How long to wait for the next point of a stream that may lose points.
-const LOSS_LIMIT: Duration = Duration::from_secs(5);
+const LOSS_LIMIT: Duration = Duration::from_secs(1);
 /// What becomes of a stream that is closed is no part of any measurement.
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -68,7 +68,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// The version of the client, which the manifest has exactly.
+fn print_version() -> Result<(), Failure> {
+    let dependency =
+        include_str!("../Cargo.toml").lines().find_map(|line| line.strip_prefix("iscp-rs = \"="));
+    let version = dependency.ok_or("the manifest has no version of iscp-rs")?.trim_end_matches('"');
+    print(&json!({"version": format!("iscp-rs {version}")}))
+}
+
 fn run() -> Result<(), Failure> {
+    if std::env::args().skip(1).eq(["version"]) {
+        return print_version();
+    }
     let options = Arc::new(Options::parse(std::env::args().skip(1))?);
     if options.json {
         return Err(Failure::Unsupported("the client has no encoding but protobuf".into()));
@@ -120,6 +131,7 @@ async fn publish(options: &Options) -> Result<(), Failure> {
         conns.push(conn);
     }
     let payload = measure::payload(options.payload);
+    let open = measure::rss_now_kb()?;
     let cpu = cpu_s();
     let begun = Instant::now();
     let mut pacer = Pacer::start(options.rate);
@@ -139,6 +151,7 @@ async fn publish(options: &Options) -> Result<(), Failure> {
         "points": options.points,
         "wall_s": wall.as_secs_f64(),
         "cpu_s": cpu,
+        "rss_kb_open": open,
         "rss_kb": measure::rss_peak_kb()?,
         "bytes": options.points * options.payload as u64,
         "ack": if options.reliable { "all" } else { "none" },
