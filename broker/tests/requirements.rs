@@ -50,7 +50,7 @@
 //! | 45 | resume of upstreams | broker/src/core/tests/resume.rs `an_upstream_is_resumed_with_its_alias_and_its_readers_are_told`, `a_stream_is_resumed_by_its_node_and_token_only`, `the_previous_token_holds_until_the_stream_is_used` |
 //! | 46 | take-over | broker/src/core/tests/resume.rs `a_resume_takes_a_stream_over_from_a_connection_that_seems_to_live`, `a_conflict_is_only_found_with_a_stream_that_is_used_long_after` |
 //! | 47 | aliases and de-duplication outlive a resume | broker/src/core/tests/resume.rs `what_came_before_the_loss_is_not_forwarded_again_and_aliases_hold`, `an_alias_that_was_asked_for_before_the_loss_comes_after_the_resume` |
-//! | 48 | desired alias of downstreams | broker/src/core/tests/downstream.rs `refused_opens_have_their_codes_and_a_nil_stream_id`, broker/src/core/tests/resume.rs `an_alias_in_use_on_the_connection_is_refused_to_a_resume` |
+//! | 48 | desired alias of downstreams | broker/src/core/tests/downstream.rs `refused_opens_have_their_codes_and_a_nil_stream_id`, broker/src/core/tests/resume_downstream.rs `an_alias_in_use_on_the_connection_is_refused_to_a_resume` |
 //! | 49 | aliases of the open request | broker/src/core/tests/downstream.rs `aliases_of_the_open_request_are_used_in_the_first_chunk` |
 //! | 50 | answer first, then a gap | broker/src/core/tests/downstream.rs `the_answer_comes_first_and_data_a_moment_later`, broker/src/core/tests/resume.rs `an_unacknowledged_reliable_chunk_is_sent_again_in_order_before_what_came_meanwhile` |
 //! | 51 | filters | broker/src/core/filter.rs `patterns_match_as_the_official_clients_document`, `every_pattern_matches_what_a_plain_reference_says` |
