@@ -9,10 +9,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 
 if [[ ${1:-} == --quick ]]; then
     shift
+    scripts/setup.sh demo
     bench/build.sh --without-peers
     bench/sizes.sh --full-only
     extent=quick
 else
+    # Without the other clients, the results say so.
+    scripts/setup.sh bench || scripts/setup.sh demo
     bench/build.sh
     bench/sizes.sh
     extent=full

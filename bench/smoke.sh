@@ -3,12 +3,18 @@
 # arrive, and results, page and plots are written.
 #
 #   bench/smoke.sh BUILD_DIR    a CMake build with ISCP_BUILD_TESTS or ISCP_BUILD_BENCH
+#
+# The benchmark itself is that of the last `cargo test --workspace`: to build it alone would compile all it depends on
+# once more, with other features.
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
 
 programs=$(mktemp -d)
 trap 'rm -r "$programs"' EXIT
-cargo build --locked -p iscp-bench
 target=${CARGO_TARGET_DIR:-target}/debug
+if [[ ! -x $target/iscp-bench || ! -x $target/bare ]]; then
+    echo "smoke.sh: there is no $target/iscp-bench and bare; cargo test --workspace builds them" >&2
+    exit 1
+fi
 cp "$target/bare" "$1/bin/iscp" "$1/bin/iscp_c" "$programs"
 "$target/iscp-bench" --extent smoke --programs "$programs" --out "$programs/results"
 

@@ -12,5 +12,8 @@ int main(void) {
     OFFSET(iscp_data_point_t, elapsed_time_ns);
     OFFSET(iscp_data_point_t, payload);
     OFFSET(iscp_data_point_t, payload_len);
+    SIZE(iscp_upstream_point_t);
+    OFFSET(iscp_upstream_point_t, data_id);
+    OFFSET(iscp_upstream_point_t, point);
     return 0;
 }

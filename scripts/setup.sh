@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh demo    a compiler, CMake and Rust
 #   scripts/setup.sh test    everything the tests use (the default)
+#   scripts/setup.sh bench   what the benchmark uses: the clients and brokers that libiscp is compared with, too
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 mode=${1:-test}
@@ -50,6 +51,15 @@ has_mono() {
     command -v mono && command -v mcs
 }
 
+# has_library HEADER LIBRARY
+has_library() {
+    printf '#include <%s>\nint main(void) { return 0; }\n' "$1" | gcc -x c - -o /dev/null "-l$2"
+}
+# Where Debian has brokers, an ordinary user's shell does not look.
+has_broker() {
+    PATH="$PATH:/usr/local/sbin:/usr/sbin" command -v "$1"
+}
+
 check_packages() {
     packages=()
     optional=()
@@ -58,6 +68,13 @@ check_packages() {
     need "ninja-build" build_tool
     # The demo's examples are configured together with the C++ ones.
     need "g++" compiles g++ c++ new
+    if [[ $mode == bench ]]; then
+        need "python3" command -v python3
+        need "libpaho-mqtt-dev" has_library MQTTAsync.h paho-mqtt3a
+        need "libnats-dev" has_library nats/nats.h nats
+        need "mosquitto" has_broker mosquitto
+        need "nats-server" has_broker nats-server
+    fi
     [[ $mode == test ]] || return 0
     need "clang" compiles clang c stdio.h
     need "clang" compiles clang++ c++ new
@@ -100,10 +117,41 @@ check_rust() {
     fi
 }
 
+# install PACKAGES...
+install() {
+    apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# install_stopped PACKAGES...: the same, but Debian starts none of the brokers, neither now nor at every boot: the
+# benchmark does when it needs them. Those that were there before are their owner's.
+install_stopped() {
+    local policy=/usr/sbin/policy-rc.d package services=()
+    for package in "$@"; do
+        case $package in
+        mosquitto | nats-server) services+=("$package") ;;
+        esac
+    done
+    if ((${#services[@]} == 0)) || [[ -e $policy ]]; then
+        install "$@"
+    else
+        (
+            trap 'rm -f "$policy"' EXIT
+            # The status means: not allowed.
+            printf '#!/bin/sh\nexit 101\n' >"$policy"
+            chmod +x "$policy"
+            install "$@"
+        )
+    fi
+    if ((${#services[@]})) && command -v systemctl >/dev/null; then
+        # Fails where systemd does not run, and nothing with it.
+        systemctl --quiet disable --now "${services[@]}" || true
+    fi
+}
+
 case $mode in
-demo | test) ;;
+demo | test | bench) ;;
 *)
-    echo "usage: scripts/setup.sh [demo|test]" >&2
+    echo "usage: scripts/setup.sh [demo|test|bench]" >&2
     exit 2
     ;;
 esac
@@ -114,10 +162,10 @@ if ((${#packages[@]} + ${#optional[@]})) && [[ $(id -u) -eq 0 ]] && command -v a
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     if ((${#packages[@]})); then
-        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+        install_stopped "${packages[@]}"
     fi
     if ((${#optional[@]})); then
-        apt-get install -y -qq --no-install-recommends "${optional[@]}" >/dev/null || true
+        install "${optional[@]}" || true
     fi
     check_packages
 fi

@@ -21,8 +21,8 @@ static double median(double *values, size_t count) {
 void run_write(const struct settings *settings) {
     size_t batches = (size_t)((settings->points + BATCH - 1) / BATCH);
     double *empty = calloc(batches, sizeof *empty), *write = calloc(batches, sizeof *write);
-    uint8_t *payload = calloc(1, settings->payload);
-    if (empty == NULL || write == NULL || payload == NULL) {
+    uint8_t *payload = payload_new(settings->payload);
+    if (empty == NULL || write == NULL) {
         fprintf(stderr, "no memory for %zu batches\n", batches);
         exit(EXIT_FAILURE);
     }
@@ -42,8 +42,9 @@ void run_write(const struct settings *settings) {
         int64_t middle = now_ns();
         iscp_status_t status = ISCP_OK;
         for (int i = 0; i < BATCH && status == ISCP_OK; i++) {
-            status = iscp_upstream_write(source.upstream, source.ids[0], (int64_t)batch * BATCH + i, payload,
-                                         settings->payload);
+            status =
+                iscp_upstream_write(source.upstream, source.ids[0], ((int64_t)batch * BATCH + i) * ELAPSED_NS,
+                                    payload, settings->payload);
         }
         int64_t end = now_ns();
         check("write", status, NULL);

@@ -11,14 +11,6 @@ void check(const char *what, iscp_status_t status, iscp_error_t *error) {
     }
 }
 
-void session_name(char *name, size_t size, const struct settings *settings, long index, long count) {
-    if (count > 1) {
-        snprintf(name, size, "%s-%ld", settings->session, index);
-    } else {
-        snprintf(name, size, "%s", settings->session);
-    }
-}
-
 iscp_conn_t *client_connect(const struct settings *settings, const char *node) {
     iscp_error_t *error = NULL;
     iscp_conn_t *conn = NULL;
@@ -28,7 +20,7 @@ iscp_conn_t *client_connect(const struct settings *settings, const char *node) {
     check("encoding", iscp_conn_options_set_encoding(options, settings->encoding, &error), error);
     if (settings->compression > 0) {
         char compression[48];
-        snprintf(compression, sizeof compression, "context-takeover:%ld", settings->compression);
+        snprintf(compression, sizeof compression, "per-message:%ld", settings->compression);
         check("compression", iscp_conn_options_set_compression(options, compression, &error), error);
     }
     if (settings->ca != NULL) {
@@ -49,6 +41,8 @@ struct source source_open(const struct settings *settings, const char *node) {
     check("qos", iscp_upstream_options_set_qos(options, qos, &error), error);
     if (settings->immediate) {
         check("flush", iscp_upstream_options_set_flush_policy(options, "immediate", &error), error);
+    }
+    if (settings->ack_at_once) {
         check("ack interval", iscp_upstream_options_set_ack_interval_ms(options, 0, &error), error);
     }
     if (settings->flush_size > 0) {
@@ -57,6 +51,12 @@ struct source source_open(const struct settings *settings, const char *node) {
     }
     /* On a busy machine a write may wait for longer than by default. */
     check("time-out", iscp_upstream_options_set_write_timeout_ms(options, LIMIT_MS, &error), error);
+    /* Announced, so that they have aliases from the first chunk on. */
+    for (long i = 0; i < settings->ids; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "bench:d%ld", i);
+        check("data id", iscp_upstream_options_add_data_id(options, name, &error), error);
+    }
     check("open upstream", iscp_upstream_open_wait(source.conn, options, LIMIT_MS, &source.upstream, &error),
           error);
     iscp_upstream_options_free(options);
@@ -72,6 +72,21 @@ struct source source_open(const struct settings *settings, const char *node) {
               error);
     }
     return source;
+}
+
+uint8_t *payload_new(size_t size) {
+    uint8_t *payload = malloc(size);
+    if (payload == NULL) {
+        fprintf(stderr, "no memory for a payload\n");
+        exit(EXIT_FAILURE);
+    }
+    uint32_t state = 1;
+    for (size_t i = 0; i < size; i++) {
+        /* The generator of the C standard's example: nothing within the payload repeats. */
+        state = state * 1103515245 + 12345;
+        payload[i] = (uint8_t)(state >> 16);
+    }
+    return payload;
 }
 
 void source_flush(const struct source *source) {
@@ -92,12 +107,7 @@ iscp_downstream_t *subscribe(iscp_conn_t *conn, const struct settings *settings)
     iscp_error_t *error = NULL;
     iscp_downstream_t *downstream = NULL;
     iscp_downstream_options_t *options = iscp_downstream_options_new();
-    long sources = settings->sources > 0 ? settings->sources : 1;
-    for (long i = 0; i < sources; i++) {
-        char node[128];
-        session_name(node, sizeof node, settings, i, sources);
-        check("filter", iscp_downstream_options_add_filter(options, node, "#:#", &error), error);
-    }
+    check("filter", iscp_downstream_options_add_filter(options, settings->session, "#:#", &error), error);
     iscp_qos_t qos = settings->reliable ? ISCP_QOS_RELIABLE : ISCP_QOS_UNRELIABLE;
     check("qos", iscp_downstream_options_set_qos(options, qos, &error), error);
     check("empty", iscp_downstream_options_set_omit_empty_chunk(options, true, &error), error);

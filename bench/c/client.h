@@ -6,6 +6,8 @@
 
 #include <iscp/iscp.h>
 
+/* Between two points, as the data says; nobody looks at a clock for it. */
+#define ELAPSED_NS 1000
 /* How long anything may take that waits for the server. */
 #define LIMIT_MS 120000
 
@@ -19,9 +21,6 @@ struct source {
 /* Ends the program when a step failed, with what and why. */
 void check(const char *what, iscp_status_t status, iscp_error_t *error);
 
-/* The session of one of several connections: SESSION-index, or SESSION itself when there is only one. */
-void session_name(char *name, size_t size, const struct settings *settings, long index, long count);
-
 iscp_conn_t *client_connect(const struct settings *settings, const char *node);
 /* A connection as `node` with an upstream and its data ids. */
 struct source source_open(const struct settings *settings, const char *node);
@@ -29,7 +28,10 @@ struct source source_open(const struct settings *settings, const char *node);
 void source_flush(const struct source *source);
 void source_close(struct source *source);
 
-/* A downstream of what the session sends, or of `sources` of them. */
+/* The bytes of a point, the same in every worker, so that compression has the same work. To be freed. */
+uint8_t *payload_new(size_t size);
+
+/* A downstream of what the session sends. */
 iscp_downstream_t *subscribe(iscp_conn_t *conn, const struct settings *settings);
 
 #endif

@@ -22,7 +22,7 @@ void run_idle(const struct settings *settings) {
     double open_s = 0;
     for (long i = 0; i < count; i++) {
         char node[128];
-        session_name(node, sizeof node, settings, i, count);
+        snprintf(node, sizeof node, "%s-%ld", settings->session, i);
         sources[i] = source_open(settings, node);
         /* What the first takes, all share: the runtime, the code. */
         if (i == 0) {

@@ -18,8 +18,9 @@
 void run_ack(const struct settings *settings) {
     struct settings immediate = *settings;
     immediate.immediate = true;
+    immediate.ack_at_once = true;
     struct source source = source_open(&immediate, immediate.session);
-    uint8_t *payload = calloc(1, settings->payload);
+    uint8_t *payload = payload_new(settings->payload);
     struct samples samples = samples_new(settings->points);
     printf("ready\n");
     fflush(stdout);
@@ -27,7 +28,7 @@ void run_ack(const struct settings *settings) {
         iscp_error_t *error = NULL;
         int64_t start = now_ns();
         iscp_status_t status = iscp_upstream_write_acknowledged_wait(
-            source.upstream, source.ids[0], i, payload, settings->payload, LIMIT_MS, &error);
+            source.upstream, source.ids[0], i * ELAPSED_NS, payload, settings->payload, LIMIT_MS, &error);
         samples_add(&samples, now_ns() - start);
         check("write", status, error);
     }
@@ -82,33 +83,27 @@ static void *receive(void *argument) {
     return NULL;
 }
 
-/* Until the nth point is due; what is late already is written at once. */
-static void wait_until(int64_t due_ns) {
+/* Waits until a point is due and returns its time stamp. That is when it is written, or, when a write before
+ * it took so long that it is late, when it was due: otherwise a client that blocks would hide the points that
+ * wait. */
+static int64_t wait_until(int64_t due_ns) {
+    if (now_ns() >= due_ns) {
+        return due_ns;
+    }
     struct timespec until = {.tv_sec = due_ns / 1000000000, .tv_nsec = due_ns % 1000000000};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
     }
+    return now_ns();
 }
 
 static void write_at_rate(const struct settings *settings, const struct source *source) {
-    uint8_t *payload = calloc(1, settings->payload);
-    if (payload == NULL) {
-        fprintf(stderr, "no memory for a payload\n");
-        exit(EXIT_FAILURE);
-    }
+    uint8_t *payload = payload_new(settings->payload);
     /* The default of 50 us would be most of what is measured. */
     prctl(PR_SET_TIMERSLACK, 1UL);
-    int64_t start = now_ns(), now = start;
+    int64_t start = now_ns();
     for (long i = 0; i < settings->points; i++) {
-        if (settings->rate > 0) {
-            int64_t due = start + (int64_t)((double)i * 1e9 / settings->rate);
-            now = now_ns();
-            if (due > now) {
-                wait_until(due);
-                now = now_ns();
-            }
-        } else {
-            now = now_ns();
-        }
+        int64_t now =
+            settings->rate > 0 ? wait_until(start + (int64_t)((double)i * 1e9 / settings->rate)) : now_ns();
         memcpy(payload, &now, sizeof now);
         iscp_status_t status = iscp_upstream_write(source->upstream, source->ids[i % settings->ids],
                                                    now - start, payload, settings->payload);

@@ -47,8 +47,6 @@ static void set(struct settings *settings, const char *key, const char *value, c
         settings->ids = (long)number(argument, value, 1, 10000);
     } else if (strcmp(key, "connections") == 0) {
         settings->connections = (long)number(argument, value, 1, 100000);
-    } else if (strcmp(key, "sources") == 0) {
-        settings->sources = (long)number(argument, value, 1, 100000);
     } else if (strcmp(key, "compression") == 0) {
         settings->compression = (long)number(argument, value, 0, 9);
     } else if (strcmp(key, "rate") == 0) {

@@ -17,7 +17,6 @@ struct settings {
     long points;
     long ids;
     long connections;
-    long sources;
     long compression;
     double rate;
     double idle_s;
@@ -25,6 +24,8 @@ struct settings {
     size_t flush_size;
     bool reliable;
     bool immediate;
+    /* Whether the server acknowledges every chunk at once; otherwise as often as by default. */
+    bool ack_at_once;
 };
 
 /* Reads argv[2] and what follows; ends the program with EXIT_UNSUPPORTED on what it does not know. */

@@ -7,7 +7,7 @@
 # this machine: that is no failure. A worker that does not compile with the client at hand is one.
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 
-sources=$root/bench/peers
+sources=${root:?}/bench/peers
 if (($# == 0)); then
     echo "usage: bench/peers/build.sh OUT_DIR [PEER...]" >&2
     exit 2
@@ -75,7 +75,7 @@ go_peer() {
     mkdir -p "$module"
     cp "$sources"/go/*.go "$module"
     (
-        cd "$module"
+        cd "$module" || exit
         # The client's own replacements are needed to build it, and the go command takes none of a dependency.
         { echo 'module bench-go' && sed -n '/^go /p;/^replace /p' "$gomod"; } >go.mod
         go mod edit -require="$client@$version"
@@ -85,13 +85,11 @@ go_peer() {
         return
     fi
     (
-        cd "$module"
+        cd "$module" || exit
         export GOFLAGS=-mod=mod
         go vet .
         go build -o "$out/go" .
     )
-    # What is shown with the results.
-    printf '%s\n' "$version" >"$out/go.version"
 }
 
 for peer in "${peers[@]}"; do

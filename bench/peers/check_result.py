@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Checks the JSON object that a worker prints: check_result.py ROLE KEY=VALUE..., the object on standard input.
 
-KEY=VALUE is what a member of the object must be exactly, besides what every result of the role must be.
+KEY=VALUE is what a member of the object must be exactly, besides what every result of the role must be; KEY+KEY=VALUE
+what two of them are together.
 """
 
 import json
@@ -9,16 +10,17 @@ import sys
 
 LATENCIES = ["points", "p50_us", "p99_us", "p99_9_us", "histogram_us"]
 MEMBERS = {
-    "pub": ["points", "wall_s", "cpu_s", "rss_kb", "bytes", "ack"],
+    "pub": ["points", "wall_s", "cpu_s", "rss_kb_open", "rss_kb", "bytes", "ack"],
     "ack": LATENCIES,
     "e2e": LATENCIES + ["lost"],
     "sub": ["points", "wall_s", "cpu_s", "lost", "rss_kb"],
     "ready": ["connections", "rss_kb_before", "rss_kb_after", "cpu_s_open"],
     "idle": ["connections", "kb_each", "cpu_ms_open_each", "cpu_us_per_s_each"],
     "start": ["acked"],
+    "version": ["version"],
 }
 # What cannot be zero however quick the worker is.
-POSITIVE = ["points", "wall_s", "rss_kb", "p50_us", "p99_us", "p99_9_us", "connections", "acked"]
+POSITIVE = ["points", "wall_s", "rss_kb_open", "rss_kb", "p50_us", "p99_us", "p99_9_us", "connections", "acked"]
 
 
 def require(condition, message):
@@ -39,6 +41,7 @@ def main():
     for key in positive:
         require(result.get(key, 1) > 0, f"{role}: {key} is {result.get(key)}")
     require(result.get("cpu_s", 0) >= 0, f"{role}: cpu_s is {result.get('cpu_s')}")
+    require(result.get("lost", 0) >= 0, f"{role}: lost is {result.get('lost')}")
     if "histogram_us" in result:
         bounds = [bound for bound, _ in result["histogram_us"]]
         require(bounds == sorted(set(bounds)), f"{role}: bounds do not ascend: {bounds}")
@@ -49,7 +52,9 @@ def main():
         require(order[-1] <= bounds[-1] * 1.001, f"{role}: {order[-1]} is beyond the histogram")
     for member in wanted:
         key, value = member.split("=", 1)
-        require(str(result.get(key)) == value, f"{role}: {key} is {result.get(key)}, not {value}")
+        first, *others = [result.get(part) for part in key.split("+")]
+        found = first + sum(others) if others else first
+        require(str(found) == value, f"{role}: {key} is {found}, not {value}")
 
 
 main()

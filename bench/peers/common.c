@@ -378,10 +378,28 @@ void print_ready(void) {
     end_of_result("ready");
 }
 
-void print_pub(const struct options *options, int64_t wall_ns, double cpu, const char *ack) {
-    printf("{\"points\":%llu,\"wall_s\":%.9f,\"cpu_s\":%.6f,\"rss_kb\":%ld,\"bytes\":%llu,\"ack\":\"%s\"",
-           (unsigned long long)options->points, (double)wall_ns / 1e9, cpu, rss_peak_kb(),
-           (unsigned long long)(options->points * options->payload), ack);
+void answer_version(int argc, char **argv, const char *version) {
+    if (argc == 2 && strcmp(argv[1], "version") == 0) {
+        printf("{\"version\":\"%s\"", version);
+        end_of_result("}");
+        exit(EXIT_SUCCESS);
+    }
+}
+
+void publication_start(struct publication *publication) {
+    publication->rss_open_kb = rss_now_kb();
+    publication->cpu = cpu_s();
+    publication->start = clock_ns();
+}
+
+void print_pub(const struct options *options, const struct publication *publication, const char *ack) {
+    double wall_s = (double)(clock_ns() - publication->start) / 1e9;
+    double cpu = cpu_s() - publication->cpu;
+    printf(
+        "{\"points\":%llu,\"wall_s\":%.9f,\"cpu_s\":%.6f,\"rss_kb_open\":%ld,\"rss_kb\":%ld,\"bytes\":%llu,"
+        "\"ack\":\"%s\"",
+        (unsigned long long)options->points, wall_s, cpu, publication->rss_open_kb, rss_peak_kb(),
+        (unsigned long long)(options->points * options->payload), ack);
     end_of_result("}");
 }
 
@@ -419,6 +437,7 @@ void print_sub(struct arrivals *arrivals) {
 
 void print_start(void) {
     end_of_result("{\"acked\":1}");
+    _Exit(EXIT_SUCCESS);
 }
 
 void idle_first_open(struct idle *idle) {

@@ -12,7 +12,7 @@
 /* How long a worker waits for an answer that does not come, seconds. */
 #define ANSWER_LIMIT_S 60
 /* How long a subscriber waits for the next point of a stream that may lose points, seconds. */
-#define LOSS_LIMIT_S 5
+#define LOSS_LIMIT_S 1
 
 /* The exit status for a role or an option that the client does not have. */
 #define EXIT_UNSUPPORTED 64
@@ -112,16 +112,28 @@ void arrivals_add(struct arrivals *arrivals, uint64_t points);
 
 /* Tells the harness that the worker is connected and subscribed. */
 void print_ready(void);
+/* The role `version`: prints it and ends the program, if that is the role. */
+void answer_version(int argc, char **argv, const char *version);
+
+/* What `pub` measures, from the first call on. */
+struct publication {
+    long rss_open_kb;
+    double cpu;
+    int64_t start;
+};
+void publication_start(struct publication *publication);
+
 /* The results of the roles, one JSON object each. */
 /* ack: what is known of the points when the time ends, "all" (acknowledged), "ping" (the broker has read
  * them) or "none". */
-void print_pub(const struct options *options, int64_t wall_ns, double cpu, const char *ack);
+void print_pub(const struct options *options, const struct publication *publication, const char *ack);
 void print_ack(struct latencies *latencies);
 /* Waits for what is still under way before it prints. */
 void print_e2e(struct latencies *latencies, const struct options *options);
 /* Prints `ready`, waits for the points and prints what it took to receive them. */
 void print_sub(struct arrivals *arrivals);
-void print_start(void);
+/* Ends the program, too: what comes after the first acknowledgement is no part of the measurement. */
+_Noreturn void print_start(void);
 
 /* The role `idle` without the client: what one more connection costs.
  */

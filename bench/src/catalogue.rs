@@ -116,8 +116,11 @@ pub(crate) enum Kind {
     Load { share: f64, most: f64, seconds: f64 },
     /// The role `e2e` over QUIC datagrams, of which so many percent are lost on every way.
     Datagrams(u32),
-    /// The role `idle`; the points are connections.
+    /// The role `idle`; the points are connections. What counts is memory, and CPU to open them.
     Idle,
+    /// The role `idle` with all clients at the same time, for so many seconds: long enough that they show how they keep connections
+    /// alive: what counts is CPU while idle. They hardly disturb each other, and in turns it would take minutes.
+    IdleTogether { seconds: u64 },
     /// The role `start`.
     Start,
     /// The role `write`.
@@ -207,8 +210,8 @@ pub(crate) const CASES: &[Case] = &[
             ("rs", 3_000),
             ("go", 3_000),
             ("nats", 15_000),
-            ("paho_qos0", 4_000),
-            ("paho_qos1", 4_000),
+            ("paho_qos0", 400),
+            ("paho_qos1", 1_000),
             ("ws", 20_000),
             ("tcp", 20_000),
         ],
@@ -261,14 +264,14 @@ pub(crate) const CASES: &[Case] = &[
         "fan-out, 1 source to 10 readers",
         Kind::FanOut(10),
         &["payload=32"],
-        &[("iscp_c", 2_000_000), ("rs", 100_000), ("go", 100_000), ("nats", 300_000), ("paho_qos0", 20_000)],
+        &[("iscp_c", 2_000_000), ("rs", 200_000), ("go", 200_000), ("nats", 300_000), ("paho_qos0", 20_000)],
     ),
     case(
         "f100",
         "fan-out, 1 source to 100 readers",
         Kind::FanOut(100),
         &["payload=32"],
-        &[("iscp_c", 200_000), ("rs", 10_000), ("go", 10_000), ("nats", 30_000), ("paho_qos0", 2_000)],
+        &[("iscp_c", 200_000), ("rs", 40_000), ("go", 40_000), ("nats", 30_000), ("paho_qos0", 2_000)],
     ),
     case(
         "fin100",
@@ -293,16 +296,24 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case(
         "g",
-        "idle connections with one upstream each",
+        "connections with one upstream each",
         Kind::Idle,
-        &["idle_s=2"],
+        &["idle_s=0.1"],
         &[("iscp_c", 500), ("rs", 100), ("go", 200), ("nats", 200), ("paho_qos0", 100)],
     ),
+    Case {
+        id: "gidle",
+        title: "the same, idle for 11 seconds",
+        kind: Kind::IdleTogether { seconds: 11 },
+        arguments: &[],
+        peers: &[("iscp_c", 500), ("rs", 100), ("go", 200), ("nats", 200), ("paho_qos0", 100)],
+        once: true,
+    },
     Case {
         id: "gmany",
         title: "5000 idle connections of the broker",
         kind: Kind::Idle,
-        arguments: &["idle_s=2"],
+        arguments: &["idle_s=0.1"],
         peers: &[("iscp_c", 5000)],
         once: true,
     },

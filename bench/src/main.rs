@@ -63,7 +63,7 @@ struct Args {
 enum Extent {
     /// Five runs of every workload, about twelve minutes.
     Full,
-    /// Three runs with a quarter of the points, under three minutes.
+    /// Three runs with a fifth of the points, under three minutes.
     Quick,
     /// One run with very few points, which shows that everything works and measures nothing.
     Smoke,
@@ -82,7 +82,7 @@ impl Extent {
     fn points(self, full: u64) -> u64 {
         match self {
             Self::Full => full,
-            Self::Quick => (full / 4).max(1),
+            Self::Quick => (full / 5).max(1),
             Self::Smoke => (full / 1000).clamp(20, 2000).min(full),
         }
     }

@@ -38,10 +38,10 @@ const LATENCY: &[Column] = &[
 const IDLE: &[Column] = &[
     ("memory of the client, KiB each", "kb_each", 1.0),
     ("CPU to open, ms each", "cpu_ms_open_each", 1.0),
-    ("CPU while idle, µs/s each", "cpu_us_per_s_each", 1.0),
     ("memory of the server, KiB each", "broker_kb_each", 1.0),
     ("memory of the server in all, MiB", "broker_mib", 1.0),
 ];
+const IDLE_CPU: &[Column] = &[("CPU of the client, µs/s each", "cpu_us_per_s_each", 1.0)];
 const START: &[Column] = &[("ms", "start_ms", 1.0)];
 const WRITE: &[Column] = &[("above an empty call, ns", "above_empty_ns", 1.0), ("call, ns", "write_ns", 1.0)];
 const ENCODE: &[Column] = &[("ns/point", "encode_ns", 1.0)];
@@ -52,6 +52,7 @@ fn columns(kind: Kind) -> &'static [Column] {
         Kind::FanOut(_) | Kind::FanIn(_) => FAN,
         Kind::Acknowledge | Kind::EndToEnd | Kind::Load { .. } | Kind::Datagrams(_) => LATENCY,
         Kind::Idle => IDLE,
+        Kind::IdleTogether { .. } => IDLE_CPU,
         Kind::Start => START,
         Kind::Write => WRITE,
         Kind::Encode => ENCODE,
@@ -111,6 +112,16 @@ fn head(page: &mut String, report: &Report) {
         })
         .collect();
     table(page, &["client", "version", "what acknowledges its points in (a) to (c)"], &rows);
+    let brokers: Vec<_> = report
+        .versions
+        .iter()
+        .filter(|(name, _)| peer(name).is_none())
+        .map(|(name, version)| vec![name.clone(), version.clone()])
+        .collect();
+    if !brokers.is_empty() {
+        page.push('\n');
+        table(page, &["broker", "version"], &brokers);
+    }
 }
 
 fn targets(page: &mut String, report: &Report) {
@@ -136,12 +147,14 @@ fn workload(page: &mut String, report: &Report, case: &Case) {
     if cells.is_empty() {
         return;
     }
-    let _ = write!(page, "\n### ({}) {}\n\n", case.id, case.title);
+    let once = if case.once { " (one run)" } else { "" };
+    let _ = write!(page, "\n### ({}) {}{once}\n\n", case.id, case.title);
     let used: Vec<&Column> = columns(case.kind)
         .iter()
         .filter(|(_, metric, _)| cells.iter().any(|cell| cell.metrics.contains_key(*metric)))
         .collect();
-    let counted = if case.kind == Kind::Idle { "connections" } else { "points" };
+    let counted =
+        if matches!(case.kind, Kind::Idle | Kind::IdleTogether { .. }) { "connections" } else { "points" };
     let mut heads = vec!["client", counted];
     heads.extend(used.iter().map(|(head, _, _)| *head));
     let rows: Vec<Vec<String>> = cells

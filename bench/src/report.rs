@@ -19,7 +19,7 @@ pub(crate) struct Report {
     /// How long it all took.
     pub(crate) seconds: f64,
     pub(crate) machine: Machine,
-    /// Versions by client.
+    /// Versions of clients, by key, and of brokers, by name.
     pub(crate) versions: BTreeMap<String, String>,
     pub(crate) targets: Vec<Verdict>,
     pub(crate) cells: Vec<Cell>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,12 +14,12 @@ use crate::catalogue::{Backend, Case, Kind, PEERS, Peer, peer};
 use crate::machine;
 use crate::progress::Progress;
 use crate::report::{Cell, Outcome, Report};
-use crate::server::{Lossy, Programs, Server};
+use crate::server::{self, Lossy, Programs, Server};
 use crate::stats::{merge, summarize};
 use crate::worker::{Problem, Worker};
 
 /// How long a worker may run.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// One run of a worker.
 #[derive(Debug, Default)]
@@ -68,14 +69,16 @@ impl Bench {
         Ok(Self { programs, extent, clients: clients.to_vec() })
     }
 
-    /// Versions of the clients that are there.
+    /// Versions of the clients and brokers that are there.
     pub(crate) fn versions(&self) -> BTreeMap<String, String> {
         let version = |peer: &Peer| {
             let program = self.program(peer).ok()?;
             let worker = Worker::start(&program, "version", &[], Duration::from_secs(20)).ok()?;
             Some(worker.finish().ok()?.json["version"].as_str()?.to_owned())
         };
-        PEERS.iter().filter_map(|peer| Some((peer.key.to_owned(), version(peer)?))).collect()
+        let mut versions = server::versions(&self.programs);
+        versions.extend(PEERS.iter().filter_map(|peer| Some((peer.key.to_owned(), version(peer)?))));
+        versions
     }
 
     /// The program of a client, or why it is not there.
@@ -93,7 +96,9 @@ impl Bench {
         let rounds = |case: &Case| if case.once { 1 } else { u64::from(report.runs) };
         let steps = cases.iter().map(|case| rounds(case) * case.peers.len() as u64).sum();
         let progress = Progress::start(steps);
+        let mut begun = 0;
         for case in cases {
+            let mut position = begun;
             progress.case(case.id, case.title);
             let mut entries = self.entries(case, report);
             let mut servers = BTreeMap::new();
@@ -107,14 +112,26 @@ impl Bench {
                 }
             }
             for round in 0..rounds(case) {
-                for entry in &mut entries {
-                    if entry.outcome == Outcome::Done {
+                let mut taking_part: Vec<_> =
+                    entries.iter_mut().filter(|entry| entry.outcome == Outcome::Done).collect();
+                if matches!(case.kind, Kind::IdleTogether { .. }) {
+                    progress.run(&format!("{} all", case.id));
+                    thread::scope(|scope| {
+                        for entry in taking_part {
+                            scope.spawn(|| self.one_run(case, entry, round, &servers, &progress));
+                        }
+                    });
+                } else {
+                    for entry in &mut taking_part {
                         progress.run(&format!("{} {} {}", case.id, entry.peer.key, round + 1));
                         self.one_run(case, entry, round, &servers, &progress);
+                        position += 1;
+                        progress.reach(position);
                     }
-                    progress.done(1);
                 }
             }
+            begun += rounds(case) * case.peers.len() as u64;
+            progress.reach(begun);
             report.cells.extend(entries.into_iter().map(|entry| entry.finish(case)));
         }
         Ok(())
@@ -207,7 +224,6 @@ impl Bench {
                 };
                 let mut reader = vec![url.clone(), points.clone()];
                 reader.extend((readers > 1).then(|| format!("connections={readers}")));
-                reader.extend((sources > 1).then(|| format!("sources={sources}")));
                 let mut source = vec![url, points];
                 source.extend((sources > 1).then(|| format!("connections={sources}")));
                 let mut reading = start("sub", &reader)?;
@@ -243,17 +259,26 @@ impl Bench {
                 measured.put("lost_percent", Some(lost / entry.points as f64 * 100.0));
             }
             Kind::Idle => {
+                // One that has had connections before would keep their memory for these.
+                let server = Server::start(entry.peer.backend, &self.programs).map_err(Problem::Failed)?;
+                let url = format!("url={}", server.url());
                 let resident = server.resident_kb().map_err(Problem::Failed)?;
                 let mut worker = start("idle", &[url, format!("connections={}", entry.points)])?;
                 worker.ready()?;
                 let opened = server.resident_kb().map_err(Problem::Failed)?;
                 let json = worker.finish()?.json;
-                for name in ["kb_each", "cpu_ms_open_each", "cpu_us_per_s_each"] {
+                for name in ["kb_each", "cpu_ms_open_each"] {
                     measured.put(name, Some(number(&json, name)?));
                 }
                 let grown = opened.saturating_sub(resident) as f64;
                 measured.put("broker_mib", Some(opened as f64 / 1024.0));
                 measured.put("broker_kb_each", Some(grown / entry.points as f64));
+            }
+            Kind::IdleTogether { seconds } => {
+                let seconds = if self.extent == Extent::Smoke { 1 } else { seconds };
+                let extra = [url, format!("connections={}", entry.points), format!("idle_s={seconds}")];
+                let json = start("idle", &extra)?.finish()?.json;
+                measured.put("cpu_us_per_s_each", Some(number(&json, "cpu_us_per_s_each")?));
             }
             Kind::Start => {
                 let finished = start("start", &[url])?.finish()?;

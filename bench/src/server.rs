@@ -1,5 +1,6 @@
 //! The servers that workers talk to, and what these cost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalogue::Backend;
 use crate::machine::field_kb;
+use crate::worker::Worker;
 
 /// How long a server may take to listen.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -51,8 +53,8 @@ impl Server {
             }
             Backend::BareWebSocket => bare("ws")?,
             Backend::BareTcp => bare("tcp")?,
-            Backend::Mosquitto => other("mosquitto", "tcp", &programs.script)?,
-            Backend::Nats => other("nats", "nats", &programs.script)?,
+            Backend::Mosquitto => other("mosquitto", "tcp", programs)?,
+            Backend::Nats => other("nats", "nats", programs)?,
         };
         let mut addresses = addresses.into_iter();
         let url = addresses.next().unwrap_or_default();
@@ -95,6 +97,27 @@ impl Drop for Server {
     fn drop(&mut self) {
         stop(&mut self.child);
     }
+}
+
+/// Versions of the brokers that are there, by name.
+pub(crate) fn versions(programs: &Programs) -> BTreeMap<String, String> {
+    // Where Debian has brokers, an ordinary user's shell does not look.
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/local/sbin:/usr/sbin";
+    let installed = |name: &str| {
+        path.split(':').map(|directory| Path::new(directory).join(name)).find(|file| file.exists())
+    };
+    let brokers = [
+        ("iscp broker", Some(programs.directory.join("iscp")), "--version"),
+        ("mosquitto", installed("mosquitto"), "-h"),
+        ("nats-server", installed("nats-server"), "--version"),
+    ];
+    brokers
+        .into_iter()
+        .filter_map(|(name, program, argument)| {
+            let asked = Worker::start(&program?, argument, &[], Duration::from_secs(10)).ok()?;
+            Some((name.to_owned(), asked.first_line()?))
+        })
+        .collect()
 }
 
 /// A proxy in front of a QUIC server that loses datagrams.
@@ -153,12 +176,14 @@ fn listen(mut command: Command, count: usize) -> Result<(Child, Vec<String>), St
 }
 
 /// Starts a server of another client on a free port.
-fn other(name: &str, scheme: &str, script: &Path) -> Result<(Child, Vec<String>), String> {
+fn other(name: &str, scheme: &str, programs: &Programs) -> Result<(Child, Vec<String>), String> {
     // Free a moment ago: these servers cannot be asked which port they took.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let address = free.map_err(|error| error.to_string())?;
-    let mut command = Command::new(script);
-    command.args([name, &address.port().to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    let log = programs.scratch.join(format!("{name}.log"));
+    let errors = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    let mut command = Command::new(&programs.script);
+    command.args([name, &address.port().to_string()]).stdout(Stdio::null()).stderr(errors);
     let mut child = spawn(&mut command)?;
     let deadline = Instant::now() + LIMIT;
     while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
@@ -166,7 +191,9 @@ fn other(name: &str, scheme: &str, script: &Path) -> Result<(Child, Vec<String>)
         if ended.is_some() || Instant::now() > deadline {
             stop(&mut child);
             let why = ended.map_or_else(|| "it does not listen".to_owned(), |status| status.to_string());
-            return Err(format!("{} {name}: {why}", script.display()));
+            // Without it the status has to do.
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            return Err(format!("{name}: {why}: {}", said.lines().last().unwrap_or_default()));
         }
         thread::sleep(Duration::from_millis(10));
     }

@@ -119,7 +119,7 @@ const TARGETS: &[Target] = &[
         name: "CPU of it while idle",
         limit: Limit::AtMost(20.0),
         unit: "µs/s",
-        value: |report| report.median("g", OURS, "cpu_us_per_s_each"),
+        value: |report| report.median("gidle", OURS, "cpu_us_per_s_each"),
     },
     Target {
         name: "CPU of the broker per point and subscriber, 10 subscribers",

@@ -90,6 +90,11 @@ impl Worker {
         Err(self.ended())
     }
 
+    /// Waits for the first line, which is all that is wanted; None without one.
+    pub(crate) fn first_line(mut self) -> Option<String> {
+        self.next_line().ok().flatten().map(|line| line.trim().to_owned())
+    }
+
     /// Waits for the result.
     pub(crate) fn finish(mut self) -> Result<Finished, Problem> {
         while let Some(line) = self.next_line()? {
@@ -218,6 +223,13 @@ mod tests {
     fn a_worker_that_takes_too_long_is_ended() {
         let problem = shell("exec sleep 600", Duration::from_millis(50)).finish().unwrap_err();
         assert!(matches!(problem, Problem::Failed(message) if message.starts_with("did not end within")));
+    }
+
+    #[test]
+    fn the_first_line_is_enough() {
+        let worker = shell("echo ' one 1.0 '; exec sleep 600", LONG);
+        assert_eq!(worker.first_line().as_deref(), Some("one 1.0"));
+        assert_eq!(shell("exit 1", LONG).first_line(), None);
     }
 
     #[test]

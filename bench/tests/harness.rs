@@ -133,6 +133,19 @@ fn a_server_that_does_not_start_fails_its_clients_only() {
 }
 
 #[test]
+fn a_broker_that_is_not_installed_is_named() {
+    let programs = Programs::new("broker");
+    programs.add("nats", GOOD);
+    programs.add("server.sh", "echo 'server.sh: nats-server is not installed' >&2; exit 1");
+    let script = programs.0.join("server.sh");
+    let output = programs.run(&["--only", "a1", "--server-script", script.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let json = programs.json();
+    let message = cell(&json, "a1", "nats")["outcome"]["failed"].as_str().unwrap();
+    assert!(message.ends_with("nats-server is not installed"), "{message}");
+}
+
+#[test]
 fn results_can_be_drawn_again() {
     let programs = Programs::new("render");
     assert!(programs.run(&["--only", "d"]).status.success());

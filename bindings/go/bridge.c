@@ -137,6 +137,28 @@ static void on_ack(uint32_t sequence_number, int32_t result_code, const char *re
     in_callback = false;
 }
 
+static void on_stream_event(iscp_stream_event_t event, const iscp_uuid_t *stream_id,
+                            const iscp_uuid_t *former_stream_id, void *user_data) {
+    in_callback = true;
+    goiscpStreamEvent(event, *stream_id, *former_stream_id, (uintptr_t)user_data);
+    in_callback = false;
+}
+
+static void on_upstream_closed(const iscp_error_t *error, uint64_t undelivered_points,
+                               const uint32_t *undelivered_chunks, size_t undelivered_chunk_count,
+                               void *user_data) {
+    in_callback = true;
+    goiscpUpstreamClosed((iscp_error_t *)error, undelivered_points, (uint32_t *)undelivered_chunks,
+                         undelivered_chunk_count, (uintptr_t)user_data);
+    in_callback = false;
+}
+
+static void on_downstream_closed(const iscp_error_t *error, void *user_data) {
+    in_callback = true;
+    goiscpDownstreamClosed((iscp_error_t *)error, (uintptr_t)user_data);
+    in_callback = false;
+}
+
 iscp_status_t goiscp_set_token_source(iscp_conn_options_t *options, uintptr_t handle,
                                       iscp_error_t **out_error) {
     return iscp_conn_options_set_token_callback(options, on_token, (void *)handle, on_release, out_error);
@@ -149,4 +171,28 @@ iscp_status_t goiscp_set_on_event(iscp_conn_options_t *options, uintptr_t handle
 iscp_status_t goiscp_set_on_ack(iscp_upstream_options_t *options, uintptr_t handle,
                                 iscp_error_t **out_error) {
     return iscp_upstream_options_set_ack_callback(options, on_ack, (void *)handle, on_release, out_error);
+}
+
+iscp_status_t goiscp_upstream_set_on_event(iscp_upstream_options_t *options, uintptr_t handle,
+                                           iscp_error_t **out_error) {
+    return iscp_upstream_options_set_event_callback(options, on_stream_event, (void *)handle, on_release,
+                                                    out_error);
+}
+
+iscp_status_t goiscp_upstream_set_on_closed(iscp_upstream_options_t *options, uintptr_t handle,
+                                            iscp_error_t **out_error) {
+    return iscp_upstream_options_set_closed_callback(options, on_upstream_closed, (void *)handle, on_release,
+                                                     out_error);
+}
+
+iscp_status_t goiscp_downstream_set_on_event(iscp_downstream_options_t *options, uintptr_t handle,
+                                             iscp_error_t **out_error) {
+    return iscp_downstream_options_set_event_callback(options, on_stream_event, (void *)handle, on_release,
+                                                      out_error);
+}
+
+iscp_status_t goiscp_downstream_set_on_closed(iscp_downstream_options_t *options, uintptr_t handle,
+                                              iscp_error_t **out_error) {
+    return iscp_downstream_options_set_closed_callback(options, on_downstream_closed, (void *)handle,
+                                                       on_release, out_error);
 }

@@ -39,5 +39,13 @@ iscp_status_t goiscp_set_token_source(iscp_conn_options_t *options, uintptr_t ha
                                       iscp_error_t **out_error);
 iscp_status_t goiscp_set_on_event(iscp_conn_options_t *options, uintptr_t handle, iscp_error_t **out_error);
 iscp_status_t goiscp_set_on_ack(iscp_upstream_options_t *options, uintptr_t handle, iscp_error_t **out_error);
+iscp_status_t goiscp_upstream_set_on_event(iscp_upstream_options_t *options, uintptr_t handle,
+                                           iscp_error_t **out_error);
+iscp_status_t goiscp_upstream_set_on_closed(iscp_upstream_options_t *options, uintptr_t handle,
+                                            iscp_error_t **out_error);
+iscp_status_t goiscp_downstream_set_on_event(iscp_downstream_options_t *options, uintptr_t handle,
+                                             iscp_error_t **out_error);
+iscp_status_t goiscp_downstream_set_on_closed(iscp_downstream_options_t *options, uintptr_t handle,
+                                              iscp_error_t **out_error);
 
 #endif

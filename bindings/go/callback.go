@@ -121,3 +121,18 @@ func goiscpAck(sequenceNumber C.uint32_t, resultCode C.int32_t, resultString *C.
 		ResultString:   C.GoString(resultString),
 	})
 }
+
+//export goiscpStreamEvent
+func goiscpStreamEvent(event C.int32_t, streamID, former C.iscp_uuid_t, handle C.uintptr_t) {
+	cgo.Handle(handle).Value().(func(StreamEvent))(StreamEvent{StreamEventKind(event), uuid(streamID), uuid(former)})
+}
+
+//export goiscpUpstreamClosed
+func goiscpUpstreamClosed(err *C.iscp_error_t, points C.uint64_t, chunks *C.uint32_t, count C.size_t, handle C.uintptr_t) {
+	cgo.Handle(handle).Value().(func(UpstreamEnd))(UpstreamEnd{borrowedError(err), uint64(points), copyNumbers(chunks, count)})
+}
+
+//export goiscpDownstreamClosed
+func goiscpDownstreamClosed(err *C.iscp_error_t, handle C.uintptr_t) {
+	cgo.Handle(handle).Value().(func(error))(borrowedError(err))
+}

@@ -24,7 +24,13 @@ type DownstreamOptions struct {
 	QoS     QoS
 	DataIDs []string // announced from the start, as "type:name"
 
-	// Extra are options by their name in docs/options.md, such as "omit_empty_chunk".
+	// OnEvent is told what became of the stream after the connection was lost, on a thread of the library. It should
+	// return soon; what waits for the server fails inside it with ErrInCallback.
+	OnEvent func(StreamEvent)
+	// OnClosed is told why the stream ended, nil when this program closed it: once and last, as OnEvent is told.
+	OnClosed func(error)
+
+	// Extra are options by their name in docs/options.md, such as "chunk_order".
 	Extra map[string]string
 }
 
@@ -41,6 +47,7 @@ type Chunk struct {
 type Group struct {
 	Name, Type string
 	Points     []DataPoint
+	Filters    []uint32 // that it matches, by their place in DownstreamOptions; none where the server does not say
 }
 
 // MetadataKind says what metadata is about.
@@ -102,6 +109,19 @@ func (c *Conn) OpenDownstream(ctx context.Context, options DownstreamOptions) (*
 	}
 	for _, filter := range options.Filters {
 		if err := addFilter(o, filter); err != nil {
+			return nil, err
+		}
+	}
+	var detail *C.iscp_error_t
+	if options.OnEvent != nil {
+		h := C.uintptr_t(newHandle(options.OnEvent))
+		if err := check(C.goiscp_downstream_set_on_event(o, h, &detail), detail); err != nil {
+			return nil, err
+		}
+	}
+	if options.OnClosed != nil {
+		h := C.uintptr_t(newHandle(options.OnClosed))
+		if err := check(C.goiscp_downstream_set_on_closed(o, h, &detail), detail); err != nil {
 			return nil, err
 		}
 	}
@@ -257,9 +277,13 @@ func readChunk(p *C.iscp_chunk_t) *Chunk {
 		if C.iscp_chunk_group(p, C.size_t(i), &name, &typ, &points, &count) != C.ISCP_OK {
 			continue
 		}
-		group := Group{C.GoString(name), C.GoString(typ), make([]DataPoint, count)}
+		group := Group{Name: C.GoString(name), Type: C.GoString(typ), Points: make([]DataPoint, count)}
 		for j, point := range unsafe.Slice(points, count) {
 			group.Points[j] = DataPoint{time.Duration(point.elapsed_time_ns), copyBytes(point.payload, point.payload_len)}
+		}
+		var filters *C.uint32_t
+		if C.iscp_chunk_group_filters(p, C.size_t(i), &filters, &count) == C.ISCP_OK {
+			group.Filters = copyNumbers(filters, count)
 		}
 		chunk.Groups[i] = group
 	}
@@ -289,5 +313,11 @@ func readMetadata(p *C.iscp_metadata_t) *Metadata {
 func copyBytes(data *C.uint8_t, length C.size_t) []byte {
 	copied := make([]byte, length)
 	copy(copied, unsafe.Slice((*byte)(data), length))
+	return copied
+}
+
+func copyNumbers(numbers *C.uint32_t, count C.size_t) []uint32 {
+	copied := make([]uint32, count)
+	copy(copied, unsafe.Slice((*uint32)(unsafe.Pointer(numbers)), count))
 	return copied
 }

@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"reflect"
 	"runtime"
+	"sort"
 	"strings"
 	"sync"
 	"testing"
@@ -482,4 +484,112 @@ func TestExamples(t *testing.T) {
 		equal(t, fmt.Sprintf("room/temperature %.1f s: %.1f", float64(i)/10, 20+float64(i)/10), lines.Text())
 	}
 	check0(t, receive.Wait())
+}
+
+func TestPointsWrittenTogetherStayTogetherAndTellTheirFilters(t *testing.T) {
+	ctx, url := background(t), startBroker(t)
+	receiver, sender := connect(t, url, "receiver"), connect(t, url, "sender")
+	down, err := receiver.OpenDownstream(ctx, DownstreamOptions{
+		Filters: []Filter{{"sender", "number:#"}, {"sender", "#:a"}, {"sender", "text:none"}}, QoS: Reliable,
+		Extra: map[string]string{"chunk_order": "strict"},
+	})
+	check0(t, err)
+	up, err := sender.OpenUpstream(ctx, UpstreamOptions{QoS: Reliable, Extra: map[string]string{"flush_policy": "immediate"}})
+	check0(t, err)
+	a, err := up.DataID("a", "number")
+	check0(t, err)
+	b, err := up.DataID("b", "number")
+	check0(t, err)
+	check0(t, up.WriteTogether([]UpstreamPoint{
+		{a, DataPoint{-1, []byte("1")}}, {b, DataPoint{2, nil}}, {a, DataPoint{3, []byte("three")}},
+	}))
+	check0(t, up.WriteTogether(nil))
+	if err := up.WriteTogether([]UpstreamPoint{{a, DataPoint{}}, {0, DataPoint{}}}); !errors.Is(err, ErrInvalidArgument) {
+		t.Fatal(err)
+	}
+	chunk, err := down.Next(ctx)
+	check0(t, err)
+	got := map[string][]DataPoint{}
+	for _, group := range chunk.Groups {
+		got[group.Name] = append(got[group.Name], group.Points...)
+		sort.Slice(group.Filters, func(i, j int) bool { return group.Filters[i] < group.Filters[j] })
+		equal(t, map[string][]uint32{"a": {0, 1}, "b": {0}}[group.Name], group.Filters)
+	}
+	equal(t, map[string][]DataPoint{"a": {{-1, []byte("1")}, {3, []byte("three")}}, "b": {{2, []byte{}}}}, got)
+}
+
+// chaos is a proxy before a broker that injects faults.
+type chaos struct {
+	url    string
+	input  io.Writer
+	output *bufio.Reader
+}
+
+func startChaos(t *testing.T, url string) *chaos {
+	t.Helper()
+	command := exec.Command(os.Getenv("ISCP_PROGRAM"), "chaos", "--to", strings.TrimPrefix(url, "ws://"), "--commands")
+	input, err := command.StdinPipe()
+	check0(t, err)
+	output, err := command.StdoutPipe()
+	check0(t, err)
+	check0(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	proxy := &chaos{input: input, output: bufio.NewReader(output)}
+	line, err := proxy.output.ReadString('\n')
+	check0(t, err)
+	proxy.url = "ws://" + strings.Fields(line)[1]
+	return proxy
+}
+
+func (c *chaos) do(t *testing.T, what string) {
+	t.Helper()
+	_, err := fmt.Fprintln(c.input, what)
+	check0(t, err)
+	// It tells of connections too.
+	for line := ""; line != "ok "+what+"\n"; {
+		line, err = c.output.ReadString('\n')
+		check0(t, err)
+	}
+}
+
+func TestStreamsTellHowTheyComeBackAndEnd(t *testing.T) {
+	before := liveHandles.Load()
+	ctx, proxy := background(t), startChaos(t, startBroker(t))
+	conn, err := Connect(ctx, ConnOptions{URL: proxy.url, NodeID: "node", Extra: map[string]string{
+		"close_timeout_ms": "100", "reconnect_min_interval_ms": "10", "reconnect_max_interval_ms": "50",
+	}})
+	check0(t, err)
+	events, ends, downEnds := make(chan StreamEvent, 10), make(chan UpstreamEnd, 10), make(chan error, 10)
+	up, err := conn.OpenUpstream(ctx, UpstreamOptions{
+		QoS: Reliable, OnEvent: func(e StreamEvent) { events <- e }, OnClosed: func(e UpstreamEnd) { ends <- e },
+	})
+	check0(t, err)
+	down, err := conn.OpenDownstream(ctx, DownstreamOptions{
+		Filters: []Filter{{"node", "#:#"}}, OnEvent: func(e StreamEvent) { events <- e }, OnClosed: func(e error) { downEnds <- e },
+	})
+	check0(t, err)
+	proxy.do(t, "cut")
+	back := map[StreamEvent]bool{<-events: true, <-events: true}
+	equal(t, map[StreamEvent]bool{{StreamResumed, up.ID, up.ID}: true, {StreamResumed, down.ID, down.ID}: true}, back)
+	check0(t, down.Close(ctx))
+	equal(t, nil, <-downEnds)
+	proxy.do(t, "refuse")
+	proxy.do(t, "cut")
+	until(t, "the loss", func() bool { return conn.State() == StateReconnecting })
+	id, err := up.DataID("a", "t")
+	check0(t, err)
+	check0(t, up.Write(id, 0, []byte("x")))
+	if err := conn.Close(ctx); err == nil {
+		t.Fatal("the point was not delivered")
+	}
+	end := <-ends
+	equal(t, UpstreamEnd{end.Err, 1, []uint32{}}, end)
+	if end.Err == nil {
+		t.Fatal("no reason")
+	}
+	up.handle.release()
+	until(t, "the release of the handlers", func() bool { return liveHandles.Load() == before })
 }

@@ -20,9 +20,38 @@ type UpstreamOptions struct {
 	// OnAck is told what the server said about every chunk, on a thread of the library, in order. It should return
 	// soon; what waits for the server fails inside it with ErrInCallback.
 	OnAck func(Ack)
+	// OnEvent is told what became of the stream after the connection was lost, as OnAck is told.
+	OnEvent func(StreamEvent)
+	// OnClosed is told how the stream ended, once and last, as OnAck is told.
+	OnClosed func(UpstreamEnd)
 
 	// Extra are options by their name in docs/options.md, such as "flush_policy".
 	Extra map[string]string
+}
+
+// StreamEventKind says what happened to a stream whose connection was lost.
+type StreamEventKind int32
+
+// The kinds of events of streams.
+const (
+	// StreamResumed goes on where it was.
+	StreamResumed StreamEventKind = C.ISCP_STREAM_EVENT_RESUMED
+	// StreamReopened was forgotten by the server, and another was opened in its place.
+	StreamReopened StreamEventKind = C.ISCP_STREAM_EVENT_REOPENED
+)
+
+// StreamEvent is what happened to a stream whose connection was lost.
+type StreamEvent struct {
+	Kind           StreamEventKind
+	StreamID       [16]byte // that it has now
+	FormerStreamID [16]byte // that it had
+}
+
+// UpstreamEnd is how an upstream ended.
+type UpstreamEnd struct {
+	Err               error // nil when this program closed it and the server confirmed everything
+	UndeliveredPoints uint64
+	UndeliveredChunks []uint32 // numbers of the chunks that were sent and not confirmed
 }
 
 // Ack is what the server said about a chunk.
@@ -39,6 +68,12 @@ type DataID uint32
 type DataPoint struct {
 	Elapsed time.Duration // since the time origin of the session
 	Payload []byte
+}
+
+// UpstreamPoint is a data point and what it belongs to.
+type UpstreamPoint struct {
+	ID DataID
+	DataPoint
 }
 
 // Upstream is a stream of points from this node.
@@ -62,10 +97,22 @@ func (c *Conn) OpenUpstream(ctx context.Context, options UpstreamOptions) (*Upst
 	if err := setOptions(set, values, options.Extra); err != nil {
 		return nil, err
 	}
+	var detail *C.iscp_error_t
 	if options.OnAck != nil {
-		var detail *C.iscp_error_t
 		h := C.uintptr_t(newHandle(options.OnAck))
 		if err := check(C.goiscp_set_on_ack(o, h, &detail), detail); err != nil {
+			return nil, err
+		}
+	}
+	if options.OnEvent != nil {
+		h := C.uintptr_t(newHandle(options.OnEvent))
+		if err := check(C.goiscp_upstream_set_on_event(o, h, &detail), detail); err != nil {
+			return nil, err
+		}
+	}
+	if options.OnClosed != nil {
+		h := C.uintptr_t(newHandle(options.OnClosed))
+		if err := check(C.goiscp_upstream_set_on_closed(o, h, &detail), detail); err != nil {
 			return nil, err
 		}
 	}
@@ -141,16 +188,39 @@ func (u *Upstream) WritePoints(id DataID, points []DataPoint) error {
 	defer pinner.Unpin()
 	array := make([]C.iscp_data_point_t, len(points))
 	for i, point := range points {
-		data, length := bytesOf(point.Payload)
-		if length == 0 {
-			data = nil
-		} else {
-			pinner.Pin(data)
-		}
-		array[i] = C.iscp_data_point_t{elapsed_time_ns: C.int64_t(point.Elapsed), payload: data, payload_len: length}
+		array[i] = pinned(&pinner, point)
 	}
 	return check(C.iscp_upstream_write_points((*C.iscp_upstream_t)(pointer), C.iscp_data_id_t(id),
 		unsafe.SliceData(array), C.size_t(len(array))), nil)
+}
+
+// WriteTogether writes several points, each with its data id, in order: all of them into one chunk or, when it fails,
+// none.
+func (u *Upstream) WriteTogether(points []UpstreamPoint) error {
+	pointer, err := u.handle.acquire()
+	if err != nil {
+		return err
+	}
+	defer u.handle.done()
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	array := make([]C.iscp_upstream_point_t, len(points))
+	for i, point := range points {
+		array[i] = C.iscp_upstream_point_t{data_id: C.iscp_data_id_t(point.ID), point: pinned(&pinner, point.DataPoint)}
+	}
+	return check(C.iscp_upstream_write_together((*C.iscp_upstream_t)(pointer),
+		unsafe.SliceData(array), C.size_t(len(array))), nil)
+}
+
+// pinned is a point whose payload stays where it is.
+func pinned(pinner *runtime.Pinner, point DataPoint) C.iscp_data_point_t {
+	data, length := bytesOf(point.Payload)
+	if length == 0 {
+		data = nil
+	} else {
+		pinner.Pin(data)
+	}
+	return C.iscp_data_point_t{elapsed_time_ns: C.int64_t(point.Elapsed), payload: data, payload_len: length}
 }
 
 // FlushLevel is what a flush waits for.

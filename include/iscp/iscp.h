@@ -3025,8 +3025,9 @@ iscp_status_t iscp_conn_options_set_spool_callback(struct iscp_conn_options_t *o
  * @param user_data handed to the callback
  * @param out_error receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
- *         `ISCP_ERR_INVALID_OPTION` when there is no address, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown,
+ *         `ISCP_ERR_INVALID_OPTION` when there is no address or options contradict each other,
+ *         `ISCP_ERR_UNSUPPORTED` when this build lacks what the address needs, `ISCP_ERR_SPOOL` when the directory
+ *         of the option `spool_dir` cannot be used, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown,
  *         `ISCP_ERR_RESOURCE` when no thread can be started
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.
@@ -4097,6 +4098,22 @@ iscp_status_t iscp_upstream_options_add_data_id(struct iscp_upstream_options_t *
                                                 struct iscp_error_t **out_error);
 
 /**
+ * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
+ *
+ * @param options          the options
+ * @param close_timeout_ms milliseconds, 1 to 3600000
+ * @param out_error        receives the detail of a failure, or NULL
+ * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`
+ *
+ * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
+ */
+ISCP_API
+iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_options_t *options,
+                                                         uint32_t close_timeout_ms,
+                                                         struct iscp_error_t **out_error);
+
+/**
  * Sets when written points are sent: `none` (only by `iscp_upstream_flush`, by closing, and when the
  * buffer is full), `interval`, `size`, `interval_or_size`, or `immediate` (at every write). Default:
  * `interval_or_size`.
@@ -4147,22 +4164,6 @@ ISCP_API
 iscp_status_t iscp_upstream_options_set_flush_size(struct iscp_upstream_options_t *options,
                                                    size_t flush_size,
                                                    struct iscp_error_t **out_error);
-
-/**
- * Sets how long closing waits for outstanding acknowledgements. Default: 10000.
- *
- * @param options          the options
- * @param close_timeout_ms milliseconds, 1 to 3600000
- * @param out_error        receives the detail of a failure, or NULL
- * @return `ISCP_OK`; `ISCP_ERR_INVALID_OPTION` for a value out of range; `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`
- *
- * Thread: any, one at a time. Blocking: no. Lifetime: plain values. Since: 0.1.0.
- */
-ISCP_API
-iscp_status_t iscp_upstream_options_set_close_timeout_ms(struct iscp_upstream_options_t *options,
-                                                         uint32_t close_timeout_ms,
-                                                         struct iscp_error_t **out_error);
 
 /**
  * Sets how many bytes of points may wait to be sent. Default: 8388608.
@@ -4434,7 +4435,8 @@ iscp_status_t iscp_upstream_open_wait(struct iscp_conn_t *conn,
  * @param out_data_id receives the data id, the same for the same name and type; 0 on failure
  * @param out_error   receives the detail of a failure, or NULL
  * @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a name or type that is not allowed;
- *         `ISCP_ERR_TOO_LARGE` when the upstream has 65536 data ids already;
+ *         `ISCP_ERR_TOO_LARGE` when the upstream has 65536 data ids already; with the option `spool_dir`
+ *         `ISCP_ERR_CLOSED` once the stream has ended, and `ISCP_ERR_SPOOL`;
  *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: borrows the texts for the call; the data
@@ -4459,7 +4461,8 @@ iscp_status_t iscp_upstream_data_id(struct iscp_upstream_t *upstream,
  * @param out_error  receives the detail of a failure to begin, or NULL
  * @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
  *         `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
- *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`; `ISCP_ERR_SPOOL` or `ISCP_ERR_RESOURCE` when points that wait
+ *         on disk (option `spool_dir`) cannot be read back
  *
  * Thread: any, callbacks included. Blocking: no. Lifetime: nothing is kept. Since: 0.1.0.
  */
@@ -4617,7 +4620,8 @@ void iscp_upstream_free(struct iscp_upstream_t *upstream);
  * @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
  *         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
  *         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
- *         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+ *         `ISCP_ERR_SPOOL` when it could not be kept on disk (option `spool_dir`); `ISCP_ERR_NULL_ARGUMENT`,
+ *         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
  *
  * Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
  * inside a callback. Lifetime: the payload is copied. Since: 0.1.0.

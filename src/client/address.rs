@@ -60,14 +60,10 @@ impl Address {
         let is_name = |host: &str| {
             host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) && host == bare
         };
-        let is_absent = host.is_empty();
-        if bare.len() > MAX_HOST || !(is_absent || bare.parse::<Ipv6Addr>().is_ok() || is_name(host)) {
+        if bare.len() > MAX_HOST || !(bare.parse::<Ipv6Addr>().is_ok() || is_name(host)) {
             return Err(format!("{host:?} is neither a name nor an IP address"));
         }
         bare.clone_into(&mut self.host);
-        if bare.is_empty() && !is_absent {
-            return Err(format!("{host:?} is neither a name nor an IP address"));
-        }
         Ok(())
     }
 

@@ -48,7 +48,9 @@ pub use options::{
 pub use read_queue::DownstreamCounters;
 pub use runtime::shutdown;
 pub use spool::{SpoolCounters, SpoolFull, SpoolOptions, SpoolOutcome};
-pub use threads::{RuntimeOptions, ThreadHooks, ThreadKind, configure, on_library_thread, spawn_detached};
+pub use threads::{
+    Ending, RuntimeOptions, ThreadHooks, ThreadKind, configure, on_library_thread, spawn_ending, wait_until,
+};
 pub use token::{TokenRequest, TokenSource};
 pub use upstream::Upstream;
 pub use writing::NewPoint;

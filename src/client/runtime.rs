@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
-use super::threads::{self, ThreadKind, on_library_thread};
+use super::threads::{self, Ending, ThreadKind, on_library_thread, wait_until};
 use crate::error::{Error, Result, Status};
 
 /// Something that must be ended before the runtime can stop.
@@ -21,49 +21,6 @@ struct Runtime {
     handle: Handle,
     stop: Arc<Notify>,
     ending: Ending,
-}
-
-/// The runtime's thread, and whether it has nothing more to do.
-struct Ending {
-    end: Arc<End>,
-    thread: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct End {
-    reached: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl End {
-    fn reached(&self) -> MutexGuard<'_, bool> {
-        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for it. Says whether it was reached before the deadline.
-    fn wait(&self, deadline: Option<Instant>) -> bool {
-        let mut reached = self.reached();
-        while !*reached {
-            reached = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => self.changed.wait(reached).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => break,
-                Some(left) => {
-                    self.changed.wait_timeout(reached, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        *reached
-    }
-}
-
-/// Held by the runtime's thread.
-struct EndGuard(Arc<End>);
-
-impl Drop for EndGuard {
-    fn drop(&mut self) {
-        *self.0.reached() = true;
-        self.0.changed.notify_all();
-    }
 }
 
 #[derive(Default)]
@@ -162,13 +119,12 @@ fn start() -> io::Result<Runtime> {
     let handle = runtime.handle().clone();
     let stop = Arc::new(Notify::new());
     let stopped = stop.clone();
-    let end = Arc::new(End::default());
-    let thread = threads::spawn(ThreadKind::Runtime, EndGuard(end.clone()), move || {
+    let ending = threads::spawn_ending(ThreadKind::Runtime, move || {
         runtime.block_on(stopped.notified());
         // A look-up of a name may hang for long; nobody waits for its answer any more.
         runtime.shutdown_background();
     })?;
-    Ok(Runtime { handle, stop, ending: Ending { end, thread } })
+    Ok(Runtime { handle, stop, ending })
 }
 
 /// Closes every connection, waits until they and their callbacks have ended, and stops the runtime.
@@ -187,26 +143,20 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
     for connection in connections {
         connection.close();
     }
-    let mut state = process();
-    while state.active > 0 {
-        state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-            None => CHANGED.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Some(left) if left.is_zero() => {
-                state.shutdowns -= 1;
-                let active = state.active;
-                return Err(Error::new(
-                    Status::Timeout,
-                    format!("shutdown: {active} connections or callbacks have not ended"),
-                ));
-            }
-            Some(left) => CHANGED.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-        };
+    let mut state = wait_until(&CHANGED, process(), deadline, |state| state.active > 0);
+    if state.active > 0 {
+        state.shutdowns -= 1;
+        let active = state.active;
+        return Err(Error::new(
+            Status::Timeout,
+            format!("shutdown: {active} connections or callbacks have not ended"),
+        ));
     }
     if let Some(Runtime { stop, ending, .. }) = state.runtime.take() {
         stop.notify_one();
         state.ending.push(ending);
     }
-    let ends: Vec<_> = state.ending.iter().map(|ending| ending.end.clone()).collect();
+    let ends: Vec<_> = state.ending.iter().map(Ending::end).collect();
     drop(state);
     // The application's hook on the thread may hold it up.
     let ended = ends.iter().all(|end| end.wait(deadline));
@@ -215,9 +165,6 @@ pub fn shutdown(timeout: Option<Duration>) -> Result<()> {
     if !ended {
         return Err(Error::new(Status::Timeout, "shutdown: the runtime's thread has not ended"));
     }
-    for Ending { thread, .. } in state.ending.extract_if(.., |ending| *ending.end.reached()) {
-        // It needs no lock any more.
-        let _ = thread.join();
-    }
+    state.ending = std::mem::take(&mut state.ending).into_iter().filter_map(Ending::join).collect();
     Ok(())
 }

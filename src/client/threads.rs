@@ -4,8 +4,9 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use nix::sys::signal::{SigSet, Signal};
 
@@ -221,7 +222,71 @@ pub(super) fn spawn<G: Send + 'static>(
     thread
 }
 
-/// Starts a library thread that [`shutdown`](super::shutdown) does not wait for; whoever started it ends it.
-pub fn spawn_detached(kind: ThreadKind, body: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    spawn(kind, (), body)
+/// Waits as long as `waits` says, until `deadline` at most.
+pub fn wait_until<'a, T>(
+    changed: &Condvar,
+    guard: MutexGuard<'a, T>,
+    deadline: Option<Instant>,
+    waits: impl FnMut(&mut T) -> bool,
+) -> MutexGuard<'a, T> {
+    let Some(deadline) = deadline else {
+        return changed.wait_while(guard, waits).unwrap_or_else(PoisonError::into_inner);
+    };
+    let left = deadline.saturating_duration_since(Instant::now());
+    changed.wait_timeout_while(guard, left, waits).unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// A thread that will end, as one can wait for with a deadline.
+pub struct Ending {
+    end: Arc<End>,
+    thread: JoinHandle<()>,
+}
+
+/// Whether a thread has nothing more to do.
+#[derive(Default)]
+pub struct End {
+    reached: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl End {
+    /// Waits for it. Says whether it was reached before the deadline.
+    pub fn wait(&self, deadline: Option<Instant>) -> bool {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        *wait_until(&self.changed, reached, deadline, |reached| !*reached)
+    }
+}
+
+/// Held by the thread.
+struct EndGuard(Arc<End>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        *self.0.reached.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Ending {
+    /// What to wait for.
+    pub fn end(&self) -> Arc<End> {
+        self.end.clone()
+    }
+
+    /// Cleans up after the thread if it has reached its end, and gives it back otherwise.
+    pub fn join(self) -> Option<Self> {
+        if !self.end.wait(Some(Instant::now())) {
+            return Some(self);
+        }
+        // It needs nothing any more for which it would have to wait.
+        let _ = self.thread.join();
+        None
+    }
+}
+
+/// Starts a library thread that whoever starts it ends, and waits for.
+pub fn spawn_ending(kind: ThreadKind, body: impl FnOnce() + Send + 'static) -> io::Result<Ending> {
+    let end = Arc::new(End::default());
+    let thread = spawn(kind, EndGuard(end.clone()), body)?;
+    Ok(Ending { end, thread })
 }

@@ -62,15 +62,23 @@ impl Upstream {
     }
 
     /// Lets an operation wait until the buffer has what the journal has, or gives it back.
-    fn defer(&self, deferred: Deferred) -> Option<Deferred> {
-        let Some(kept) = &self.kept else { return Some(deferred) };
+    ///
+    /// # Errors
+    /// Why the buffer will not have it; closing is given back all the same.
+    fn defer(&self, deferred: Deferred) -> Result<Option<Deferred>> {
+        let Some(kept) = &self.kept else { return Ok(Some(deferred)) };
         let mut state = kept.lock();
-        state.closing |= matches!(deferred, Deferred::Close { .. });
-        if !state.backlog {
-            return Some(deferred);
+        let closes = matches!(deferred, Deferred::Close { .. });
+        if closes {
+            kept.begin_closing(&mut state);
         }
-        state.deferred.push(deferred);
-        None
+        match &state.given_up {
+            _ if !state.backlog => return Ok(Some(deferred)),
+            Some(_) if closes => return Ok(Some(deferred)),
+            Some(error) => return Err(error.clone()),
+            None => state.deferred.push(deferred),
+        }
+        Ok(None)
     }
 
     /// Sends everything written before; `done` when `level` is reached. Points that the buffer policy drops
@@ -80,7 +88,7 @@ impl Upstream {
     /// `Closed`; `done` is then dropped.
     pub fn flush(&self, level: FlushLevel, timeout: Duration, done: Completion<()>) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        match self.defer(Deferred::Flush { level, deadline, done }) {
+        match self.defer(Deferred::Flush { level, deadline, done })? {
             Some(Deferred::Flush { done, .. }) => {
                 self.connection.shared().send(Command::Flush(self.key, level, timeout, done))
             }
@@ -102,7 +110,7 @@ impl Upstream {
 
     fn close_when_it_may(&self, close_session: bool, done: Completion<()>) -> Result<()> {
         let deadline = Instant::now() + self.close_timeout;
-        match self.defer(Deferred::Close { close_session, deadline, done }) {
+        match self.defer(Deferred::Close { close_session, deadline, done })? {
             Some(Deferred::Close { done, .. }) => {
                 self.buffer.lock().close(Status::Closed);
                 self.buffer.space.notify_all();

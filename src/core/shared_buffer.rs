@@ -8,6 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::write_buffer::WriteBuffer;
+use crate::error::Status;
 
 /// Outcomes, and chunks to be shown, that may wait for slow handlers.
 pub const MAX_UNREPORTED: u64 = 16_384;
@@ -116,6 +117,13 @@ impl SharedBuffer {
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, WriteBuffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream has ended: no write after this, and nobody keeps waiting for space.
+    pub fn end(&self) {
+        self.lock().close(Status::Closed);
+        self.space.notify_all();
+        self.set_state(UpstreamState::Closed);
     }
 
     /// The application is to be told of an outcome, or shown a chunk of `bytes`.

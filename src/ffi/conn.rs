@@ -127,8 +127,9 @@ unsafe fn prepare(options: *const iscp_conn_options_t) -> Result<ConnectOptions>
 /// @param user_data handed to the callback
 /// @param out_error receives the detail of a failure to begin, or NULL
 /// @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
-///         `ISCP_ERR_INVALID_OPTION` when there is no address, `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown,
+///         `ISCP_ERR_INVALID_OPTION` when there is no address or options contradict each other,
+///         `ISCP_ERR_UNSUPPORTED` when this build lacks what the address needs, `ISCP_ERR_SPOOL` when the directory
+///         of the option `spool_dir` cannot be used, `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`, `ISCP_ERR_INVALID_STATE` during a shutdown,
 ///         `ISCP_ERR_RESOURCE` when no thread can be started
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: `options` may be freed at once.

@@ -64,9 +64,7 @@ pub unsafe extern "C" fn iscp_conn_event_pollable(
 ) -> iscp_status_t {
     ffi!(out_error => {
         // SAFETY: the caller passes a connection of this library and a writable place.
-        let (out, conn) = unsafe { (convert::output(out_fd, -1, "out_fd")?, convert::object(conn, "conn")?) };
-        out.set(conn.connection.event_pollable()?);
-        Ok(())
+        unsafe { convert::descriptor(conn, "conn", out_fd, |conn| conn.connection.event_pollable()) }
     })
 }
 

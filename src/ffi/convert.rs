@@ -1,6 +1,7 @@
 //! Arguments in, values out.
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,6 +123,22 @@ impl<T> Output<T> {
         // SAFETY: `output` was promised that the place is writable for the duration of the call.
         unsafe { self.0.write(value) };
     }
+}
+
+/// Body of a function that gives a descriptor to be polled, such as `open` makes it.
+///
+/// # Safety
+/// As for [`handle::enter`]; `out_fd` is NULL or writable.
+pub(super) unsafe fn descriptor<T: Handle>(
+    pointer: *const T,
+    argument: &str,
+    out_fd: *mut i32,
+    open: impl FnOnce(&T::Object) -> Result<RawFd>,
+) -> Result<()> {
+    // SAFETY: the caller's promise.
+    let (out, object) = unsafe { (output(out_fd, -1, "out_fd")?, object(pointer, argument)?) };
+    out.set(open(&object)?);
+    Ok(())
 }
 
 /// Sets an output that the caller may not want.

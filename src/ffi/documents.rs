@@ -76,6 +76,7 @@ fn kinds() -> [Kind; 4] {
             source: concat!(
                 include_str!("upstream_options.rs"),
                 include_str!("upstream_outage_options.rs"),
+                include_str!("upstream_buffer_options.rs"),
                 include_str!("upstream_handlers.rs"),
             ),
             table: rows(upstream_options::OPTIONS),

@@ -196,10 +196,7 @@ pub unsafe extern "C" fn iscp_downstream_pollable(
 ) -> iscp_status_t {
     ffi!(out_error => {
         // SAFETY: the caller passes a downstream of this library and a writable place.
-        let (out, downstream) =
-            unsafe { (convert::output(out_fd, -1, "out_fd")?, convert::object(downstream, "downstream")?) };
-        out.set(downstream.pollable()?);
-        Ok(())
+        unsafe { convert::descriptor(downstream, "downstream", out_fd, |downstream| downstream.pollable()) }
     })
 }
 
@@ -226,9 +223,6 @@ pub unsafe extern "C" fn iscp_downstream_metadata_pollable(
 ) -> iscp_status_t {
     ffi!(out_error => {
         // SAFETY: the caller passes a downstream of this library and a writable place.
-        let (out, downstream) =
-            unsafe { (convert::output(out_fd, -1, "out_fd")?, convert::object(downstream, "downstream")?) };
-        out.set(downstream.metadata_pollable()?);
-        Ok(())
+        unsafe { convert::descriptor(downstream, "downstream", out_fd, |downstream| downstream.metadata_pollable()) }
     })
 }

@@ -1,6 +1,7 @@
 //! The library as a whole: versions, features, shutting down.
 
 use std::ffi::{CStr, c_char};
+use std::time::Instant;
 
 use super::boundary::ffi;
 use super::convert;
@@ -87,9 +88,9 @@ pub unsafe extern "C" fn iscp_shutdown(timeout_ms: i32, out_error: *mut *mut isc
     ffi!(out_error => {
         let timeout = convert::timeout(timeout_ms)?;
         fork::refuse_in_child("shutdown")?;
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
         client::shutdown(timeout)?;
-        log::stop();
-        Ok(())
+        log::stop(deadline)
     })
 }
 

@@ -9,8 +9,8 @@ use std::io::Write as _;
 use std::str::FromStr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI32, AtomicU64};
-use std::sync::{Mutex, Once, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Condvar, Mutex, Once, PoisonError};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tracing::field::{Field, Visit};
@@ -22,7 +22,7 @@ use super::convert::{Callback, UserData, c_text, iscp_release_cb};
 use super::error::iscp_error_t;
 use super::fork;
 use super::status::iscp_status_t;
-use crate::client::{self, ThreadKind};
+use crate::client::{self, Ending, ThreadKind, wait_until};
 use crate::error::{Error, Result, Status};
 
 /// Importance of a log message: one of the `ISCP_LOG_…` constants.
@@ -72,7 +72,7 @@ struct Message {
 
 struct Sink {
     queue: Sender<Message>,
-    thread: JoinHandle<()>,
+    thread: Ending,
 }
 
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
@@ -113,10 +113,7 @@ pub unsafe extern "C" fn iscp_log_set(
         }
         match callback.function {
             Some(function) => start(level, move |message| call(function, callback.user_data, &message)),
-            None => {
-                stop();
-                Ok(())
-            }
+            None => stop(None),
         }
     })
 }
@@ -131,6 +128,10 @@ fn call(function: LogFunction, user_data: UserData, message: &Message) {
 /// Follows `ISCP_LOG`, once, unless there is a callback.
 pub(super) fn follow_environment() {
     static READ: Once = Once::new();
+    // What starts logging waits for the thread that runs the log callback, and this may be that thread.
+    if client::on_library_thread() {
+        return;
+    }
     READ.call_once(|| {
         let Ok(value) = std::env::var("ISCP_LOG") else {
             return;
@@ -150,14 +151,48 @@ pub(super) fn follow_environment() {
 }
 
 /// Held while logging is started or stopped, which takes several steps.
-static CONTROL: Mutex<()> = Mutex::new(());
+struct Control(());
+
+static CONTROLLED: Mutex<bool> = Mutex::new(false);
+static RELEASED: Condvar = Condvar::new();
+/// Log threads that were told to end; changed by who has control.
+static ENDING: Mutex<Vec<Ending>> = Mutex::new(Vec::new());
+
+impl Control {
+    fn take(deadline: Option<Instant>) -> Option<Self> {
+        let controlled = CONTROLLED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut controlled = wait_until(&RELEASED, controlled, deadline, |controlled| *controlled);
+        (!std::mem::replace(&mut *controlled, true)).then(|| Self(()))
+    }
+
+    /// Ends the log thread after everything queued was written. Says whether it, and those before it, have ended.
+    fn stop_thread(&self, deadline: Option<Instant>) -> bool {
+        LEVEL.store(ISCP_LOG_OFF, Relaxed);
+        let mut ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let sink = SINK.lock().unwrap_or_else(PoisonError::into_inner).take();
+        ending.extend(sink.map(|Sink { queue, thread }| {
+            drop(queue);
+            thread
+        }));
+        let ended = ending.iter().all(|thread| thread.end().wait(deadline));
+        *ending = std::mem::take(&mut *ending).into_iter().filter_map(Ending::join).collect();
+        ended
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        *CONTROLLED.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        RELEASED.notify_one();
+    }
+}
 
 fn start(level: iscp_log_level_t, write: impl Fn(Message) + Send + 'static) -> Result<()> {
     static SUBSCRIBE: Once = Once::new();
-    let _control = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
-    stop_thread();
+    let Some(control) = Control::take(None) else { return Err(not_ended()) };
+    control.stop_thread(None);
     let (queue, messages) = bounded(QUEUE);
-    let thread = client::spawn_detached(ThreadKind::Log, move || run(&messages, &write))
+    let thread = client::spawn_ending(ThreadKind::Log, move || run(&messages, &write))
         .map_err(|error| Error::new(Status::Resource, format!("log: no thread: {error}")))?;
     *SINK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sink { queue, thread });
     LEVEL.store(level, Relaxed);
@@ -168,18 +203,15 @@ fn start(level: iscp_log_level_t, write: impl Fn(Message) + Send + 'static) -> R
 }
 
 /// Stops logging after everything queued was written.
-pub(super) fn stop() {
-    let _control = CONTROL.lock().unwrap_or_else(PoisonError::into_inner);
-    stop_thread();
+pub(super) fn stop(deadline: Option<Instant>) -> Result<()> {
+    match Control::take(deadline) {
+        Some(control) if control.stop_thread(deadline) => Ok(()),
+        _ => Err(not_ended()),
+    }
 }
 
-fn stop_thread() {
-    LEVEL.store(ISCP_LOG_OFF, Relaxed);
-    let sink = SINK.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(Sink { queue, thread }) = sink {
-        drop(queue);
-        let _ = thread.join();
-    }
+fn not_ended() -> Error {
+    Error::new(Status::Timeout, "log: the log callback has not returned")
 }
 
 fn run(messages: &Receiver<Message>, write: &impl Fn(Message)) {

@@ -190,7 +190,8 @@ pub unsafe extern "C" fn iscp_upstream_open_wait(
 /// @param out_data_id receives the data id, the same for the same name and type; 0 on failure
 /// @param out_error   receives the detail of a failure, or NULL
 /// @return `ISCP_OK`; `ISCP_ERR_INVALID_ARGUMENT` for a name or type that is not allowed;
-///         `ISCP_ERR_TOO_LARGE` when the upstream has 65536 data ids already;
+///         `ISCP_ERR_TOO_LARGE` when the upstream has 65536 data ids already; with the option `spool_dir`
+///         `ISCP_ERR_CLOSED` once the stream has ended, and `ISCP_ERR_SPOOL`;
 ///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_INVALID_UTF8`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: borrows the texts for the call; the data
@@ -250,7 +251,8 @@ fn flush_level(level: iscp_flush_level_t) -> Result<FlushLevel> {
 /// @param out_error  receives the detail of a failure to begin, or NULL
 /// @return `ISCP_OK` when it began, and the callback is called once; otherwise it is not called:
 ///         `ISCP_ERR_CLOSED`, `ISCP_ERR_INVALID_ARGUMENT`, `ISCP_ERR_NULL_ARGUMENT`,
-///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`; `ISCP_ERR_SPOOL` or `ISCP_ERR_RESOURCE` when points that wait
+///         on disk (option `spool_dir`) cannot be read back
 ///
 /// Thread: any, callbacks included. Blocking: no. Lifetime: nothing is kept. Since: 0.1.0.
 #[unsafe(no_mangle)]

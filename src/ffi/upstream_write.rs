@@ -18,6 +18,12 @@ use crate::error::{Error, Result, Status};
 /// bytes.
 pub const ISCP_MAX_TOGETHER: usize = 524_288;
 
+/// What a point counts beside its payload.
+const LEAST_BYTES: usize = crate::message::max_wire_len(0);
+
+/// What `buffer_limit` can be set to.
+const LARGEST_BUFFER: usize = 1 << 30;
+
 /// What the core calls a data id.
 #[inline]
 fn index(data_id: iscp_data_id_t) -> Result<u32, Status> {
@@ -34,7 +40,8 @@ fn index(data_id: iscp_data_id_t) -> Result<u32, Status> {
 /// @return `ISCP_OK` when the point is in the buffer; `ISCP_ERR_WOULD_BLOCK` or `ISCP_ERR_TIMEOUT` when
 ///         the buffer is full and stays so, by the buffer policy; `ISCP_ERR_INVALID_ARGUMENT` for an
 ///         unknown data id; `ISCP_ERR_TOO_LARGE`; `ISCP_ERR_CLOSED`; `ISCP_ERR_SEQUENCE_EXHAUSTED`;
-///         `ISCP_ERR_NULL_ARGUMENT`, `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
+///         `ISCP_ERR_SPOOL` when it could not be kept on disk (option `spool_dir`); `ISCP_ERR_NULL_ARGUMENT`,
+///         `ISCP_ERR_BAD_HANDLE`, `ISCP_ERR_FORKED`
 ///
 /// Thread: any, callbacks included. Blocking: only when the buffer is full, by the buffer policy; never
 /// inside a callback. Lifetime: the payload is copied. Since: 0.1.0.
@@ -75,8 +82,15 @@ unsafe fn write_all<P>(
     together: bool,
     new_point: impl Fn(&P) -> Result<NewPoint<'_>, Status> + Copy,
 ) -> Result<(), Status> {
-    // SAFETY: the caller passes a handle of this library and readable points.
-    let (upstream, points) = unsafe { (handle::enter(upstream)?, convert::items(points, point_count)?) };
+    // SAFETY: the caller passes a handle of this library.
+    let upstream = unsafe { handle::enter(upstream)? };
+    // Before they are read: a number that is wrong by mistake is usually far too large.
+    let most = if together { ISCP_MAX_TOGETHER } else { LARGEST_BUFFER };
+    if point_count > most / LEAST_BYTES {
+        return Err(Status::TooLarge);
+    }
+    // SAFETY: the caller passes readable points.
+    let points = unsafe { convert::items(points, point_count)? };
     for point in points {
         new_point(point)?;
     }
@@ -241,4 +255,4 @@ unsafe fn acknowledged<'a>(
 }
 
 const _: () = assert!(ISCP_MAX_TOGETHER == crate::core::CHUNK_LIMIT);
-const _: () = assert!(crate::message::max_wire_len(0) == 23);
+const _: () = assert!(LEAST_BYTES == 23);

@@ -101,6 +101,13 @@ TEST(null_arguments_of_streams) {
     static const uint8_t byte;
     CHECK_STATUS(iscp_upstream_write(up, id, 0, &byte, ISCP_MAX_PAYLOAD + 1), ISCP_ERR_TOO_LARGE);
     CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1), ISCP_ERR_NULL_ARGUMENT);
+    /* What are too many are not even read. */
+    const iscp_upstream_point_t point = {id, {0, &byte, 1}};
+    const size_t too_many[] = {(size_t)1 << 27, (size_t)1 << 40, SIZE_MAX};
+    for (size_t i = 0; i < sizeof too_many / sizeof *too_many; i++) {
+        CHECK_STATUS(iscp_upstream_write_points(up, id, &point.point, too_many[i]), ISCP_ERR_TOO_LARGE);
+        CHECK_STATUS(iscp_upstream_write_together(up, &point, too_many[i]), ISCP_ERR_TOO_LARGE);
+    }
     FAILS(iscp_upstream_flush_wait(up, 2, -1, &error), ISCP_ERR_INVALID_ARGUMENT, "level");
     FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -2, &error), ISCP_ERR_INVALID_ARGUMENT, "timeout_ms");
     FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -2, NULL, NULL, &error), ISCP_ERR_INVALID_ARGUMENT,

@@ -74,3 +74,31 @@ TEST(a_callback_that_is_too_slow_loses_messages_and_is_told) {
     client_shutdown();
     broker_stop(&broker);
 }
+
+static void *stop_logging(void *argument) {
+    (void)argument;
+    OK(iscp_log_set(NULL, ISCP_LOG_OFF, NULL, NULL, &error));
+    return NULL;
+}
+
+TEST(shutting_down_waits_no_longer_for_the_callback_than_it_may) {
+    struct log log = {.began = EVENT_INIT, .gate = EVENT_INIT};
+    broker_start(&broker, NULL);
+    OK(iscp_log_set(on_log, ISCP_LOG_INFO, &log, NULL, &error));
+    iscp_conn_t *conn = client_connect(broker.url, "node");
+    event_wait(&log.began, 1, "a message");
+    OK(iscp_conn_close_wait(conn, -1, &error));
+    iscp_conn_free(conn);
+    FAILS(iscp_shutdown(2000, &error), ISCP_ERR_TIMEOUT, "log");
+    /* Nor for another thread that waits for it. */
+    pthread_t other;
+    CHECK_EQ(pthread_create(&other, NULL, stop_logging, NULL), 0);
+    for (int round = 0; round < 20; round++) {
+        FAILS(iscp_shutdown(10, &error), ISCP_ERR_TIMEOUT, "log");
+    }
+    event_signal(&log.gate);
+    OK(iscp_shutdown(-1, &error));
+    CHECK_EQ(pthread_join(other, NULL), 0);
+    OK(iscp_runtime_configure(NULL, &error));
+    broker_stop(&broker);
+}

@@ -178,8 +178,11 @@ static uint32_t first_missing(const struct received *received, uint32_t from, ui
 }
 
 static iscp_conn_t *connect_cell(const struct cell *cell, const char *url, const char *ca, const char *node) {
-    iscp_conn_options_t *options = conn_options(url, node, "encoding", encodings[cell->level[1]],
-                                                "compression", compressions[cell->level[2]], NULL);
+    /* Points of PARTIAL streams do not outlive a connection, so none may be lost to a machine that is busy.
+     */
+    iscp_conn_options_t *options =
+        conn_options(url, node, "encoding", encodings[cell->level[1]], "compression",
+                     compressions[cell->level[2]], "reconnect", "false", "ping_timeout_ms", "60000", NULL);
     if (cell->level[0] > 0) {
         OK(iscp_conn_options_set(options, "tls_ca_file", ca, &error));
     }
@@ -243,7 +246,19 @@ static void run_cell(const struct cell *cell, const char *url, const char *ca) {
         }
     }
     while (received.count < received.points) {
-        take_some(&received, down, -1);
+        if (!take_some(&received, down, 60000)) {
+            FAIL("%s %s %s %s: nothing comes any more after %u points; of %llu sent %llu are not "
+                 "acknowledged and "
+                 "%llu failed; chunks missing: %llu, dropped: %llu, waiting: %llu",
+                 transports[cell->level[0]], encodings[cell->level[1]], compressions[cell->level[2]], qos,
+                 (unsigned)received.count,
+                 (unsigned long long)upstream_stat(up, ISCP_UPSTREAM_STAT_TOTAL_POINTS),
+                 (unsigned long long)upstream_stat(up, ISCP_UPSTREAM_STAT_IN_FLIGHT_CHUNKS),
+                 (unsigned long long)upstream_stat(up, ISCP_UPSTREAM_STAT_FAILED_POINTS),
+                 (unsigned long long)downstream_stat(down, ISCP_DOWNSTREAM_STAT_LOST_CHUNKS),
+                 (unsigned long long)downstream_stat(down, ISCP_DOWNSTREAM_STAT_DROPPED_CHUNKS),
+                 (unsigned long long)downstream_stat(down, ISCP_DOWNSTREAM_STAT_BUFFERED_CHUNKS));
+        }
     }
     OK(iscp_upstream_close_wait(up, false, -1, &error));
     OK(iscp_downstream_close_wait(down, -1, &error));

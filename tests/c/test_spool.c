@@ -241,6 +241,87 @@ TEST(a_slow_disk_holds_up_its_writer_and_nobody_else) {
     end();
 }
 
+/* A connection with a spool, and an upstream with more on disk than its buffer holds, during an outage. */
+static iscp_conn_options_t *begin_with_backlog(iscp_conn_t **sender, iscp_upstream_t **up,
+                                               iscp_data_id_t *id) {
+    begin();
+    iscp_conn_options_t *options = conn_options(chaos.url, "sender", "spool_dir", dir, "spool_limit_bytes",
+                                                "1000000", "close_timeout_ms", "100", NULL);
+    OK(iscp_connect_wait(options, -1, sender, &error));
+    *up = client_upstream(*sender, "buffer_limit", "4096", "close_timeout_ms", "3000", NULL);
+    *id = client_data_id(*up, "n");
+    chaos_do(&chaos, "refuse");
+    chaos_do(&chaos, "cut");
+    static const uint8_t payload[1000];
+    for (int i = 0; i < 10; i++) {
+        CHECK_STATUS(iscp_upstream_write(*up, *id, i, payload, sizeof payload), ISCP_OK);
+    }
+    return options;
+}
+
+/* Another connection delivers what is on disk. */
+static void end_with_backlog(iscp_conn_options_t *options, iscp_conn_t *sender, iscp_upstream_t *up) {
+    iscp_upstream_free(up);
+    iscp_conn_free(sender);
+    client_shutdown();
+    chaos_do(&chaos, "accept");
+    OK(iscp_connect_wait(options, -1, &sender, &error));
+    iscp_conn_options_free(options);
+    EVENTUALLY(stat_of(sender, ISCP_CONN_STAT_SPOOL_BYTES) == 0);
+    OK(iscp_conn_close_wait(sender, -1, &error));
+    iscp_conn_free(sender);
+    end();
+}
+
+static void on_closed(const iscp_error_t *error, void *user_data) {
+    CHECK_STATUS(iscp_error_code(error), ISCP_ERR_CLOSED);
+    event_signal(user_data);
+}
+
+TEST(what_waits_for_points_on_disk_ends_with_the_stream) {
+    iscp_conn_t *sender;
+    iscp_upstream_t *up;
+    iscp_data_id_t id;
+    iscp_conn_options_t *options = begin_with_backlog(&sender, &up, &id);
+    struct event flushed = EVENT_INIT;
+    OK(iscp_upstream_flush(up, ISCP_FLUSH_ACKNOWLEDGED, -1, on_closed, &flushed, &error));
+    CHECK(iscp_conn_close_wait(sender, -1, NULL) != ISCP_OK);
+    event_wait(&flushed, 1, "the flush");
+    for (int round = 0; round < 2; round++) {
+        FAILS(iscp_upstream_flush_wait(up, ISCP_FLUSH_SENT, -1, &error), ISCP_ERR_CLOSED, "closed");
+        FAILS(iscp_upstream_flush(up, ISCP_FLUSH_SENT, -1, on_closed, &flushed, &error), ISCP_ERR_CLOSED,
+              "closed");
+    }
+    CHECK_STATUS(iscp_upstream_write(up, id, 1, NULL, 0), ISCP_ERR_CLOSED);
+    /* Why the connection ended, as long as it is there to tell. */
+    CHECK(iscp_upstream_close_wait(up, false, -1, NULL) != ISCP_OK);
+    end_with_backlog(options, sender, up);
+    CHECK_EQ(event_count(&flushed), 1);
+}
+
+static void *write_until_it_fails(void *argument) {
+    struct writing *writing = argument;
+    static const uint8_t payload[3000];
+    do {
+        writing->status = iscp_upstream_write(writing->up, writing->id, 1, payload, sizeof payload);
+    } while (writing->status == ISCP_OK);
+    return NULL;
+}
+
+TEST(closing_ends_a_writer_who_waits_for_the_disk) {
+    iscp_conn_t *sender;
+    struct writing writing;
+    iscp_conn_options_t *options = begin_with_backlog(&sender, &writing.up, &writing.id);
+    pthread_t writer;
+    CHECK_EQ(pthread_create(&writer, NULL, write_until_it_fails, &writing), 0);
+    EVENTUALLY(stat_of(sender, ISCP_CONN_STAT_SPOOL_BYTES) > 900000);
+    OK(iscp_upstream_close(writing.up, false, NULL, NULL, &error));
+    CHECK_EQ(pthread_join(writer, NULL), 0);
+    CHECK_STATUS(writing.status, ISCP_ERR_CLOSED);
+    CHECK_EQ(iscp_upstream_state(writing.up), ISCP_UPSTREAM_STATE_CLOSING);
+    end_with_backlog(options, sender, writing.up);
+}
+
 struct gate {
     struct event reached, open;
 };

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/aptpod/iscp-go/iscp"
@@ -16,7 +18,7 @@ const (
 	// How long an answer may take that does not come.
 	answerLimit = 60 * time.Second
 	// How long to wait for the next point of a stream that may lose points.
-	lossLimit = 5 * time.Second
+	lossLimit = time.Second
 	// What becomes of a stream that is closed is no part of any measurement.
 	closeLimit = 10 * time.Second
 )
@@ -38,7 +40,25 @@ func main() {
 	}
 }
 
+// The version of the client that this program was built with.
+func printVersion() error {
+	const client = "github.com/aptpod/iscp-go"
+	build, found := debug.ReadBuildInfo()
+	if !found {
+		return errors.New("the program says nothing about how it was built")
+	}
+	for _, module := range build.Deps {
+		if module.Path == client {
+			return printJSON(map[string]string{"version": "iscp-go " + strings.TrimPrefix(module.Version, "v")})
+		}
+	}
+	return errors.New("the program was not built with " + client)
+}
+
 func run() error {
+	if len(os.Args) == 2 && os.Args[1] == "version" {
+		return printVersion()
+	}
 	o, err := parseOptions(os.Args[1:])
 	if err != nil {
 		return err
@@ -88,6 +108,7 @@ type pubResult struct {
 	Points int64   `json:"points"`
 	WallS  float64 `json:"wall_s"`
 	CPUs   float64 `json:"cpu_s"`
+	OpenKB int64   `json:"rss_kb_open"`
 	RSSkb  int64   `json:"rss_kb"`
 	Bytes  int64   `json:"bytes"`
 	Ack    string  `json:"ack"`
@@ -108,6 +129,10 @@ func publish(ctx context.Context, o *options) error {
 		conns, senders = append(conns, conn), append(senders, s)
 	}
 	payload := newPayload(o.payload)
+	opened, err := memoryKB("VmRSS:")
+	if err != nil {
+		return err
+	}
 	before, err := cpuSeconds()
 	if err != nil {
 		return err
@@ -142,7 +167,7 @@ func publish(ctx context.Context, o *options) error {
 		ack = "none"
 	}
 	err = printJSON(pubResult{
-		Points: o.points, WallS: wall.Seconds(), CPUs: after - before, RSSkb: peak,
+		Points: o.points, WallS: wall.Seconds(), CPUs: after - before, OpenKB: opened, RSSkb: peak,
 		Bytes: o.points * int64(o.payload), Ack: ack,
 	})
 	closeAll(conns, senders)
@@ -196,9 +221,8 @@ func start(ctx context.Context, o *options) error {
 	if err := s.waitAcked(1); err != nil {
 		return err
 	}
-	err = printJSON(map[string]int{"acked": 1})
-	closeAll([]*iscp.Conn{conn}, []*sender{s})
-	return err
+	// Without closing: what comes after the first acknowledgement is no part of the measurement.
+	return printJSON(map[string]int{"acked": 1})
 }
 
 func endToEnd(ctx context.Context, o *options) error {

@@ -137,7 +137,7 @@ func newLatencyResult(all []time.Duration) (*latencyResult, error) {
 			i++
 		}
 		if i > first {
-			result.Histogram = append(result.Histogram, [2]any{bound, i - first})
+			result.Histogram = append(result.Histogram, [2]any{math.Round(bound*1e3) / 1e3, i - first})
 		}
 	}
 	return result, nil

@@ -10,9 +10,11 @@ import (
 // The command line: WORKER ROLE key=value …
 type options struct {
 	role, url, session string
-	payload            int
-	points             int64
-	ids                int
+	// File with the certificate that the broker's must come from; without it, none is demanded.
+	ca      string
+	payload int
+	points  int64
+	ids     int
 	// Points per second, 0: as fast as they are accepted.
 	rate     float64
 	reliable bool
@@ -89,6 +91,8 @@ func (o *options) set(key, value string) (err error) {
 		o.url = value
 	case "session":
 		o.session = value
+	case "ca":
+		o.ca = value
 	case "payload":
 		o.payload = whole(0, 16*1024*1024)
 	case "points":

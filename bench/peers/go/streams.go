@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -46,12 +48,29 @@ func connect(o *options, nodeID string) (*iscp.Conn, error) {
 		settings = append(settings, iscp.WithConnWebSocket(websocket.DialerConfig{Path: "/" + path}))
 		return iscp.Connect(address, iscp.TransportNameWebSocket, settings...)
 	case "quic":
-		// The broker's certificate is made for the run.
-		insecure := &tls.Config{InsecureSkipVerify: true}
-		settings = append(settings, iscp.WithConnQUIC(quic.DialerConfig{TLSConfig: insecure}))
+		trust, err := trusted(o.ca)
+		if err != nil {
+			return nil, err
+		}
+		settings = append(settings, iscp.WithConnQUIC(quic.DialerConfig{TLSConfig: trust}))
 		return iscp.Connect(address, iscp.TransportNameQUIC, settings...)
 	}
 	return nil, unsupported(o.url + ": the client is measured over ws:// and quic://")
+}
+
+func trusted(ca string) (*tls.Config, error) {
+	if ca == "" {
+		return &tls.Config{InsecureSkipVerify: true}, nil
+	}
+	text, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s contains no certificate", ca)
+	}
+	return &tls.Config{RootCAs: pool}, nil
 }
 
 func qos(o *options) message.QoS {

@@ -137,8 +137,8 @@ static void run_pub(const struct options *options) {
     char **subjects = subjects_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
-    double cpu = cpu_s();
-    int64_t start = clock_ns();
+    struct publication publication;
+    publication_start(&publication);
     pacer_start(&pacer, options->rate);
     for (uint64_t i = 0; i < options->points; i++) {
         if (options->rate > 0) {
@@ -149,7 +149,7 @@ static void run_pub(const struct options *options) {
     for (unsigned i = 0; i < options->connections; i++) {
         flush(connections[i]);
     }
-    print_pub(options, clock_ns() - start, cpu_s() - cpu, "ping");
+    print_pub(options, &publication, "ping");
     connections_close(connections, options);
     subjects_free(subjects, options);
     free(payload);
@@ -233,9 +233,6 @@ static void run_start(const struct options *options) {
     publish(connection, subjects[0], payload, options);
     flush(connection);
     print_start();
-    connection_close(connection);
-    subjects_free(subjects, options);
-    free(payload);
 }
 
 static const struct {
@@ -247,6 +244,9 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
+    char version[64];
+    snprintf(version, sizeof version, "NATS C %s", nats_GetVersion());
+    answer_version(argc, argv, version);
     struct options options;
     options_parse(&options, argc, argv);
     if (strncmp(options.url, "nats://", 7) != 0) {

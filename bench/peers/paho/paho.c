@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 /* How many messages may be under way. The client looks for a free message id in the list of those under way,
- * so more of them make it slower: of 20, 100, 1000 and 10000 this was the fastest. */
+ * so more of them make it slower: of 20, 100, 400, 1000 and 10000 this was the fastest. */
 #define WINDOW 100
+/* And how many bytes: when the socket takes no more, the client may notice only a second later that it does
+ * again. */
+#define WINDOW_BYTES (1024 * 1024)
 
 struct client {
     MQTTAsync handle;
@@ -22,6 +25,7 @@ struct client {
     struct latencies *latencies;
     struct arrivals *arrivals;
     size_t payload;
+    uint64_t window;
 };
 
 static void require(int code, const char *what) {
@@ -83,6 +87,10 @@ static void client_open(struct client *client, const struct options *options, co
     counter_init(&client->answers);
     counter_init(&client->completed);
     client->payload = options->payload;
+    client->window = WINDOW;
+    if (client->payload > WINDOW_BYTES / WINDOW) {
+        client->window = client->payload < WINDOW_BYTES ? WINDOW_BYTES / client->payload : 1;
+    }
     MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
     create.maxBufferedMessages = WINDOW + 1;
     require(MQTTAsync_createWithOptions(&client->handle, options->url, name, MQTTCLIENT_PERSISTENCE_NONE,
@@ -96,9 +104,13 @@ static void client_open(struct client *client, const struct options *options, co
     connect.onFailure = on_failure;
     connect.context = client;
     require(MQTTAsync_connect(client->handle, &connect), "connect");
+}
+
+static void connected(struct client *client) {
     wait_for_answer(client, "connect");
 }
 
+/* Begins to disconnect; client_free() waits for it. */
 static void client_close(struct client *client) {
     MQTTAsync_disconnectOptions disconnect = MQTTAsync_disconnectOptions_initializer;
     disconnect.timeout = ANSWER_LIMIT_S * 1000;
@@ -106,6 +118,9 @@ static void client_close(struct client *client) {
     disconnect.onFailure = on_failure;
     disconnect.context = client;
     require(MQTTAsync_disconnect(client->handle, &disconnect), "disconnect");
+}
+
+static void client_free(struct client *client) {
     wait_for_answer(client, "disconnect");
     MQTTAsync_destroy(&client->handle);
 }
@@ -144,8 +159,8 @@ static void wait_completed(struct client *client, uint64_t sent, uint64_t but) {
 
 /* Keeps the window: lets it become half empty before it is filled again, so that the threads switch less. */
 static void keep_window(struct client *client, uint64_t sent) {
-    if (sent - counter_get(&client->completed) >= WINDOW) {
-        wait_completed(client, sent, WINDOW / 2);
+    if (sent - counter_get(&client->completed) >= client->window) {
+        wait_completed(client, sent, client->window / 2);
     }
 }
 
@@ -166,10 +181,19 @@ static void topics_free(char **topics, const struct options *options) {
     free(topics);
 }
 
-static struct client *clients_open(const struct options *options, const char *role) {
+/* All at once after the first: the client may notice only a second later that there is one more socket. */
+static struct client *clients_open(const struct options *options, const char *role, struct idle *idle) {
     struct client *clients = allocate(options->connections, sizeof *clients);
-    for (unsigned i = 0; i < options->connections; i++) {
+    client_open(&clients[0], options, role, 0);
+    connected(&clients[0]);
+    if (idle) {
+        idle_first_open(idle);
+    }
+    for (unsigned i = 1; i < options->connections; i++) {
         client_open(&clients[i], options, role, i);
+    }
+    for (unsigned i = 1; i < options->connections; i++) {
+        connected(&clients[i]);
     }
     return clients;
 }
@@ -178,16 +202,19 @@ static void clients_close(struct client *clients, const struct options *options)
     for (unsigned i = 0; i < options->connections; i++) {
         client_close(&clients[i]);
     }
+    for (unsigned i = 0; i < options->connections; i++) {
+        client_free(&clients[i]);
+    }
     free(clients);
 }
 
 static void run_pub(const struct options *options) {
-    struct client *clients = clients_open(options, "pub");
+    struct client *clients = clients_open(options, "pub", NULL);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
-    double cpu = cpu_s();
-    int64_t start = clock_ns();
+    struct publication publication;
+    publication_start(&publication);
     pacer_start(&pacer, options->rate);
     for (uint64_t i = 0; i < options->points; i++) {
         struct client *client = &clients[i % options->connections];
@@ -201,7 +228,7 @@ static void run_pub(const struct options *options) {
         wait_completed(&clients[i], (options->points + options->connections - 1 - i) / options->connections,
                        0);
     }
-    print_pub(options, clock_ns() - start, cpu_s() - cpu, options->reliable ? "all" : "none");
+    print_pub(options, &publication, options->reliable ? "all" : "none");
     clients_close(clients, options);
     topics_free(topics, options);
     free(payload);
@@ -210,6 +237,7 @@ static void run_pub(const struct options *options) {
 static void run_ack(const struct options *options) {
     struct client client = {0};
     client_open(&client, options, "ack", 0);
+    connected(&client);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct latencies latencies;
@@ -225,6 +253,7 @@ static void run_ack(const struct options *options) {
     }
     print_ack(&latencies);
     client_close(&client);
+    client_free(&client);
     topics_free(topics, options);
     free(payload);
     free(latencies.ns);
@@ -236,8 +265,10 @@ static void run_e2e(const struct options *options) {
     struct client subscriber = {.latencies = &latencies};
     struct client publisher = {0};
     client_open(&subscriber, options, "sub", 0);
-    subscribe(&subscriber, options);
     client_open(&publisher, options, "pub", 0);
+    connected(&subscriber);
+    connected(&publisher);
+    subscribe(&subscriber, options);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
@@ -251,6 +282,8 @@ static void run_e2e(const struct options *options) {
     print_e2e(&latencies, options);
     client_close(&publisher);
     client_close(&subscriber);
+    client_free(&publisher);
+    client_free(&subscriber);
     topics_free(topics, options);
     free(payload);
     free(latencies.ns);
@@ -259,7 +292,7 @@ static void run_e2e(const struct options *options) {
 static void run_sub(const struct options *options) {
     struct arrivals arrivals;
     arrivals_init(&arrivals, options);
-    struct client *clients = clients_open(options, "sub");
+    struct client *clients = clients_open(options, "sub", NULL);
     for (unsigned i = 0; i < options->connections; i++) {
         clients[i].arrivals = &arrivals;
         subscribe(&clients[i], options);
@@ -269,14 +302,8 @@ static void run_sub(const struct options *options) {
 }
 
 static void run_idle(const struct options *options) {
-    struct client *clients = allocate(options->connections, sizeof *clients);
     struct idle idle;
-    for (unsigned i = 0; i < options->connections; i++) {
-        client_open(&clients[i], options, "idle", i);
-        if (i == 0) {
-            idle_first_open(&idle);
-        }
-    }
+    struct client *clients = clients_open(options, "idle", &idle);
     idle_all_open(&idle, options);
     clients_close(clients, options);
 }
@@ -284,14 +311,12 @@ static void run_idle(const struct options *options) {
 static void run_start(const struct options *options) {
     struct client client = {0};
     client_open(&client, options, "start", 0);
+    connected(&client);
     char **topics = topics_new(options);
     uint8_t *payload = payload_new(options->payload);
     publish(&client, topics[0], payload, 1);
     wait_completed(&client, 1, 0);
     print_start();
-    client_close(&client);
-    topics_free(topics, options);
-    free(payload);
 }
 
 static const struct {
@@ -302,7 +327,19 @@ static const struct {
     {"sub", run_sub}, {"idle", run_idle}, {"start", run_start},
 };
 
+static const char *library_version(void) {
+    for (MQTTAsync_nameValue *info = MQTTAsync_getVersionInfo(); info && info->name; info++) {
+        if (strcmp(info->name, "Version") == 0) {
+            return info->value;
+        }
+    }
+    return "of unknown version";
+}
+
 int main(int argc, char **argv) {
+    char version[64];
+    snprintf(version, sizeof version, "Paho MQTT C %s", library_version());
+    answer_version(argc, argv, version);
     struct options options;
     options_parse(&options, argc, argv);
     if (strncmp(options.url, "tcp://", 6) != 0) {

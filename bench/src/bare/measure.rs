@@ -69,14 +69,20 @@ fn histogram(sorted: &[f64]) -> Vec<Value> {
         .collect()
 }
 
-/// Waits until the nth of a series is due.
-pub(crate) async fn pace(settings: &Settings, start: Instant, n: u64) {
-    if settings.rate > 0.0 {
-        let due = start + Duration::from_secs_f64(n as f64 / settings.rate);
-        // The timer of the runtime counts milliseconds only, so that the rest is slept without it: nothing else runs
-        // on this thread.
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+/// Waits until the nth of a series is due. Returns when it begins: now, or, when it is late because the one before it
+/// took long, when it was due.
+pub(crate) fn pace(settings: &Settings, start: Instant, n: u64) -> Instant {
+    if settings.rate == 0.0 {
+        return Instant::now();
     }
+    let due = start + Duration::from_secs_f64(n as f64 / settings.rate);
+    let early = due.saturating_duration_since(Instant::now());
+    if early.is_zero() {
+        return due;
+    }
+    // Not by the timer of the runtime, which counts milliseconds; nothing else runs on this thread.
+    std::thread::sleep(early);
+    Instant::now()
 }
 
 #[cfg(test)]

@@ -45,8 +45,7 @@ pub(crate) async fn ping_pong(settings: &Settings) -> Result<(), Box<dyn Error>>
     println!("ready");
     let begin = Instant::now();
     for n in 0..settings.points {
-        measure::pace(settings, begin, n).await;
-        let start = Instant::now();
+        let start = measure::pace(settings, begin, n);
         stream.write_all(&payload).await?;
         stream.read_exact(&mut answer).await?;
         samples.push(start.elapsed());

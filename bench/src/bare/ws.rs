@@ -44,8 +44,7 @@ pub(crate) async fn ping_pong(settings: &Settings) -> Result<(), Box<dyn Error>>
     println!("ready");
     let begin = Instant::now();
     for n in 0..settings.points {
-        measure::pace(settings, begin, n).await;
-        let start = Instant::now();
+        let start = measure::pace(settings, begin, n);
         socket.send(Message::Binary(payload.clone())).await?;
         socket.next().await.ok_or("the server has closed")??;
         samples.push(start.elapsed());

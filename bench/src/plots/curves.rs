@@ -2,43 +2,45 @@
 
 use std::path::Path;
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::{Drawn, color, decades, label, tick};
+use super::axes::{self, Axis, Canvas, Place, Scale};
+use super::{Drawn, color};
 use crate::report::{Cell, Report};
 use crate::stats::cumulative;
 
 /// Workloads with a distribution.
-const PANELS: [(&str, &str); 3] = [
+const PANELS: [(&str, &str); 4] = [
     ("d", "Write to acknowledgement, one point at a time"),
     ("e1", "End to end through the broker, 1000 points/s"),
     ("e80", "End to end at 80 % of each client's own rate"),
+    ("h1", "QUIC datagrams, 1 % lost on each way, 10000 points/s"),
 ];
-const WIDTH: u32 = 560;
-const HEIGHT: u32 = 420;
+const WIDTH: i32 = 700;
+const HEIGHT: i32 = 400;
 /// The horizontal axis ends at 99.99 %.
 const NINES: f64 = 4.0;
 
 pub(super) fn draw(report: &Report, file: &Path) -> Drawn {
-    let cells = |case: &str| -> Vec<&Cell> {
-        report.cells.iter().filter(|cell| cell.case == case && !cell.histogram.is_empty()).collect()
-    };
-    let panels: Vec<_> = PANELS
+    let panels: Vec<(Vec<&Cell>, &str)> = PANELS
         .iter()
-        .map(|(case, title)| (cells(case), title))
-        .filter(|(cells, _)| !cells.is_empty())
+        .map(|(case, title)| {
+            let cells = report.cells.iter().filter(|cell| cell.case == *case && !cell.histogram.is_empty());
+            (cells.collect(), *title)
+        })
+        .filter(|(cells, _): &(Vec<&Cell>, &str)| !cells.is_empty())
         .collect();
     if panels.is_empty() {
         return Ok(false);
     }
-    let (columns, lines) = (panels.len().min(2), panels.len().div_ceil(2));
-    let root = SVGBackend::new(file, (WIDTH * columns as u32, HEIGHT * lines as u32)).into_drawing_area();
-    root.fill(&WHITE)?;
-    for (area, (cells, title)) in root.split_evenly((lines, columns)).iter().zip(panels) {
-        draw_panel(area, &cells, title)?;
+    let (columns, lines) = (panels.len().min(2) as i32, panels.len().div_ceil(2) as i32);
+    let canvas =
+        SVGBackend::new(file, ((WIDTH * columns) as u32, (HEIGHT * lines) as u32)).into_drawing_area();
+    canvas.fill(&WHITE)?;
+    for (at, (cells, title)) in panels.iter().enumerate() {
+        draw_panel(&canvas, cells, title, WIDTH * (at as i32 % 2), HEIGHT * (at as i32 / 2))?;
     }
-    root.present()?;
+    canvas.present()?;
     Ok(true)
 }
 
@@ -55,47 +57,36 @@ fn curve(cell: &Cell) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, cells: &[&Cell], title: &str) -> Drawn {
+fn draw_panel(canvas: &Canvas<'_>, cells: &[&Cell], title: &str, left: i32, top: i32) -> axes::Result<()> {
     let values = cells.iter().flat_map(|cell| curve(cell)).map(|(_, us)| us);
-    let Some((low, high)) = decades(values) else { return Ok(false) };
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 17))
-        .margin(12)
-        .x_label_area_size(42)
-        .y_label_area_size(64)
-        .build_cartesian_2d(0.0..NINES, (low..high).log_scale())?;
-    chart
-        .configure_mesh()
-        .x_labels(5)
-        .x_label_formatter(&|nines| percentile(*nines))
-        .y_label_formatter(&|us| tick(*us))
-        .x_desc("share of the points that took at most so long")
-        .y_desc("µs (log scale), less is better")
-        .label_style(("sans-serif", 13))
-        .light_line_style(WHITE)
-        .bold_line_style(RGBColor(215, 215, 215))
-        .draw()?;
+    let Some((low, high, marks)) = axes::logarithmic(values) else { return Ok(()) };
+    let place = Place { left: left + 72, right: left + 510, top: top + 44, bottom: top + HEIGHT - 60 };
+    let x = Axis {
+        scale: Scale { low: 0.0, high: NINES, from: place.left, to: place.right, logarithmic: false },
+        title: "share of the points that took at most so long",
+        marks: [
+            ("0 %", 0.0),
+            ("50 %", 0.5),
+            ("90 %", 0.9),
+            ("99 %", 0.99),
+            ("99.9 %", 0.999),
+            ("99.99 %", 0.9999),
+        ]
+        .map(|(mark, share)| (-(1.0_f64 - share).log10(), mark.to_owned()))
+        .into(),
+    };
+    let y = Axis {
+        scale: Scale { low, high, from: place.bottom, to: place.top, logarithmic: true },
+        title: "µs (log scale), less is better",
+        marks,
+    };
+    axes::draw(canvas, title, place, &x, &y)?;
     for cell in cells {
-        let color = color(&cell.peer);
-        chart
-            .draw_series(LineSeries::new(curve(cell), color.stroke_width(2)))?
-            .label(label(&cell.peer))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+        let points: Vec<_> =
+            curve(cell).into_iter().map(|(nines, us)| (x.scale.at(nines), y.scale.at(us))).collect();
+        canvas.draw(&PathElement::new(points, color(&cell.peer).stroke_width(2)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .background_style(WHITE.mix(0.85))
-        .border_style(RGBColor(215, 215, 215))
-        .label_font(("sans-serif", 13))
-        .draw()?;
-    Ok(true)
-}
-
-fn percentile(nines: f64) -> String {
-    let percent = (1.0 - 10_f64.powf(-nines)) * 100.0;
-    let decimals = (nines.round() - 2.0).max(0.0) as usize;
-    format!("{percent:.decimals$} %")
+    axes::legend(canvas, place.right + 24, place.top, cells.iter().map(|cell| cell.peer.as_str()))
 }
 
 #[cfg(test)]
@@ -104,12 +95,6 @@ mod tests {
 
     use super::*;
     use crate::report::Outcome;
-
-    #[test]
-    fn percentiles_are_a_number_of_nines() {
-        let shown: Vec<_> = [0.0, 1.0, 2.0, 3.0, 4.0].iter().map(|nines| percentile(*nines)).collect();
-        assert_eq!(shown, ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
-    }
 
     #[test]
     fn the_curve_ends_with_the_slowest_point() {

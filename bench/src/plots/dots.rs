@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 
-use super::{Drawn, color, decades, label, tick};
+use super::axes::{self, Axis, Canvas, Place, Scale};
+use super::{Drawn, color, label};
 use crate::report::Report;
 use crate::stats::Summary;
 use crate::targets::digits;
@@ -19,84 +19,76 @@ pub(super) struct Panel<'a> {
 }
 
 impl<'a> Panel<'a> {
-    pub(super) fn of(
-        report: &'a Report,
-        case: &str,
-        metric: &str,
-        factor: f64,
-        title: &'a str,
-        unit: &'a str,
-    ) -> Self {
+    pub(super) fn of(report: &'a Report, case: &str, metric: &str, title: &'a str, unit: &'a str) -> Self {
         let rows = report.cells.iter().filter(|cell| cell.case == case).filter_map(|cell| {
-            let of = cell.metrics.get(metric).filter(|of| of.min > 0.0)?;
-            let scaled = Summary { min: of.min * factor, median: of.median * factor, max: of.max * factor };
-            Some((cell.peer.as_str(), scaled))
+            let summary = cell.metrics.get(metric).filter(|summary| summary.min > 0.0)?;
+            Some((cell.peer.as_str(), *summary))
         });
         Self { title, unit, rows: rows.collect() }
     }
+
+    fn height(&self) -> i32 {
+        HEAD + ROW * self.rows.len() as i32 + FOOT
+    }
 }
 
-const WIDTH: u32 = 520;
-const HEIGHT: u32 = 300;
-const NAMES: u32 = 150;
+const WIDTH: i32 = 560;
+const ROW: i32 = 26;
+/// Above and below the rows: title, marks, unit.
+const HEAD: i32 = 44;
+const FOOT: i32 = 62;
+/// Beside the rows: names, values.
+const NAMES: i32 = 160;
+const VALUES: i32 = 70;
 
-/// Draws panels in two columns; false when there is nothing to draw.
+/// Draws panels in two columns.
 pub(super) fn draw(file: &Path, panels: &[Panel<'_>]) -> Drawn {
     let panels: Vec<_> = panels.iter().filter(|panel| !panel.rows.is_empty()).collect();
     if panels.is_empty() {
         return Ok(false);
     }
-    let (columns, lines) = (panels.len().min(2), panels.len().div_ceil(2));
-    let root = SVGBackend::new(file, (WIDTH * columns as u32, HEIGHT * lines as u32)).into_drawing_area();
-    root.fill(&WHITE)?;
-    for (area, panel) in root.split_evenly((lines, columns)).iter().zip(panels) {
-        draw_panel(&root, area, panel)?;
+    let lines: Vec<i32> =
+        panels.chunks(2).map(|line| line.iter().map(|panel| panel.height()).max().unwrap_or(0)).collect();
+    let columns = panels.len().min(2) as i32;
+    let size = ((WIDTH * columns) as u32, lines.iter().sum::<i32>() as u32);
+    let canvas = SVGBackend::new(file, size).into_drawing_area();
+    canvas.fill(&WHITE)?;
+    let mut top = 0;
+    for (line, height) in panels.chunks(2).zip(lines) {
+        for (column, panel) in line.iter().enumerate() {
+            draw_panel(&canvas, panel, WIDTH * column as i32, top)?;
+        }
+        top += height;
     }
-    root.present()?;
+    canvas.present()?;
     Ok(true)
 }
 
-fn draw_panel(
-    root: &DrawingArea<SVGBackend<'_>, Shift>,
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    panel: &Panel<'_>,
-) -> Drawn {
+fn draw_panel(canvas: &Canvas<'_>, panel: &Panel<'_>, left: i32, top: i32) -> axes::Result<()> {
     let values = panel.rows.iter().flat_map(|(_, summary)| [summary.min, summary.max]);
-    let Some((low, high)) = decades(values) else { return Ok(false) };
-    let rows = panel.rows.len() as f64;
-    let mut chart = ChartBuilder::on(area)
-        .caption(panel.title, ("sans-serif", 17))
-        .margin(10)
-        .margin_right(60)
-        .x_label_area_size(42)
-        .y_label_area_size(NAMES)
-        .build_cartesian_2d((low..high).log_scale(), 0.0..rows)?;
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .y_labels(0)
-        .x_label_formatter(&|value| tick(*value))
-        .x_desc(format!("{} (log scale)", panel.unit))
-        .label_style(("sans-serif", 13))
-        .light_line_style(WHITE)
-        .bold_line_style(RGBColor(215, 215, 215))
-        .draw()?;
-    let text = ("sans-serif", 13).into_font().color(&BLACK);
-    let middle = |at: HPos| text.pos(Pos::new(at, VPos::Center));
-    for (at, (key, summary)) in panel.rows.iter().enumerate() {
-        // The first on top.
-        let y = rows - at as f64 - 0.5;
+    let Some((low, high, marks)) = axes::logarithmic(values) else { return Ok(()) };
+    let place = Place {
+        left: left + NAMES,
+        right: left + WIDTH - VALUES,
+        top: top + HEAD,
+        bottom: top + HEAD + ROW * panel.rows.len() as i32,
+    };
+    let scale = Scale { low, high, from: place.left, to: place.right, logarithmic: true };
+    let title = format!("{} (log scale)", panel.unit);
+    let x = Axis { scale, title: &title, marks };
+    // The rows are the vertical axis.
+    let y = Axis { scale, title: "", marks: Vec::new() };
+    axes::draw(canvas, panel.title, place, &x, &y)?;
+    for (row, (key, summary)) in panel.rows.iter().enumerate() {
+        let at = place.top + ROW * row as i32 + ROW / 2;
         let color = color(key);
-        let range = vec![(summary.min, y), (summary.max, y)];
-        chart.draw_series([PathElement::new(range, color.stroke_width(3))])?;
-        chart.draw_series([Circle::new((summary.median, y), 5, color.filled())])?;
-        let (left, line) = chart.plotting_area().map_coordinate(&(low, y));
-        root.draw_text(label(key), &middle(HPos::Right), (left - 8, line))?;
-        let (right, _) = chart.plotting_area().map_coordinate(&(summary.max, y));
-        root.draw_text(&short(summary.median), &middle(HPos::Left), (right + 9, line))?;
+        let [min, median, max] = [summary.min, summary.median, summary.max].map(|value| scale.at(value));
+        canvas.draw(&PathElement::new([(min, at), (max, at)], color.stroke_width(3)))?;
+        canvas.draw(&Circle::new((median, at), 5, color.filled()))?;
+        canvas.draw_text(label(key), &axes::text(HPos::Right), (place.left - 8, at))?;
+        canvas.draw_text(&short(summary.median), &axes::text(HPos::Left), (max + 10, at))?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Three digits, with a letter for thousands and millions.
@@ -129,7 +121,7 @@ mod tests {
         };
         let report = Report { cells: vec![cell], ..Report::default() };
         let file = std::env::temp_dir().join(format!("iscp-bench-dots-{}.svg", std::process::id()));
-        let panel = Panel::of(&report, "a1", "points_per_s", 1.0, "Small points", "points/s");
+        let panel = Panel::of(&report, "a1", "points_per_s", "Small points", "points/s");
         let drawn = draw(&file, &[panel]).unwrap();
         let svg = fs::read_to_string(&file).unwrap();
         fs::remove_file(&file).unwrap();
@@ -137,7 +129,7 @@ mod tests {
         for text in ["Small points", "points/s (log scale)", "libiscp, C API", "12.3 M", "10 M"] {
             assert!(svg.contains(text), "{text:?} is not in the picture");
         }
-        let none = Panel::of(&report, "b", "points_per_s", 1.0, "", "");
+        let none = Panel::of(&report, "b", "points_per_s", "", "");
         assert!(!draw(&file, &[none]).unwrap(), "no picture of nothing");
     }
 }

@@ -4,64 +4,58 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::{Drawn, broker, color, decades, label, tick};
+use super::axes::{self, Axis, Place, Scale};
+use super::{Drawn, color};
 use crate::catalogue::{CASES, Kind, PEERS};
 use crate::report::Report;
+use crate::stats::Summary;
 
 /// The line of a client: readers, and CPU of its broker per point and reader.
-fn line(report: &Report, key: &str) -> Vec<(f64, f64)> {
+fn line(report: &Report, key: &str) -> Vec<(f64, Summary)> {
     CASES
         .iter()
         .filter_map(|case| {
             let Kind::FanOut(readers) = case.kind else { return None };
-            Some((readers as f64, report.median(case.id, key, "broker_cpu_us_per_delivery")?))
+            Some((readers as f64, report.summary(case.id, key, "broker_cpu_us_per_delivery")?))
         })
-        .filter(|(_, cpu)| *cpu > 0.0)
+        .filter(|(_, cpu)| cpu.min > 0.0)
         .collect()
 }
 
 pub(super) fn draw(report: &Report, file: &Path) -> Drawn {
     let lines: Vec<_> = PEERS
         .iter()
-        .filter_map(|peer| Some((peer.key, broker(peer.key)?, line(report, peer.key))))
-        .filter(|(_, _, line)| !line.is_empty())
+        .map(|peer| (peer.key, line(report, peer.key)))
+        .filter(|(_, line)| !line.is_empty())
         .collect();
-    let values = lines.iter().flat_map(|(_, _, line)| line.iter().map(|(_, cpu)| *cpu));
-    let Some((low, high)) = decades(values) else { return Ok(false) };
-    let root = SVGBackend::new(file, (640, 420)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption("What a reader costs the broker, 32-byte points", ("sans-serif", 17))
-        .margin(12)
-        .margin_right(24)
-        .x_label_area_size(42)
-        .y_label_area_size(64)
-        .build_cartesian_2d((0.8..125.0).log_scale(), (low..high).log_scale())?;
-    chart
-        .configure_mesh()
-        .x_label_formatter(&|readers| tick(*readers))
-        .y_label_formatter(&|cpu| tick(*cpu))
-        .x_desc("readers of one source (log scale)")
-        .y_desc("µs of CPU per point and reader (log scale)")
-        .label_style(("sans-serif", 13))
-        .light_line_style(WHITE)
-        .bold_line_style(RGBColor(215, 215, 215))
-        .draw()?;
-    for (key, broker, line) in lines {
+    let values = lines.iter().flat_map(|(_, line)| line.iter().flat_map(|(_, cpu)| [cpu.min, cpu.max]));
+    let Some((low, high, marks)) = axes::logarithmic(values) else { return Ok(false) };
+    let canvas = SVGBackend::new(file, (720, 400)).into_drawing_area();
+    canvas.fill(&WHITE)?;
+    let place = Place { left: 72, right: 520, top: 44, bottom: 340 };
+    let x = Axis {
+        scale: Scale { low: 0.8, high: 125.0, from: place.left, to: place.right, logarithmic: true },
+        title: "readers of one source (log scale)",
+        marks: [1.0, 10.0, 100.0].map(|readers| (readers, format!("{readers:.0}"))).into(),
+    };
+    let y = Axis {
+        scale: Scale { low, high, from: place.bottom, to: place.top, logarithmic: true },
+        title: "µs per point and reader (log scale), less is better",
+        marks,
+    };
+    axes::draw(&canvas, "CPU of the broker, 32-byte points", place, &x, &y)?;
+    for (key, line) in &lines {
         let color = color(key);
-        chart.draw_series(line.iter().map(|point| Circle::new(*point, 4, color.filled())))?;
-        chart
-            .draw_series(LineSeries::new(line, color.stroke_width(2)))?
-            .label(format!("{broker} with {}", label(key)))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(3)));
+        let at = |readers: f64, cpu: f64| (x.scale.at(readers), y.scale.at(cpu));
+        let medians: Vec<_> = line.iter().map(|(readers, cpu)| at(*readers, cpu.median)).collect();
+        for ((readers, cpu), median) in line.iter().zip(&medians) {
+            let range = [at(*readers, cpu.min), at(*readers, cpu.max)];
+            canvas.draw(&PathElement::new(range, color.stroke_width(3)))?;
+            canvas.draw(&Circle::new(*median, 4, color.filled()))?;
+        }
+        canvas.draw(&PathElement::new(medians, color.stroke_width(2)))?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
-        .background_style(WHITE.mix(0.85))
-        .border_style(RGBColor(215, 215, 215))
-        .label_font(("sans-serif", 13))
-        .draw()?;
-    root.present()?;
+    axes::legend(&canvas, place.right + 24, place.top, lines.iter().map(|(key, _)| *key))?;
+    canvas.present()?;
     Ok(true)
 }

@@ -21,6 +21,9 @@ namespace Iscp
         internal static readonly iscp_token_cb Token = OnToken;
         internal static readonly iscp_event_cb Event = OnEvent;
         internal static readonly iscp_ack_cb Ack = OnAck;
+        internal static readonly iscp_stream_event_cb StreamEvent = OnStreamEvent;
+        internal static readonly iscp_upstream_closed_cb UpstreamClosed = OnUpstreamClosed;
+        internal static readonly iscp_closed_cb DownstreamClosed = OnDownstreamClosed;
 
         // How long the end of the program waits for the threads of the library. A connection takes at most its
         // close_timeout_ms and two seconds.
@@ -127,7 +130,7 @@ namespace Iscp
                 Kind = kind,
                 Attempt = Native.iscp_event_attempt(happened),
                 Delay = TimeSpan.FromMilliseconds(Native.iscp_event_delay_ms(happened)),
-                Error = error == IntPtr.Zero ? null : IscpException.Of(error),
+                Error = Reason(error),
             }));
         }
 
@@ -140,6 +143,40 @@ namespace Iscp
                 ResultCode = resultCode,
                 ResultString = Native.Text(resultString),
             }));
+        }
+
+        private static void OnStreamEvent(int happened, IntPtr streamId, IntPtr formerStreamId, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            Guard(() => Target<Action<StreamEvent>>(userData)(new StreamEvent
+            {
+                Kind = (StreamEventKind)happened,
+                StreamId = NativeUuid.Read(streamId),
+                FormerStreamId = NativeUuid.Read(formerStreamId),
+            }));
+        }
+
+        private static void OnUpstreamClosed(
+            IntPtr error, ulong undeliveredPoints, IntPtr undeliveredChunks, UIntPtr undeliveredChunkCount, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            Guard(() => Target<Action<UpstreamEnd>>(userData)(new UpstreamEnd
+            {
+                Error = Reason(error),
+                UndeliveredPoints = undeliveredPoints,
+                UndeliveredChunks = Native.Numbers(undeliveredChunks, undeliveredChunkCount),
+            }));
+        }
+
+        private static void OnDownstreamClosed(IntPtr error, IntPtr userData)
+        {
+            LibraryThread.Enter();
+            Guard(() => Target<Action<IscpException>>(userData)(Reason(error)));
+        }
+
+        private static IscpException Reason(IntPtr error)
+        {
+            return error == IntPtr.Zero ? null : IscpException.Of(error);
         }
 
         // An exception must not unwind through the library. It ends the process as one on any other thread does.
@@ -213,14 +250,27 @@ namespace Iscp
             }
             else
             {
-                var made = make(pointer);
-                if (!source.TrySetResult(made))
-                {
-                    var disposable = made as IDisposable;
-                    if (disposable != null) disposable.Dispose();
-                }
+                Deliver(pointer);
             }
             registration.Dispose();
+        }
+
+        private void Deliver(IntPtr pointer)
+        {
+            T made;
+            try
+            {
+                made = make(pointer);
+            }
+            catch (Exception failure)
+            {
+                // It must not unwind through the library.
+                source.TrySetException(failure);
+                return;
+            }
+            if (source.TrySetResult(made)) return;
+            var disposable = made as IDisposable;
+            if (disposable != null) disposable.Dispose();
         }
     }
 }

@@ -12,7 +12,14 @@ namespace Iscp
         private readonly List<KeyValuePair<string, string>> filters = new List<KeyValuePair<string, string>>();
 
         public QoS QoS { get; set; }
-        /// <summary>Options by their name in docs/options.md, such as "omit_empty_chunk".</summary>
+        /// <summary>
+        /// Told what became of the stream after the connection was lost, on a thread of the library. It should return soon;
+        /// blocking methods fail inside it with Status.InCallback.
+        /// </summary>
+        public Action<StreamEvent> OnEvent { get; set; }
+        /// <summary>Told why the stream ended, null when this program closed it: once and last, as OnEvent is told.</summary>
+        public Action<IscpException> OnClosed { get; set; }
+        /// <summary>Options by their name in docs/options.md, such as "chunk_order".</summary>
         public IDictionary<string, string> Extra { get; private set; } = new Dictionary<string, string>();
 
         internal IEnumerable<KeyValuePair<string, string>> Filters { get { return filters; } }
@@ -32,6 +39,8 @@ namespace Iscp
         public string Type;
         public long ElapsedTimeNs;
         public byte[] Payload;
+        /// <summary>Filters of the downstream that the data id matches, in the order of AddFilter from 0; none where the server does not say.</summary>
+        public IList<uint> Filters;
     }
 
     /// <summary>Points of one upstream that travelled together.</summary>
@@ -59,25 +68,25 @@ namespace Iscp
                     IntPtr name, type, array;
                     UIntPtr count;
                     IscpException.Check(Native.iscp_chunk_group(handle, (UIntPtr)group, out name, out type, out array, out count));
-                    Read(points, Native.Text(name), Native.Text(type), array, checked((int)count.ToUInt64()));
+                    IntPtr filters;
+                    UIntPtr filterCount;
+                    IscpException.Check(Native.iscp_chunk_group_filters(handle, (UIntPtr)group, out filters, out filterCount));
+                    var common = new Point { Name = Native.Text(name), Type = Native.Text(type), Filters = Native.Numbers(filters, filterCount) };
+                    Read(points, common, array, checked((int)count.ToUInt64()));
                 }
                 Points = points.AsReadOnly();
             }
         }
 
-        private static void Read(List<Point> points, string name, string type, IntPtr array, int count)
+        private static void Read(List<Point> points, Point common, IntPtr array, int count)
         {
             var size = Marshal.SizeOf(typeof(NativeDataPoint));
             for (int i = 0; i < count; i++)
             {
                 var point = (NativeDataPoint)Marshal.PtrToStructure(array + i * size, typeof(NativeDataPoint));
-                points.Add(new Point
-                {
-                    Name = name,
-                    Type = type,
-                    ElapsedTimeNs = point.elapsed_time_ns,
-                    Payload = Native.Bytes(point.payload, point.payload_len),
-                });
+                common.ElapsedTimeNs = point.elapsed_time_ns;
+                common.Payload = Native.Bytes(point.payload, point.payload_len);
+                points.Add(common);
             }
         }
     }
@@ -155,11 +164,21 @@ namespace Iscp
             {
                 Set(collected, "qos", options.QoS.ToString().ToLowerInvariant());
                 foreach (var option in options.Extra) Set(collected, option.Key, option.Value);
+                IntPtr error;
                 foreach (var filter in options.Filters)
                 {
-                    IntPtr error;
                     IscpException.Check(Native.iscp_downstream_options_add_filter(
                         collected, Native.Text(filter.Key, "sourceNodeId"), Native.Text(filter.Value, "pattern"), out error), error);
+                }
+                if (options.OnEvent != null)
+                {
+                    IscpException.Check(Native.iscp_downstream_options_set_event_callback(
+                        collected, Callbacks.StreamEvent, Callbacks.Keep(options.OnEvent), Callbacks.Release, out error), error);
+                }
+                if (options.OnClosed != null)
+                {
+                    IscpException.Check(Native.iscp_downstream_options_set_closed_callback(
+                        collected, Callbacks.DownstreamClosed, Callbacks.Keep(options.OnClosed), Callbacks.Release, out error), error);
                 }
                 return collected;
             }

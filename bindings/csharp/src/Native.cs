@@ -1,4 +1,5 @@
 using System;
+using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -75,12 +76,24 @@ namespace Iscp
         public UIntPtr payload_len;
     }
 
+    [StructLayout(LayoutKind.Sequential)]
+    internal struct NativeUpstreamPoint
+    {
+        public uint data_id;
+        public NativeDataPoint point;
+    }
+
     // iscp_uuid_t: 16 bytes, in two pieces because an array cannot be returned.
     [StructLayout(LayoutKind.Sequential)]
     internal struct NativeUuid
     {
         public ulong first;
         public ulong second;
+
+        internal static Guid Read(IntPtr uuid)
+        {
+            return ((NativeUuid)Marshal.PtrToStructure(uuid, typeof(NativeUuid))).ToGuid();
+        }
 
         public Guid ToGuid()
         {
@@ -111,6 +124,12 @@ namespace Iscp
     internal delegate void iscp_event_cb(IntPtr happened, IntPtr userData);
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal delegate void iscp_ack_cb(uint sequenceNumber, int resultCode, IntPtr resultString, IntPtr userData);
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal delegate void iscp_closed_cb(IntPtr error, IntPtr userData);
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal delegate void iscp_upstream_closed_cb(IntPtr error, ulong undeliveredPoints, IntPtr undeliveredChunks, UIntPtr undeliveredChunkCount, IntPtr userData);
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal delegate void iscp_stream_event_cb(int happened, IntPtr streamId, IntPtr formerStreamId, IntPtr userData);
 
     internal static class Native
     {
@@ -164,10 +183,13 @@ namespace Iscp
         [DllImport(Lib)] internal static extern void iscp_upstream_options_free(IntPtr options);
         [DllImport(Lib)] internal static extern int iscp_upstream_options_set(UpstreamOptionsHandle options, byte[] key, byte[] value, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_options_set_ack_callback(UpstreamOptionsHandle options, iscp_ack_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
+        [DllImport(Lib)] internal static extern int iscp_upstream_options_set_event_callback(UpstreamOptionsHandle options, iscp_stream_event_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
+        [DllImport(Lib)] internal static extern int iscp_upstream_options_set_closed_callback(UpstreamOptionsHandle options, iscp_upstream_closed_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_open(ConnHandle conn, UpstreamOptionsHandle options, iscp_upstream_open_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_open_wait(ConnHandle conn, UpstreamOptionsHandle options, int timeoutMs, out UpstreamHandle upstream, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_data_id(UpstreamHandle upstream, byte[] name, byte[] type, out uint dataId, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_write(UpstreamHandle upstream, uint dataId, long elapsedTimeNs, byte[] payload, UIntPtr payloadLen);
+        [DllImport(Lib)] internal static extern int iscp_upstream_write_together(UpstreamHandle upstream, IntPtr points, UIntPtr pointCount);
         [DllImport(Lib)] internal static extern int iscp_upstream_write_acknowledged(UpstreamHandle upstream, uint dataId, long elapsedTimeNs, byte[] payload, UIntPtr payloadLen, iscp_done_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_flush(UpstreamHandle upstream, int level, int timeoutMs, iscp_done_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_upstream_flush_wait(UpstreamHandle upstream, int level, int timeoutMs, out IntPtr error);
@@ -180,6 +202,8 @@ namespace Iscp
         [DllImport(Lib)] internal static extern void iscp_downstream_options_free(IntPtr options);
         [DllImport(Lib)] internal static extern int iscp_downstream_options_set(DownstreamOptionsHandle options, byte[] key, byte[] value, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_downstream_options_add_filter(DownstreamOptionsHandle options, byte[] nodeId, byte[] pattern, out IntPtr error);
+        [DllImport(Lib)] internal static extern int iscp_downstream_options_set_event_callback(DownstreamOptionsHandle options, iscp_stream_event_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
+        [DllImport(Lib)] internal static extern int iscp_downstream_options_set_closed_callback(DownstreamOptionsHandle options, iscp_closed_cb callback, IntPtr userData, iscp_release_cb release, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_downstream_open(ConnHandle conn, DownstreamOptionsHandle options, iscp_downstream_open_cb callback, IntPtr userData, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_downstream_open_wait(ConnHandle conn, DownstreamOptionsHandle options, int timeoutMs, out DownstreamHandle downstream, out IntPtr error);
         [DllImport(Lib)] internal static extern int iscp_downstream_next_chunk_wait(DownstreamHandle downstream, int timeoutMs, out ChunkHandle chunk, out IntPtr error);
@@ -195,6 +219,7 @@ namespace Iscp
         [DllImport(Lib)] internal static extern NativeUuid iscp_chunk_upstream_id(ChunkHandle chunk);
         [DllImport(Lib)] internal static extern UIntPtr iscp_chunk_group_count(ChunkHandle chunk);
         [DllImport(Lib)] internal static extern int iscp_chunk_group(ChunkHandle chunk, UIntPtr group, out IntPtr name, out IntPtr type, out IntPtr points, out UIntPtr pointCount);
+        [DllImport(Lib)] internal static extern int iscp_chunk_group_filters(ChunkHandle chunk, UIntPtr group, out IntPtr filters, out UIntPtr filterCount);
         [DllImport(Lib)] internal static extern void iscp_chunk_free(IntPtr chunk);
 
         [DllImport(Lib)] internal static extern int iscp_metadata_kind(MetadataHandle metadata);
@@ -230,6 +255,13 @@ namespace Iscp
             var copied = new byte[checked((int)length.ToUInt64())];
             if (copied.Length > 0) Marshal.Copy(data, copied, 0, copied.Length);
             return copied;
+        }
+
+        internal static IList<uint> Numbers(IntPtr data, UIntPtr count)
+        {
+            var copied = new uint[checked((int)count.ToUInt64())];
+            for (int i = 0; i < copied.Length; i++) copied[i] = (uint)Marshal.ReadInt32(data, 4 * i);
+            return Array.AsReadOnly(copied);
         }
 
         internal static UIntPtr Length(byte[] payload)

@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Runtime.InteropServices;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -15,8 +16,48 @@ namespace Iscp
         /// methods fail inside it with Status.InCallback.
         /// </summary>
         public Action<Ack> OnAck { get; set; }
+        /// <summary>Told what became of the stream after the connection was lost, as OnAck is told.</summary>
+        public Action<StreamEvent> OnEvent { get; set; }
+        /// <summary>Told how the stream ended, once and last, as OnAck is told.</summary>
+        public Action<UpstreamEnd> OnClosed { get; set; }
         /// <summary>Options by their name in docs/options.md, such as "flush_policy".</summary>
         public IDictionary<string, string> Extra { get; private set; } = new Dictionary<string, string>();
+    }
+
+    public enum StreamEventKind
+    {
+        /// <summary>The stream goes on where it was.</summary>
+        Resumed = 1,
+        /// <summary>The server had forgotten the stream, and another was opened in its place.</summary>
+        Reopened = 2,
+    }
+
+    /// <summary>What happened to a stream whose connection was lost.</summary>
+    public sealed class StreamEvent
+    {
+        public StreamEventKind Kind { get; internal set; }
+        /// <summary>Id that the stream has now.</summary>
+        public Guid StreamId { get; internal set; }
+        /// <summary>Id that it had.</summary>
+        public Guid FormerStreamId { get; internal set; }
+    }
+
+    /// <summary>How an upstream ended.</summary>
+    public sealed class UpstreamEnd
+    {
+        /// <summary>Why, or null when this program closed it and the server confirmed everything.</summary>
+        public IscpException Error { get; internal set; }
+        public ulong UndeliveredPoints { get; internal set; }
+        /// <summary>Numbers of the chunks that were sent and not confirmed.</summary>
+        public IList<uint> UndeliveredChunks { get; internal set; }
+    }
+
+    /// <summary>A data point to be written, and what it belongs to.</summary>
+    public struct UpstreamPoint
+    {
+        public uint DataId;
+        public long ElapsedTimeNs;
+        public byte[] Payload;
     }
 
     /// <summary>What the server said about a chunk.</summary>
@@ -62,11 +103,21 @@ namespace Iscp
                 if (options.SessionId != null) Set(collected, "session_id", options.SessionId);
                 Set(collected, "qos", options.QoS.ToString().ToLowerInvariant());
                 foreach (var option in options.Extra) Set(collected, option.Key, option.Value);
+                IntPtr error;
                 if (options.OnAck != null)
                 {
-                    IntPtr error;
                     IscpException.Check(Native.iscp_upstream_options_set_ack_callback(
                         collected, Callbacks.Ack, Callbacks.Keep(options.OnAck), Callbacks.Release, out error), error);
+                }
+                if (options.OnEvent != null)
+                {
+                    IscpException.Check(Native.iscp_upstream_options_set_event_callback(
+                        collected, Callbacks.StreamEvent, Callbacks.Keep(options.OnEvent), Callbacks.Release, out error), error);
+                }
+                if (options.OnClosed != null)
+                {
+                    IscpException.Check(Native.iscp_upstream_options_set_closed_callback(
+                        collected, Callbacks.UpstreamClosed, Callbacks.Keep(options.OnClosed), Callbacks.Release, out error), error);
                 }
                 return collected;
             }
@@ -100,6 +151,33 @@ namespace Iscp
         public void Write(uint dataId, long elapsedTimeNs, byte[] payload)
         {
             IscpException.Check(Native.iscp_upstream_write(handle, dataId, elapsedTimeNs, payload, Native.Length(payload)));
+        }
+
+        /// <summary>Writes several points, each with its data id, in order: all of them into one chunk or, when it fails, none.</summary>
+        public void WriteTogether(IList<UpstreamPoint> points)
+        {
+            var pinned = new List<GCHandle>(points.Count + 1);
+            Func<object, IntPtr> pin = target =>
+            {
+                pinned.Add(GCHandle.Alloc(target, GCHandleType.Pinned));
+                return pinned[pinned.Count - 1].AddrOfPinnedObject();
+            };
+            try
+            {
+                var array = new NativeUpstreamPoint[points.Count];
+                for (int i = 0; i < array.Length; i++)
+                {
+                    array[i].data_id = points[i].DataId;
+                    array[i].point.elapsed_time_ns = points[i].ElapsedTimeNs;
+                    array[i].point.payload_len = Native.Length(points[i].Payload);
+                    array[i].point.payload = pin(points[i].Payload);
+                }
+                IscpException.Check(Native.iscp_upstream_write_together(handle, pin(array), (UIntPtr)(uint)array.Length));
+            }
+            finally
+            {
+                foreach (var one in pinned) one.Free();
+            }
         }
 
         /// <summary>Writes a point; the task ends when the server acknowledged it.</summary>

@@ -26,7 +26,9 @@ internal static class HeaderTests
         var type = words[0];
         if (Numbers.ContainsKey(type)) type = Numbers[type];
         if (type.EndsWith("_cb") || (stars == 0 && type == "iscp_uuid_t")) return type;
-        if (stars > 0) type = stars == 1 && (type.StartsWith("uint32") || type.StartsWith("size")) ? type : "pointer";
+        // What is read is an array, what is not is a place for a number.
+        var place = stars == 1 && !declaration.Contains("const ");
+        if (stars > 0) type = place && (type.StartsWith("uint32") || type.StartsWith("size")) ? type : "pointer";
         return type + new string('*', stars == 0 ? 0 : type == "pointer" ? stars - 1 : stars);
     }
 
@@ -90,7 +92,7 @@ internal static class HeaderTests
             Support.Equal(type.Name + " void" + Parameters(declared.Groups[1].Value), type.Name + " " + Shape(type.GetMethod("Invoke")));
             compared++;
         }
-        Support.Equal(9, compared);
+        Support.Equal(12, compared);
     }
 
     [Test]
@@ -100,6 +102,7 @@ internal static class HeaderTests
         Compare(typeof(QoS), "QOS_");
         Compare(typeof(FlushLevel), "FLUSH_");
         Compare(typeof(ConnectionEventKind), "EVENT_");
+        Compare(typeof(StreamEventKind), "STREAM_EVENT_");
         Compare(typeof(ConnectionState), "CONN_STATE_");
         Compare(typeof(MetadataKind), "METADATA_");
     }
@@ -124,7 +127,12 @@ internal static class HeaderTests
             "iscp_uuid_t " + Marshal.SizeOf(typeof(NativeUuid)),
             "iscp_uuid_t.bytes " + Marshal.OffsetOf(typeof(NativeUuid), "first"),
             "iscp_data_point_t " + Marshal.SizeOf(typeof(NativeDataPoint)),
+            "iscp_upstream_point_t " + Marshal.SizeOf(typeof(NativeUpstreamPoint)),
         };
+        foreach (var field in typeof(NativeUpstreamPoint).GetFields())
+        {
+            got.Add("iscp_upstream_point_t." + field.Name + " " + Marshal.OffsetOf(typeof(NativeUpstreamPoint), field.Name));
+        }
         foreach (var field in typeof(NativeDataPoint).GetFields())
         {
             got.Add("iscp_data_point_t." + field.Name + " " + Marshal.OffsetOf(typeof(NativeDataPoint), field.Name));

@@ -145,3 +145,43 @@ internal sealed class Broker : IDisposable
         process.Dispose();
     }
 }
+
+// A proxy before a broker that injects faults.
+internal sealed class Chaos : IDisposable
+{
+    private readonly Process process;
+    internal readonly string Url;
+
+    internal Chaos(Broker broker)
+    {
+        var to = broker.Url.Substring("ws://".Length);
+        process = Process.Start(new ProcessStartInfo(Support.Setting("ISCP_PROGRAM"), "chaos --commands --to " + to)
+        {
+            UseShellExecute = false,
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        });
+        Url = "ws://" + process.StandardOutput.ReadLine().Split(' ')[1];
+    }
+
+    internal void Do(string command)
+    {
+        process.StandardInput.WriteLine(command);
+        process.StandardInput.Flush();
+        // It tells of connections too.
+        string line;
+        do
+        {
+            line = process.StandardOutput.ReadLine();
+            if (line == null) throw new InvalidOperationException("the proxy has ended");
+        }
+        while (line != "ok " + command);
+    }
+
+    public void Dispose()
+    {
+        process.Kill();
+        process.WaitForExit();
+        process.Dispose();
+    }
+}

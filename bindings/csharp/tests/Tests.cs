@@ -222,6 +222,80 @@ internal static class Tests
     }
 
     [Test]
+    private static void PointsWrittenTogetherStayTogetherAndTellTheirFilters()
+    {
+        using (var broker = new Broker())
+        using (var receiver = Connect(broker, "receiver"))
+        using (var sender = Connect(broker, "sender"))
+        {
+            var from = From("sender", "number:#").AddFilter("sender", "#:a").AddFilter("sender", "text:none");
+            from.Extra["chunk_order"] = "strict";
+            var options = new UpstreamOptions { QoS = QoS.Reliable };
+            options.Extra["flush_policy"] = "immediate";
+            using (var downstream = receiver.OpenDownstream(from))
+            using (var upstream = sender.OpenUpstream(options))
+            {
+                var a = upstream.DataId("a", "number");
+                var b = upstream.DataId("b", "number");
+                upstream.WriteTogether(new[]
+                {
+                    new UpstreamPoint { DataId = a, ElapsedTimeNs = -1, Payload = new byte[] { 1 } },
+                    new UpstreamPoint { DataId = b, ElapsedTimeNs = 2, Payload = new byte[0] },
+                    new UpstreamPoint { DataId = a, ElapsedTimeNs = 3, Payload = new byte[] { 3, 4 } },
+                });
+                upstream.WriteTogether(new UpstreamPoint[0]);
+                Support.Throws<ArgumentNullException>(() => upstream.WriteTogether(new[] { new UpstreamPoint { DataId = a } }));
+                Support.Equal(Status.InvalidArgument, Support.Throws<IscpException>(
+                    () => upstream.WriteTogether(new[] { new UpstreamPoint { Payload = new byte[0] } })).Status);
+                var points = downstream.Next(Support.Limit).Points.OrderBy(point => point.ElapsedTimeNs);
+                Support.Equal("number:a -1 01, number:b 2 , number:a 3 03-04", string.Join(", ", points.Select(Text)));
+                Support.Equal("0+1 0 0+1", string.Join(" ", points.Select(point => string.Join("+", point.Filters.OrderBy(one => one)))));
+            }
+        }
+    }
+
+    [Test]
+    private static void StreamsTellHowTheyComeBackAndEnd()
+    {
+        using (var broker = new Broker())
+        using (var chaos = new Chaos(broker))
+        {
+            var told = new ConcurrentQueue<string>();
+            var options = new ConnectionOptions { Url = chaos.Url, NodeId = "node" };
+            options.Extra["close_timeout_ms"] = "100";
+            options.Extra["reconnect_min_interval_ms"] = "10";
+            options.Extra["reconnect_max_interval_ms"] = "50";
+            var connection = Connection.Connect(options, Support.Limit);
+            var upstream = connection.OpenUpstream(new UpstreamOptions
+            {
+                QoS = QoS.Reliable,
+                OnEvent = one => told.Enqueue("up " + one.Kind + one.StreamId + one.FormerStreamId),
+                OnClosed = end => told.Enqueue("up " + (end.Error != null) + end.UndeliveredPoints + end.UndeliveredChunks.Count),
+            });
+            var from = From("node");
+            from.OnEvent = one => told.Enqueue("down " + one.Kind + one.StreamId + one.FormerStreamId);
+            from.OnClosed = error => told.Enqueue("down " + (error == null));
+            var downstream = connection.OpenDownstream(from);
+            chaos.Do("cut");
+            Support.Until("the streams coming back", () => told.Count == 2);
+            downstream.Close(Support.Limit);
+            chaos.Do("refuse");
+            chaos.Do("cut");
+            Support.Until("the loss", () => connection.State == ConnectionState.Reconnecting);
+            upstream.Write(upstream.DataId("a", "t"), 0, new byte[1]);
+            Support.Throws<IscpException>(() => connection.Close(Support.Limit));
+            Support.Until("the ends", () => told.Count == 4);
+            var back = new[] { "up Resumed" + upstream.Id + upstream.Id, "down Resumed" + downstream.Id + downstream.Id };
+            Support.Equal(string.Join(",", back.OrderBy(one => one)), string.Join(",", told.Take(2).OrderBy(one => one)));
+            Support.Equal("down True,up True10", string.Join(",", told.Skip(2)));
+            upstream.Dispose();
+            downstream.Dispose();
+            connection.Dispose();
+            Support.Until("the release of every handle", () => Callbacks.Live == 0);
+        }
+    }
+
+    [Test]
     private static void CallbacksAreReleasedWhenConnectingFails()
     {
         using (var broker = new Broker())

@@ -14,7 +14,7 @@ import abc
 import ctypes
 import time
 import uuid
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from . import _core, _native
 from ._core import Closed, Error, Handle, Options, TimedOut, WouldBlock, call, check, integer, live_callbacks, milliseconds
@@ -22,8 +22,8 @@ from ._core import obtain, text
 from ._native import lib
 
 __all__ = [
-    "Call", "Chunk", "Closed", "Connection", "Downstream", "Error", "Event", "Metadata", "Point", "TimedOut",
-    "Upstream", "WouldBlock", "connect", "live_callbacks", "version",
+    "Call", "Chunk", "Closed", "Connection", "Downstream", "Error", "Event", "Metadata", "Point", "StreamEvent",
+    "TimedOut", "Upstream", "UpstreamEnd", "WouldBlock", "connect", "live_callbacks", "version",
 ]
 
 # Longer waits are made of such pieces, so that Ctrl-C is seen between them.
@@ -36,6 +36,7 @@ _EVENTS = {
     _native.EVENT_RECONNECTED: "reconnected",
     _native.EVENT_CLOSED: "closed",
 }
+_STREAM_EVENTS = {_native.STREAM_EVENT_RESUMED: "resumed", _native.STREAM_EVENT_REOPENED: "reopened"}
 _STATES = {
     _native.CONN_STATE_CONNECTED: "connected",
     _native.CONN_STATE_RECONNECTING: "reconnecting",
@@ -52,6 +53,22 @@ class Event(NamedTuple):
     error: Error | None
 
 
+class StreamEvent(NamedTuple):
+    """What happened to a stream whose connection was lost: "resumed", or "reopened" with another id."""
+
+    kind: str
+    stream_id: uuid.UUID
+    former_stream_id: uuid.UUID
+
+
+class UpstreamEnd(NamedTuple):
+    """How an upstream ended. `error` is None when this program closed it and the server confirmed everything."""
+
+    error: Error | None
+    undelivered_points: int
+    undelivered_chunks: list[int]
+
+
 class Point(NamedTuple):
     """A data point and its data id."""
 
@@ -62,13 +79,18 @@ class Point(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Points of one upstream that travelled together. Iterate over `points`."""
+    """Points of one upstream that travelled together. Iterate over `points`.
+
+    `filters` has the numbers of the filters of the downstream that a data id, `(name, type)`, matches; nothing where
+    the server does not say. The filters given to `open_downstream` come behind those of its option `filter`.
+    """
 
     source_node_id: str
     session_id: str
     upstream_id: uuid.UUID
     sequence_number: int
     points: list[Point]
+    filters: dict[tuple[str, str], list[int]]
 
 
 class Metadata(NamedTuple):
@@ -179,27 +201,45 @@ class Connection(_Object):
         *,
         timeout: float | None = None,
         on_ack: Callable[[int, int, str], None] | None = None,
+        on_event: Callable[[StreamEvent], None] | None = None,
+        on_closed: Callable[[UpstreamEnd], None] | None = None,
         **options: Any,
     ) -> Upstream:
         """Opens a stream of points from this node.
 
         `on_ack` is told the sequence number, the result code (0 when the server took it) and the text of the server
-        for every chunk, on a thread of the library. Options: docs/options.md, for example `qos="reliable"`.
+        for every chunk, `on_event` what became of the stream after the connection was lost, and `on_closed`, once and
+        last, how it ended; all on a thread of the library. Options: docs/options.md, for example `qos="reliable"`.
         """
         with Options("upstream", options) as collected, self._handle as pointer:
             collected.handler("ack_callback", _core.on_ack, on_ack)
+            collected.handler("event_callback", _core.on_stream_event, _told_of_event(on_event))
+            if on_closed is not None:
+                collected.handler(
+                    "closed_callback", _core.on_upstream_closed, lambda *end: on_closed(UpstreamEnd(*end))
+                )
             open_wait, wait = lib.iscp_upstream_open_wait, milliseconds(timeout)
             return Upstream(obtain(lib.iscp_upstream_free, open_wait, pointer, collected.pointer, wait))
 
     def open_downstream(
-        self, source_node_id: str, *filters: str, timeout: float | None = None, **options: Any
+        self,
+        source_node_id: str,
+        *filters: str,
+        timeout: float | None = None,
+        on_event: Callable[[StreamEvent], None] | None = None,
+        on_closed: Callable[[Error | None], None] | None = None,
+        **options: Any,
     ) -> Downstream:
         """Opens a stream of the points of a node.
 
         The filters are patterns `type:name`, all if there is none. The option `filter` adds those of other nodes, as
-        "NODE TYPE:NAME" or a list of such texts. Options: docs/options.md.
+        "NODE TYPE:NAME" or a list of such texts. `on_event` is told what became of the stream after the connection was
+        lost, and `on_closed`, once and last, why it ended, None when this program closed it; both on a thread of the
+        library. Options: docs/options.md, for example `chunk_order="strict"`.
         """
         with Options("downstream", options) as collected, self._handle as pointer:
+            collected.handler("event_callback", _core.on_stream_event, _told_of_event(on_event))
+            collected.handler("closed_callback", _core.on_closed, on_closed)
             for pattern in filters or ("#:#",):
                 add = lib.iscp_downstream_options_add_filter
                 call(add, collected.pointer, text(source_node_id), text(pattern))
@@ -289,6 +329,19 @@ class Upstream(_Object):
             data_id = self._data_id(pointer, name, type)
             elapsed = integer("elapsed_time_ns", elapsed_time_ns, -64)
             check(lib.iscp_upstream_write(pointer, data_id, elapsed, payload, len(payload)))
+
+    def write_together(self, points: Iterable[Point]) -> None:
+        """Writes several points, each with its data id, in order: all into one chunk or, when it fails, none."""
+        points = list(points)
+        array = (_native.UpstreamPoint * len(points))()
+        with self._handle as pointer:
+            for place, (name, type, elapsed_time_ns, payload) in zip(array, points):
+                place.data_id = self._data_id(pointer, name, type)
+                place.point.elapsed_time_ns = integer("elapsed_time_ns", elapsed_time_ns, -64)
+                # The bytes stay where they are as long as the list has them.
+                place.point.payload = ctypes.cast(ctypes.c_char_p(payload), ctypes.c_void_p)
+                place.point.payload_len = len(payload)
+            check(lib.iscp_upstream_write_together(pointer, array, len(points)))
 
     def write_acknowledged(
         self, name: str, type: str, elapsed_time_ns: int, payload: bytes, *, timeout: float | None = None
@@ -383,6 +436,12 @@ class Downstream(_Object):
         lib.iscp_downstream_close(pointer, _native.done_cb(), None, None)
 
 
+def _told_of_event(handler: Callable[[StreamEvent], None] | None) -> Callable[..., None] | None:
+    if handler is None:
+        return None
+    return lambda event, *ids: handler(StreamEvent(_STREAM_EVENTS.get(event, str(event)), *ids))
+
+
 def _stat(handle: Handle, function: Any, number: int) -> int:
     out = ctypes.c_uint64()
     with handle as pointer:
@@ -393,6 +452,8 @@ def _stat(handle: Handle, function: Any, number: int) -> int:
 def _read_chunk(pointer: int) -> Chunk:
     """Copies a chunk."""
     points: list[Point] = []
+    filters: dict[tuple[str, str], list[int]] = {}
+    numbers, matched = ctypes.POINTER(ctypes.c_uint32)(), ctypes.c_size_t()
     name, type, array = ctypes.c_char_p(), ctypes.c_char_p(), ctypes.POINTER(_native.DataPoint)()
     count = ctypes.c_size_t()
     for group in range(lib.iscp_chunk_group_count(pointer)):
@@ -403,12 +464,15 @@ def _read_chunk(pointer: int) -> Chunk:
         for point in array[: count.value]:
             payload = ctypes.string_at(point.payload, point.payload_len) if point.payload_len else b""
             points.append(Point(name_text, type_text, point.elapsed_time_ns, payload))
+        check(lib.iscp_chunk_group_filters(pointer, group, ctypes.byref(numbers), ctypes.byref(matched)))
+        filters[name_text, type_text] = numbers[: matched.value]
     return Chunk(
         lib.iscp_chunk_source_node_id(pointer).decode(),
         lib.iscp_chunk_session_id(pointer).decode(),
         _core.to_uuid(lib.iscp_chunk_upstream_id(pointer)),
         lib.iscp_chunk_sequence_number(pointer),
         points,
+        filters,
     )
 
 

@@ -77,6 +77,11 @@ def make_error(code: int, pointer: int | None = None) -> Error:
     )
 
 
+def borrowed_error(pointer: int | None) -> Error | None:
+    """The exception for an iscp_error_t that the library keeps; None for NULL."""
+    return make_error(lib.iscp_error_code(pointer), pointer) if pointer else None
+
+
 def check(status: int) -> None:
     """Raises the error of a function without detail."""
     if status != _native.OK:
@@ -247,14 +252,29 @@ def on_conn_event(event: int, user_data: int) -> None:
     kind = lib.iscp_event_kind(event)
     if kind > _native.EVENT_CLOSED:
         return  # about a stream
-    error = lib.iscp_event_error(event)
-    detail = make_error(lib.iscp_error_code(error), error) if error else None
-    _targets[user_data](kind, lib.iscp_event_attempt(event), lib.iscp_event_delay_ms(event) / 1000, detail)
+    error = borrowed_error(lib.iscp_event_error(event))
+    _targets[user_data](kind, lib.iscp_event_attempt(event), lib.iscp_event_delay_ms(event) / 1000, error)
 
 
 @_native.ack_cb
 def on_ack(sequence_number: int, result_code: int, result_string: bytes, user_data: int) -> None:
     _targets[user_data](sequence_number, result_code, result_string.decode())
+
+
+@_native.closed_cb
+def on_closed(error: int | None, user_data: int) -> None:
+    _targets[user_data](borrowed_error(error))
+
+
+@_native.upstream_closed_cb
+def on_upstream_closed(error: int | None, points: int, chunks: Any, chunk_count: int, user_data: int) -> None:
+    _targets[user_data](borrowed_error(error), points, chunks[:chunk_count])
+
+
+@_native.stream_event_cb
+def on_stream_event(event: int, stream_id: int, former_stream_id: int, user_data: int) -> None:
+    ids = [to_uuid(_native.Uuid.from_address(address)) for address in (stream_id, former_stream_id)]
+    _targets[user_data](event, *ids)
 
 
 class Options:

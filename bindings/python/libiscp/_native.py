@@ -33,6 +33,9 @@ EVENT_RECONNECTING = 3
 EVENT_RECONNECTED = 4
 EVENT_CLOSED = 5
 
+STREAM_EVENT_RESUMED = 1
+STREAM_EVENT_REOPENED = 2
+
 QOS_UNRELIABLE = 0
 QOS_RELIABLE = 1
 QOS_PARTIAL = 2
@@ -50,11 +53,20 @@ class DataPoint(ctypes.Structure):
     _fields_ = [("elapsed_time_ns", c_int64), ("payload", c_void_p), ("payload_len", c_size_t)]
 
 
+class UpstreamPoint(ctypes.Structure):
+    """iscp_upstream_point_t"""
+
+    _fields_ = [("data_id", c_uint32), ("point", DataPoint)]
+
+
 release_cb = CFUNCTYPE(None, c_void_p)
 done_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 token_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 event_cb = CFUNCTYPE(None, c_void_p, c_void_p)
 ack_cb = CFUNCTYPE(None, c_uint32, c_int32, c_char_p, c_void_p)
+closed_cb = CFUNCTYPE(None, c_void_p, c_void_p)
+upstream_closed_cb = CFUNCTYPE(None, c_void_p, c_uint64, POINTER(c_uint32), c_size_t, c_void_p)
+stream_event_cb = CFUNCTYPE(None, c_int32, c_void_p, c_void_p, c_void_p)
 
 # Text and bytes that come from Python, and the places where functions store what they return.
 _TEXT = c_char_p
@@ -119,9 +131,15 @@ FUNCTIONS = {
     "iscp_upstream_options_free": (None, [c_void_p]),
     "iscp_upstream_options_set": (c_int32, [c_void_p, _TEXT, _TEXT, _ERROR]),
     "iscp_upstream_options_set_ack_callback": (c_int32, [c_void_p, ack_cb, c_void_p, release_cb, _ERROR]),
+    "iscp_upstream_options_set_closed_callback": (
+        c_int32,
+        [c_void_p, upstream_closed_cb, c_void_p, release_cb, _ERROR],
+    ),
+    "iscp_upstream_options_set_event_callback": (c_int32, [c_void_p, stream_event_cb, c_void_p, release_cb, _ERROR]),
     "iscp_upstream_open_wait": (c_int32, [_HANDLE, c_void_p, c_int32, _OUT, _ERROR]),
     "iscp_upstream_data_id": (c_int32, [_HANDLE, _TEXT, _TEXT, POINTER(c_uint32), _ERROR]),
     "iscp_upstream_write": (c_int32, [_HANDLE, c_uint32, c_int64, _BYTES, c_size_t]),
+    "iscp_upstream_write_together": (c_int32, [_HANDLE, c_void_p, c_size_t]),
     "iscp_upstream_write_acknowledged_wait": (
         c_int32,
         [_HANDLE, c_uint32, c_int64, _BYTES, c_size_t, c_int32, _ERROR],
@@ -140,6 +158,10 @@ FUNCTIONS = {
         c_int32,
         [c_void_p, c_size_t, POINTER(c_char_p), POINTER(c_char_p), POINTER(POINTER(DataPoint)), POINTER(c_size_t)],
     ),
+    "iscp_chunk_group_filters": (
+        c_int32,
+        [c_void_p, c_size_t, POINTER(POINTER(c_uint32)), POINTER(c_size_t)],
+    ),
     "iscp_chunk_free": (None, [c_void_p]),
     "iscp_metadata_kind": (c_int32, [c_void_p]),
     "iscp_metadata_kind_name": (c_char_p, [c_int32]),
@@ -157,6 +179,8 @@ FUNCTIONS = {
     "iscp_downstream_options_free": (None, [c_void_p]),
     "iscp_downstream_options_set": (c_int32, [c_void_p, _TEXT, _TEXT, _ERROR]),
     "iscp_downstream_options_add_filter": (c_int32, [c_void_p, _TEXT, _TEXT, _ERROR]),
+    "iscp_downstream_options_set_closed_callback": (c_int32, [c_void_p, closed_cb, c_void_p, release_cb, _ERROR]),
+    "iscp_downstream_options_set_event_callback": (c_int32, [c_void_p, stream_event_cb, c_void_p, release_cb, _ERROR]),
     "iscp_downstream_open_wait": (c_int32, [_HANDLE, c_void_p, c_int32, _OUT, _ERROR]),
     "iscp_downstream_next_chunk_wait": (c_int32, [_HANDLE, c_int32, _OUT, _ERROR]),
     "iscp_downstream_next_metadata_wait": (c_int32, [_HANDLE, c_int32, _OUT, _ERROR]),

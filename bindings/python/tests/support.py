@@ -26,6 +26,31 @@ def broker(*arguments):
             process.kill()
 
 
+class Chaos:
+    """A proxy before a broker that injects faults."""
+
+    def __init__(self, url):
+        command = [os.environ["ISCP_PROGRAM"], "chaos", "--to", url.removeprefix("ws://"), "--commands"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = "ws://" + self._process.stdout.readline().split()[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with self._process:
+            self._process.kill()
+
+    def do(self, command):
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        # It tells of connections too.
+        for line in self._process.stdout:
+            if line == f"ok {command}\n":
+                return
+        raise AssertionError("the proxy has ended")
+
+
 def start(*arguments):
     """Starts a Python program that finds the package."""
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE)}

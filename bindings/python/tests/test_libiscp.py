@@ -9,7 +9,7 @@ import weakref
 
 import libiscp
 import libiscp.aio
-from support import LIMIT, PACKAGE, broker, start, until
+from support import LIMIT, PACKAGE, Chaos, broker, start, until
 
 
 class WithBroker(unittest.TestCase):
@@ -62,6 +62,25 @@ class Streams(WithBroker):
                           time_sent.base_time_ns))
         self.assertEqual((up.id, 1), (found["upstream_normal_close"].stream_id,
                                       found["upstream_normal_close"].total_points))
+
+    def test_points_written_together_stay_together_and_tell_their_filters(self):
+        receiver, sender = self.connect("receiver"), self.connect("sender")
+        down = receiver.open_downstream(
+            "sender", "number:#", "#:a", "text:none", qos="reliable", chunk_order="strict"
+        )
+        points = [libiscp.Point("a", "number", -1, b"1"), libiscp.Point("b", "number", 2, b""),
+                  libiscp.Point("a", "text", 3, b"three")]
+        up = sender.open_upstream(qos="reliable", flush_policy="immediate")
+        up.write_together(iter(points))
+        up.write_together([])
+        with self.assertRaises(ValueError):
+            up.write_together([points[0], libiscp.Point("a", "number", 2**63, b"")])
+        self.assertRaises(TypeError, lambda: up.write_together([libiscp.Point("a", "number", 0, 5)]))
+        chunk = down.next_chunk(LIMIT)
+        self.assertEqual(points, sorted(chunk.points, key=lambda point: point.elapsed_time_ns))
+        filters = {name: sorted(numbers) for name, numbers in chunk.filters.items()}
+        self.assertEqual({("a", "number"): [0, 1], ("b", "number"): [0], ("a", "text"): [1]}, filters)
+        self.assertRaises(BlockingIOError, down.next_chunk, 0)
 
     def test_a_point_is_acknowledged(self):
         up = self.connect("sender").open_upstream(qos="reliable")
@@ -263,6 +282,38 @@ class Callbacks(WithBroker):
         self.assertEqual([(1, 0)], [ack[:2] for ack in acks])
         self.assertEqual(["connected", "closed"], [event.kind for event in events])
         self.assertIsNone(events[-1].error)
+
+    def test_streams_tell_how_they_come_back_and_end(self):
+        before = libiscp.live_callbacks()
+        told = []
+        with Chaos(self.url) as chaos:
+            conn = libiscp.connect(
+                chaos.url, node_id="node", timeout=LIMIT, close_timeout_ms=100, reconnect_min_interval_ms=10,
+                reconnect_max_interval_ms=50,
+            )
+            up = conn.open_upstream(
+                qos="reliable", on_event=lambda event: told.append(("up", event)), on_closed=told.append
+            )
+            down = conn.open_downstream(
+                "node", on_event=lambda event: told.append(("down", event)),
+                on_closed=lambda error: told.append(("down closed", error)),
+            )
+            chaos.do("cut")
+            until(lambda: len(told) == 2, "the streams coming back")
+            self.assertEqual({("up", ("resumed", up.id, up.id)), ("down", ("resumed", down.id, down.id))}, set(told))
+            down.close(timeout=LIMIT)
+            chaos.do("refuse")
+            chaos.do("cut")
+            until(lambda: conn.state == "reconnecting", "the loss")
+            up.write("a", "t", 0, b"x")
+            with self.assertRaises(libiscp.Error):
+                conn.close(timeout=LIMIT)
+            until(lambda: len(told) == 4, "the ends")
+        self.assertEqual(("down closed", None), told[2])
+        end = told[3]
+        self.assertEqual((1, []), end[1:])
+        self.assertIsInstance(end.error, libiscp.Error)
+        until(lambda: libiscp.live_callbacks() == before, "the release of the callbacks")
 
     def test_each_is_released_when_opening_fails(self):
         before = libiscp.live_callbacks()

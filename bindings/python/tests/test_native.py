@@ -14,10 +14,15 @@ SCALARS = {
     "char**": ctypes.POINTER(ctypes.c_char_p), "size_t*": ctypes.POINTER(ctypes.c_size_t),
     "int32_t*": ctypes.POINTER(ctypes.c_int32), "uint32_t*": ctypes.POINTER(ctypes.c_uint32),
     "uint64_t*": ctypes.POINTER(ctypes.c_uint64),
-    "uint8_t**": ctypes.POINTER(ctypes.c_void_p),
+    "uint8_t**": ctypes.POINTER(ctypes.c_void_p), "uint32_t**": ctypes.POINTER(ctypes.POINTER(ctypes.c_uint32)),
     "iscp_data_point_t**": ctypes.POINTER(ctypes.POINTER(_native.DataPoint)),
 }
-CALLBACKS = ("release_cb", "done_cb", "token_cb", "event_cb", "ack_cb")
+CALLBACKS = (
+    "release_cb", "done_cb", "token_cb", "event_cb", "ack_cb", "closed_cb", "upstream_closed_cb", "stream_event_cb",
+)
+STRUCTURES = {
+    "iscp_uuid_t": _native.Uuid, "iscp_data_point_t": _native.DataPoint, "iscp_upstream_point_t": _native.UpstreamPoint,
+}
 
 
 class Header:
@@ -87,7 +92,7 @@ class Declarations(unittest.TestCase):
     def test_structures(self):
         with open(os.environ["ISCP_LAYOUT"], encoding="utf-8") as file:
             layout = dict(line.split() for line in file)
-        for name, structure in [("iscp_uuid_t", _native.Uuid), ("iscp_data_point_t", _native.DataPoint)]:
+        for name, structure in STRUCTURES.items():
             self.assertEqual(int(layout.pop(name)), ctypes.sizeof(structure))
             for field, _ in structure._fields_:
                 self.assertEqual(int(layout.pop(f"{name}.{field}")), getattr(structure, field).offset)

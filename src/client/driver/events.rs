@@ -249,12 +249,12 @@ impl Driver<'_> {
         dispatch_inbox(self.dispatcher.clone(), self.shared.clone(), inbox);
     }
 
-    fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
+    pub(super) fn end_upstream(&mut self, key: StreamKey, end: UpstreamEnd) {
         let Some(side) = self.upstreams.remove(&key) else { return };
-        let UpstreamSide { stream_id, handlers, recovering, awaited, .. } = side;
-        log_end("upstream", &stream_id, end.error.as_ref());
+        let why = end.error.clone();
         let closed = || Error::new(Status::Closed, "the upstream is closed");
-        awaited.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+        side.end(&end.error.clone().unwrap_or_else(closed), &self.dispatcher);
+        let UpstreamSide { stream_id, handlers, recovering, .. } = side;
         let told = (!recovering).then(|| ConnectionEvent::UpstreamClosed { stream_id, end: end.clone() });
         if handlers.any() {
             self.dispatcher.post(move || {
@@ -266,15 +266,16 @@ impl Driver<'_> {
             });
         }
         told.into_iter().for_each(|event| self.tell(event));
+        log_end("upstream", &stream_id, why.as_ref());
     }
 
-    fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
+    pub(super) fn end_downstream(&mut self, key: StreamKey, error: Option<Error>) {
         let Some(side) = self.downstreams.remove(&key) else {
             return;
         };
-        log_end("downstream", &side.stream_id, error.as_ref());
+        let (stream_id, why) = (side.stream_id, error.clone());
         side.queue.end(error.clone());
-        let told = ConnectionEvent::DownstreamClosed { stream_id: side.stream_id, error: error.clone() };
+        let told = ConnectionEvent::DownstreamClosed { stream_id, error: error.clone() };
         let DownstreamHandlers { on_event, on_closed } = side.handlers;
         let queue = side.queue;
         if on_event.is_some() || on_closed.is_some() || queue.has_handlers() {
@@ -288,6 +289,7 @@ impl Driver<'_> {
             });
         }
         self.tell(told);
+        log_end("downstream", &stream_id, why.as_ref());
     }
 }
 

@@ -24,7 +24,7 @@ use super::events::ConnectionEvent;
 use super::options::{ConnectOptions, SpoolHandler};
 use super::runtime::Registration;
 use super::spool;
-use crate::core::{self, Event, OpId, StreamKey};
+use crate::core::{self, Event, OpId, StreamKey, UpstreamEnd};
 use crate::encoding::{Encoding, Schema};
 use crate::error::{Error, Result, Status};
 use crate::transport::{Target, Transport};
@@ -318,16 +318,34 @@ impl<'a> Driver<'a> {
         for op in self.ops.keys().copied().collect::<Vec<_>>() {
             self.handle_done(op, Err(closed.clone()));
         }
-        for side in self.upstreams.values() {
-            side.awaited.end(&closed, &self.dispatcher);
-        }
+        let reason = ended.clone().unwrap_or(closed);
+        self.end_streams(&reason);
         for (done, outcome) in self.closing.drain(..) {
             done.complete(outcome, &self.dispatcher);
         }
-        let reason = ended.as_ref().unwrap_or(&closed);
-        refuse_rest(&mut self.commands, reason, &self.dispatcher).await;
+        refuse_rest(&mut self.commands, &reason, &self.dispatcher).await;
         self.end_inboxes(ended.as_ref());
         ended
+    }
+
+    /// The core ends every stream; should it not, after a panic, nobody must wait for one for ever.
+    fn end_streams(&mut self, reason: &Error) {
+        self.shared.set_state(ConnectionState::Closed);
+        let (upstreams, downstreams): (Vec<_>, Vec<_>) =
+            (self.upstreams.keys().copied().collect(), self.downstreams.keys().copied().collect());
+        for key in upstreams {
+            let Some(buffer) = self.upstreams.get(&key).map(|side| side.buffer.clone()) else { continue };
+            buffer.end();
+            let end = UpstreamEnd {
+                error: Some(reason.clone()),
+                undelivered_points: buffer.lock().points(),
+                undelivered_chunks: Vec::new(),
+            };
+            let _ = catch_unwind(AssertUnwindSafe(|| self.end_upstream(key, end)));
+        }
+        for key in downstreams {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.end_downstream(key, Some(reason.clone()))));
+        }
     }
 
     /// Nothing arrives any more: runs the handlers a last time and gives them up.

@@ -11,6 +11,7 @@ use crate::client::awaited::Awaited;
 use crate::client::calls::Admission;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Connection};
+use crate::client::dispatcher::Dispatcher;
 use crate::client::downstream::Downstream;
 use crate::client::events::StreamEvent;
 use crate::client::options::{BufferPolicy, FullPolicy, Handler};
@@ -77,16 +78,26 @@ pub(super) struct UpstreamSide {
     pub(super) recovering: bool,
     pub(super) buffer: Arc<SharedBuffer>,
     pub(super) awaited: Arc<Awaited>,
+    /// What keeps the points on disk of a stream that the application knows.
+    kept: Option<Arc<Kept>>,
 }
 
 impl UpstreamSide {
-    fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers) -> Self {
+    fn new(opened: &OpenedUpstream, handlers: UpstreamHandlers, kept: Option<Arc<Kept>>) -> Self {
         let (buffer, awaited) = (opened.buffer.clone(), Arc::default());
-        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer, awaited }
+        Self { stream_id: opened.stream_id, handlers, recovering: false, buffer, awaited, kept }
     }
 
     fn recovering(opened: &OpenedUpstream) -> Self {
-        Self { recovering: true, ..Self::new(opened, UpstreamHandlers::default()) }
+        Self { recovering: true, ..Self::new(opened, UpstreamHandlers::default(), None) }
+    }
+
+    /// Tells those who wait for points, or to flush or close the stream, that it has ended.
+    pub(super) fn end(&self, error: &Error, dispatcher: &Dispatcher) {
+        self.awaited.end(error, dispatcher);
+        if let Some(kept) = &self.kept {
+            kept.leave(dispatcher);
+        }
     }
 }
 
@@ -217,7 +228,7 @@ impl Driver<'_> {
             (Op::OpenUpstream(opening, done), Ok(Output::Upstream(opened))) => {
                 tracing::info!("upstream {} opened", opened.stream_id);
                 let OpeningUpstream { manners, kept, connection, handlers } = *opening;
-                let side = UpstreamSide::new(&opened, handlers);
+                let side = UpstreamSide::new(&opened, handlers, kept.clone());
                 let awaited = side.awaited.clone();
                 self.upstreams.insert(opened.key, side);
                 let upstream = Upstream::new(connection, opened, manners, kept, awaited);

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{SpoolCounters, SpoolFull, spool_error};
 use crate::client::completion::Completion;
+use crate::client::dispatcher::Dispatcher;
 use crate::core::FlushLevel;
 use crate::core::{DataIdIndex, Keeper};
 use crate::error::{Error, Result, Status};
@@ -25,6 +26,16 @@ impl Deferred {
         let (Self::Flush { deadline, .. } | Self::Close { deadline, .. }) = self;
         *deadline
     }
+
+    pub(in crate::client) fn into_done(self) -> Completion<()> {
+        let (Self::Flush { done, .. } | Self::Close { done, .. }) = self;
+        done
+    }
+}
+
+/// What those are told who wait for points that are for the next process.
+pub(super) fn left_behind() -> Error {
+    Error::new(Status::Closed, "the upstream is closed; its points stay in the spool")
 }
 
 /// The journal of an upstream, and how far its buffer is.
@@ -42,6 +53,8 @@ pub(in crate::client) struct State {
     pub(in crate::client) backlog: bool,
     /// Number of the first point that was not read back yet, to be put into the buffer.
     pub(super) read: u64,
+    /// Why the buffer will not get the rest.
+    pub(in crate::client) given_up: Option<Error>,
     /// Nothing is written any more.
     pub(in crate::client) closing: bool,
     pub(in crate::client) deferred: Vec<Deferred>,
@@ -49,8 +62,14 @@ pub(in crate::client) struct State {
 
 impl Kept {
     pub(super) fn new(journal: Journal, full: SpoolFull) -> Self {
-        let state =
-            State { journal: Some(journal), backlog: false, read: 0, closing: false, deferred: Vec::new() };
+        let state = State {
+            journal: Some(journal),
+            backlog: false,
+            read: 0,
+            given_up: None,
+            closing: false,
+            deferred: Vec::new(),
+        };
         Self { state: Mutex::new(state), room: Condvar::new(), full }
     }
 
@@ -98,7 +117,30 @@ impl Kept {
                 return Err(Status::Timeout);
             }
             state = self.room.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            if state.closing {
+                return Err(Status::Closed);
+            }
         }
+    }
+
+    /// Nothing is written any more, not by those who wait for room either.
+    pub(in crate::client) fn begin_closing(&self, state: &mut State) {
+        state.closing = true;
+        self.room.notify_all();
+    }
+
+    /// The buffer does not get the rest: what waits for that goes to `refuse`, under the lock, and nothing waits from
+    /// now on.
+    pub(in crate::client) fn give_up(&self, error: &Error, refuse: impl FnMut(Deferred)) {
+        let mut state = self.lock();
+        state.given_up.get_or_insert_with(|| error.clone());
+        std::mem::take(&mut state.deferred).into_iter().for_each(refuse);
+    }
+
+    /// The upstream has ended; what it did not deliver is for the next process. What waits is told.
+    pub(in crate::client) fn leave(&self, dispatcher: &Dispatcher) {
+        let error = left_behind();
+        self.give_up(&error, |deferred| deferred.into_done().complete(Err(error.clone()), dispatcher));
     }
 
     /// Waits until the disk has what was appended. The lock is not held, because the connection's thread takes it.

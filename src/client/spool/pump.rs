@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::kept::{Deferred, Kept};
+use super::kept::{Deferred, Kept, left_behind};
+use super::spool_error;
 use crate::client::completion::Completion;
 use crate::client::connection::{Command, Shared};
 use crate::client::runtime::spawn_thread;
@@ -29,11 +30,11 @@ pub(in crate::client) struct Pump {
 impl Pump {
     /// Starts a thread that brings over what the buffer does not have. The caller set `backlog`.
     pub(in crate::client) fn start(self) {
-        let kept = self.kept.clone();
+        let pump = self.clone();
         if let Err(error) = spawn_thread(ThreadKind::Spool, move || self.run()) {
-            // Everything is on disk, and the next write tries again.
+            // Everything is on disk, and stays there.
             tracing::error!("spool: cannot start a thread: {error}");
-            kept.lock().backlog = false;
+            pump.give_up(&Error::new(Status::Resource, format!("spool: no thread can be started: {error}")));
         }
     }
 
@@ -53,20 +54,22 @@ impl Pump {
                         self.buffer.lock().skip(run.first_point - next);
                     }
                     if self.push(&run).is_break() {
-                        return self.give_up();
+                        return self.give_up(&left_behind());
                     }
                 }
                 Ok(None) => {
                     state.backlog = false;
-                    let deferred = std::mem::take(&mut state.deferred);
-                    drop(state);
-                    deferred.into_iter().for_each(|deferred| self.carry_out(deferred));
+                    // Under the lock, as everything that is taken from there: the connection, which can still be told,
+                    // looks there when it ends the stream.
+                    std::mem::take(&mut state.deferred)
+                        .into_iter()
+                        .for_each(|deferred| self.carry_out(deferred));
                     return;
                 }
                 Err(error) => {
                     tracing::error!("{error}");
                     drop(state);
-                    return self.give_up();
+                    return self.give_up(&spool_error(&error));
                 }
             }
         }
@@ -107,25 +110,24 @@ impl Pump {
     /// Carries out what must not wait any longer for the rest of the points.
     fn expire(&self) {
         let now = Instant::now();
-        let (expired, left) = {
-            let mut state = self.kept.lock();
-            let deferred = std::mem::take(&mut state.deferred);
-            let (expired, waiting): (Vec<_>, _) =
-                deferred.into_iter().partition(|deferred| deferred.deadline() <= now);
-            state.deferred = waiting;
-            (expired, state.unsettled())
-        };
+        let mut state = self.kept.lock();
+        let left = state.unsettled();
+        let (expired, waiting): (Vec<_>, _) =
+            std::mem::take(&mut state.deferred).into_iter().partition(|deferred| deferred.deadline() <= now);
+        state.deferred = waiting;
         for deferred in expired {
-            let (what, done) = match deferred {
-                Deferred::Flush { done, .. } => ("flush", done),
-                Deferred::Close { close_session, done, .. } => {
-                    self.close(close_session, Completion::ignore());
-                    ("close", done)
-                }
-            };
+            let what = if matches!(deferred, Deferred::Close { .. }) { "close" } else { "flush" };
             let text = format!("{what}: {left} points were not delivered in time and stay in the spool");
-            let _ = self.shared.send(Command::Fail(done, Error::new(Status::Timeout, text)));
+            self.refuse(deferred, Error::new(Status::Timeout, text));
         }
+    }
+
+    /// Closes without the rest of the points, if that is what is waited for, and tells who waits.
+    fn refuse(&self, deferred: Deferred, error: Error) {
+        if let Deferred::Close { close_session, .. } = deferred {
+            self.close(close_session, Completion::ignore());
+        }
+        let _ = self.shared.send(Command::Fail(deferred.into_done(), error));
     }
 
     fn carry_out(&self, deferred: Deferred) {
@@ -144,13 +146,8 @@ impl Pump {
         let _ = self.shared.send(Command::CloseUpstream(self.key, close_session, done));
     }
 
-    /// The stream ended, or the journal cannot be read.
-    fn give_up(&self) {
-        let deferred = std::mem::take(&mut self.kept.lock().deferred);
-        for deferred in deferred {
-            let (Deferred::Flush { done, .. } | Deferred::Close { done, .. }) = deferred;
-            let error = Error::new(Status::Closed, "the upstream is closed; its points stay in the spool");
-            let _ = self.shared.send(Command::Fail(done, error));
-        }
+    /// The buffer takes nothing any more, or the journal cannot be read.
+    fn give_up(&self, error: &Error) {
+        self.kept.give_up(error, |deferred| self.refuse(deferred, error.clone()));
     }
 }

@@ -426,8 +426,7 @@ impl Upstream {
 
     /// The stream ended: in order, or for a reason.
     pub(super) fn ended(mut self, error: Option<Error>, events: &mut Vec<Event>) {
-        self.shut_buffer();
-        self.buffer.set_state(UpstreamState::Closed);
+        self.buffer.end();
         let (unsent, dropped) = {
             let buffer = self.buffer.lock();
             (buffer.points(), buffer.dropped())

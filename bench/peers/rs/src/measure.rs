@@ -112,7 +112,7 @@ impl Latencies {
             let bound = 0.1 * 10_f64.powf(f64::from(bucket) / 40.0);
             let (below, above) = rest.split_at(rest.partition_point(|&latency| us(latency) <= bound));
             if !below.is_empty() {
-                histogram_us.push((bound, below.len()));
+                histogram_us.push(((bound * 1e3).round() / 1e3, below.len()));
             }
             rest = above;
             if rest.is_empty() {

@@ -69,6 +69,8 @@ impl Options {
         match key {
             "url" => value.clone_into(&mut self.url),
             "session" => value.clone_into(&mut self.session),
+            // The client takes the certificates of the system only, so that it is told to demand none; see streams.rs.
+            "ca" => {}
             "payload" => self.payload = whole(0, 16 * 1024 * 1024)? as usize,
             "points" => self.points = whole(1, 100_000_000)?.into(),
             "ids" => self.ids = whole(1, 10_000)? as usize,

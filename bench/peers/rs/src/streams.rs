@@ -36,7 +36,7 @@ pub(crate) async fn connect(options: &Options, node_id: &str) -> Result<Conn, Fa
             let (host, port) =
                 address.trim_end_matches('/').rsplit_once(':').ok_or_else(|| format!("{url} has no port"))?;
             let port = port.parse().map_err(|error| format!("{url}: {error}"))?;
-            // The broker's certificate is made for the run.
+            // The broker's certificate is made for the run, and the client trusts only those of the system.
             let connector = QuicConnector::new(host, port).skip_server_verification(true);
             connect_over(connector, options, node_id).await
         }
@@ -49,7 +49,14 @@ async fn connect_over<C: Connector>(connector: C, options: &Options, node_id: &s
         0 => Compression::new(),
         level => Compression::new().enable(level),
     };
-    Ok(ConnBuilder::new(connector).node_id(node_id).compression(compression).build().await?)
+    Ok(ConnBuilder::new(connector)
+        .node_id(node_id)
+        .compression(compression)
+        // A ping waits behind what is sent as fast as possible: that is no reason to give up the connection.
+        .ping_timeout(ANSWER_LIMIT)
+        .response_message_timeout(ANSWER_LIMIT)
+        .build()
+        .await?)
 }
 
 fn qos(options: &Options) -> QoS {
@@ -66,6 +73,7 @@ struct Acks {
     open: AtomicBool,
     acked: AtomicU64,
     refused: AtomicBool,
+    resumed: AtomicBool,
     changed: Notify,
 }
 
@@ -77,6 +85,9 @@ impl Acks {
             changed.as_mut().enable();
             if self.refused.load(Ordering::Acquire) {
                 return Err("the broker refused a chunk".into());
+            }
+            if self.resumed.load(Ordering::Acquire) {
+                return Err("the connection was lost".into());
             }
             if reached(self) {
                 return Ok(());
@@ -115,7 +126,9 @@ impl Sender {
                 CallbackReturnValue::complete()
             }) as ReceiveAckCallback)
             .resumed_callback(Arc::new(move |_, _, _| {
-                on_open.open.store(true, Ordering::Release);
+                if on_open.open.swap(true, Ordering::AcqRel) {
+                    on_open.resumed.store(true, Ordering::Release);
+                }
                 on_open.changed.notify_one();
                 CallbackReturnValue::complete()
             }) as UpstreamResumedCallback);
@@ -169,8 +182,8 @@ impl Sender {
         Ok(())
     }
 
-    pub(crate) async fn close(mut self) -> Result<(), Failure> {
-        Ok(self.upstream.close(None).await?)
+    pub(crate) async fn close(&mut self) -> Result<(), iscp::Error> {
+        self.upstream.close(None).await
     }
 }
 

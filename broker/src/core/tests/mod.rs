@@ -9,6 +9,7 @@ mod outages;
 mod queues;
 mod restarts;
 mod resume;
+mod resume_downstream;
 mod sharing;
 mod upstream;
 
