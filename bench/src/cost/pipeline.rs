@@ -156,8 +156,8 @@ impl Pipeline {
         run(Step::Route, &mut || {
             self.broker.handle_message(WRITER, decode(sent.clone()), now);
             for (reader, _) in &self.readers {
-                let message = self.broker.poll_transmit(reader.conn).expect("the chunk");
-                routed.push(encode(&message));
+                let message = self.broker.poll_outgoing(reader.conn).expect("the chunk");
+                routed.push(message.encode(Encoding::Protobuf, Schema::V3));
             }
         });
         for ((reader, key), received) in self.readers.iter_mut().zip(routed) {

@@ -4,7 +4,7 @@ mod lifecycle;
 mod queue;
 mod saved;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +19,7 @@ use super::aliases::{AliasError, DownstreamIds};
 use super::arena::Key;
 use super::hold::Holds;
 use super::metadata::Event;
+use super::numbers::NumberMap;
 use super::resume::Tie;
 use super::routing::Routed;
 use super::subscription::Source;
@@ -42,7 +43,7 @@ pub(super) struct Downstream {
     /// Nodes of the filters.
     nodes: Vec<Key>,
     ids: DownstreamIds,
-    sources: HashMap<Key, Source>,
+    sources: NumberMap<Key, Source>,
     /// Chunks and metadata wait apart, so that old chunks can be dropped, and leave in the order of
     /// their numbers.
     chunks: VecDeque<QueuedChunk>,
@@ -133,7 +134,7 @@ impl Broker {
             filters: request.filters,
             nodes: nodes.clone(),
             ids,
-            sources: HashMap::new(),
+            sources: NumberMap::default(),
             chunks: VecDeque::new(),
             metadata: VecDeque::new(),
             next_number: 0,

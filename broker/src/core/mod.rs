@@ -25,6 +25,7 @@ mod filter;
 mod hold;
 mod metadata;
 mod node;
+mod numbers;
 mod outbox;
 mod resume;
 mod routing;
@@ -59,6 +60,7 @@ use arena::{Arena, Key};
 use connection::{Connection, Phase};
 use downstream::Downstream;
 use node::Nodes;
+use numbers::NumberMap;
 use outbox::Answer;
 use resume::Detached;
 use sharing::Recent;
@@ -114,12 +116,12 @@ pub struct Stats {
 pub struct Broker {
     config: Config,
     environment: Box<dyn Environment>,
-    connections: HashMap<ConnId, Connection>,
+    connections: NumberMap<ConnId, Connection>,
     /// Connections past their `ConnectRequest`.
     established: usize,
     upstreams: Arena<Upstream>,
     upstream_ids: HashMap<Uuid, Key>,
-    upstream_aliases: HashMap<u32, Key>,
+    upstream_aliases: NumberMap<u32, Key>,
     last_upstream_alias: u32,
     downstreams: Arena<Downstream>,
     downstream_ids: HashMap<Uuid, Key>,
@@ -151,11 +153,11 @@ impl Broker {
         Self {
             config,
             environment,
-            connections: HashMap::new(),
+            connections: NumberMap::default(),
             established: 0,
             upstreams: Arena::default(),
             upstream_ids: HashMap::new(),
-            upstream_aliases: HashMap::new(),
+            upstream_aliases: NumberMap::default(),
             last_upstream_alias: 0,
             downstreams: Arena::default(),
             downstream_ids: HashMap::new(),

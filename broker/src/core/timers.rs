@@ -1,10 +1,11 @@
 //! What is to happen when.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::ConnId;
 use super::arena::Key;
+use super::numbers::NumberMap;
 
 /// What a deadline is for. Each has at most one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ pub(super) enum Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     queue: BTreeSet<(Instant, Timer)>,
-    deadlines: HashMap<Timer, Instant>,
+    deadlines: NumberMap<Timer, Instant>,
 }
 
 impl Timers {

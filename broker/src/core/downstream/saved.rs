@@ -1,6 +1,6 @@
 //! Downstreams in a snapshot.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use iscp::message::{DataFilter, DownstreamFilter};
@@ -10,6 +10,7 @@ use crate::core::Broker;
 use crate::core::aliases::DownstreamIds;
 use crate::core::arena::Key;
 use crate::core::hold::Holds;
+use crate::core::numbers::NumberMap;
 use crate::core::resume::Tie;
 use crate::core::snapshot::{self, Reader, SnapshotError, Writer, form};
 use crate::core::subscription::Source;
@@ -118,7 +119,7 @@ impl Broker {
                 data_filters: data.collect(),
             });
         }
-        let mut sources = HashMap::new();
+        let mut sources = NumberMap::default();
         for source in saved.sources {
             sources.insert(reader.origin(source.origin)?, Source::with_alias(source.alias));
         }
