@@ -45,7 +45,7 @@ unsafe fn take(request: *mut iscp_token_request_t) -> Result<TokenRequest, Error
     let taken = question.lock().unwrap_or_else(PoisonError::into_inner).take();
     // SAFETY: as above.
     unsafe { handle::free(request) };
-    taken.ok_or_else(|| Error::new(Status::InvalidState, "request: it was answered already"))
+    taken.ok_or_else(|| Error::new(Status::BadHandle, "request: it was answered already"))
 }
 
 /// Answers with a token.
@@ -94,4 +94,22 @@ pub unsafe extern "C" fn iscp_token_request_reject(
         request.reject(reason);
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the second of two threads that answer at once finds it.
+    #[test]
+    fn a_question_that_was_answered_meanwhile_is_no_handle_any_more() {
+        let request = handle::new::<iscp_token_request_t>(Mutex::new(None));
+        // SAFETY: a handle of this library and strings.
+        unsafe {
+            let status = iscp_token_request_resolve(request, c"token".as_ptr(), std::ptr::null_mut());
+            assert_eq!(status, Status::BadHandle.number());
+            let status = iscp_token_request_reject(request, c"reason".as_ptr(), std::ptr::null_mut());
+            assert_eq!(status, Status::BadHandle.number());
+        }
+    }
 }
