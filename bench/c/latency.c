@@ -106,7 +106,7 @@ static void write_at_rate(const struct settings *settings, const struct source *
             settings->rate > 0 ? wait_until(start + (int64_t)((double)i * 1e9 / settings->rate)) : now_ns();
         memcpy(payload, &now, sizeof now);
         iscp_status_t status = iscp_upstream_write(source->upstream, source->ids[i % settings->ids],
-                                                   now - start, payload, settings->payload);
+                                                   i * ELAPSED_NS, payload, settings->payload);
         if (status != ISCP_OK) {
             check("write", status, NULL);
         }
