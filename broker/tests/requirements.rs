@@ -52,7 +52,7 @@
 //! | 47 | aliases and de-duplication outlive a resume | broker/src/core/tests/resume.rs `what_came_before_the_loss_is_not_forwarded_again_and_aliases_hold`, `an_alias_that_was_asked_for_before_the_loss_comes_after_the_resume` |
 //! | 48 | desired alias of downstreams | broker/src/core/tests/downstream.rs `refused_opens_have_their_codes_and_a_nil_stream_id`, broker/src/core/tests/resume_downstream.rs `an_alias_in_use_on_the_connection_is_refused_to_a_resume` |
 //! | 49 | aliases of the open request | broker/src/core/tests/downstream.rs `aliases_of_the_open_request_are_used_in_the_first_chunk` |
-//! | 50 | answer first, then a gap | broker/src/core/tests/downstream.rs `the_answer_comes_first_and_data_a_moment_later`, broker/src/core/tests/resume.rs `an_unacknowledged_reliable_chunk_is_sent_again_in_order_before_what_came_meanwhile` |
+//! | 50 | answer first, then a gap | broker/src/core/tests/downstream.rs `the_answer_comes_first_and_data_a_moment_later`, broker/src/core/tests/resume_downstream.rs `an_unacknowledged_reliable_chunk_is_sent_again_in_order_before_what_came_meanwhile` |
 //! | 51 | filters | broker/src/core/filter.rs `patterns_match_as_the_official_clients_document`, `every_pattern_matches_what_a_plain_reference_says` |
 //! | 52 | exact source node | broker/src/core/filter.rs `an_id_matches_when_node_name_and_type_do` |
 //! | 53 | one chunk per downstream, empty chunks | broker/src/core/tests/downstream.rs `a_chunk_without_a_matching_group_is_sent_empty_unless_omitted`, `a_chunk_goes_once_to_a_downstream_that_several_filters_match` |
@@ -61,8 +61,8 @@
 //! | 56 | every ack is answered | broker/src/core/tests/downstream.rs `every_ack_of_chunks_is_answered_at_once` |
 //! | 57 | lane of a downstream | broker/src/core/tests/downstream.rs `chunks_of_unreliable_downstreams_and_nothing_else_may_go_by_datagram`, broker/src/core/tests/queues.rs `datagrams_do_not_wait_for_the_stream` |
 //! | 58 | close of downstreams | broker/src/core/tests/downstream.rs `nothing_follows_the_answer_to_a_close_and_late_acks_are_ignored`, broker/src/core/tests/metadata.rs `readers_of_a_node_learn_of_its_downstreams` |
-//! | 59 | resume of downstreams | broker/tests/requirements.rs `a_reader_whose_socket_breaks_misses_nothing`, broker/src/core/tests/resume.rs `an_unacknowledged_reliable_chunk_is_sent_again_in_order_before_what_came_meanwhile`, `aliases_of_a_downstream_outlive_its_connection`, `a_second_loss_before_everything_was_sent_again_keeps_the_order` |
-//! | 60 | expiry of downstreams | broker/src/core/tests/resume.rs `the_readers_of_a_node_learn_of_the_resume_and_the_end_of_its_downstreams` |
+//! | 59 | resume of downstreams | broker/tests/requirements.rs `a_reader_whose_socket_breaks_misses_nothing`, broker/src/core/tests/resume_downstream.rs `an_unacknowledged_reliable_chunk_is_sent_again_in_order_before_what_came_meanwhile`, `aliases_of_a_downstream_outlive_its_connection`, `a_second_loss_before_everything_was_sent_again_keeps_the_order` |
+//! | 60 | expiry of downstreams | broker/src/core/tests/resume_downstream.rs `the_readers_of_a_node_learn_of_the_resume_and_the_end_of_its_downstreams` |
 //! | 61 | metadata for all readers of a node | broker/src/core/tests/metadata.rs `base_times_are_acknowledged_and_reach_the_readers_of_the_node` |
 //! | 62 | metadata is never sent again | broker/src/core/tests/metadata.rs `metadata_is_sent_once_whatever_is_acknowledged` |
 //! | 63 | order of metadata and data | broker/src/core/tests/metadata.rs `metadata_and_data_of_an_upstream_arrive_in_order` |
@@ -76,7 +76,7 @@
 //! | 71 | order of calls, replies | broker/src/core/tests/calls.rs `calls_are_bounded_in_number_and_size_and_stay_in_order`, `a_reply_finds_the_connection_that_asked` |
 //! | 72 | repeated calls | broker/src/core/tests/calls.rs `a_call_that_is_repeated_under_a_new_id_is_another_call` |
 //! | 73 | bounded queue of calls | broker/src/core/tests/calls.rs `calls_are_bounded_in_number_and_size_and_stay_in_order` |
-//! | 74 | bounded queues of downstreams | broker/src/core/tests/queues.rs `unreliable_and_partial_queues_drop_the_oldest_chunks_and_keep_metadata`, broker/src/core/tests/resume.rs `a_detached_reliable_downstream_without_room_is_closed_rather_than_left_with_a_gap`, `a_connected_reliable_downstream_without_room_is_closed_and_cannot_be_resumed` |
+//! | 74 | bounded queues of downstreams | broker/src/core/tests/queues.rs `unreliable_and_partial_queues_drop_the_oldest_chunks_and_keep_metadata`, broker/src/core/tests/resume_downstream.rs `a_detached_reliable_downstream_without_room_is_closed_rather_than_left_with_a_gap`, `a_connected_reliable_downstream_without_room_is_closed_and_cannot_be_resumed` |
 //! | 75 | window of RELIABLE downstreams | broker/src/core/tests/queues.rs `no_more_reliable_chunks_are_under_way_than_go_can_take`, `a_reliable_downstream_has_a_bounded_number_of_chunks_under_way_and_loses_none` |
 //! | 76 | streams do not hold up one another | broker/src/core/tests/queues.rs `a_reliable_stream_without_acks_does_not_hold_up_others_on_the_connection` |
 //! | 77 | sockets that take nothing | broker/tests/websocket.rs `a_socket_that_takes_nothing_is_given_up` |
