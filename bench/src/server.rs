@@ -49,6 +49,9 @@ impl Server {
                 let mut command = Command::new(programs.directory.join("iscp"));
                 command.args(["broker", "--ws", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--self-signed"]);
                 command.arg("--self-signed-pem").arg(&ca);
+                // A source that is faster than its reader waits, as it does with the other servers; by default the reader
+                // would be closed.
+                command.args(["--hold-for", "60"]);
                 listen(command, 2)?
             }
             Backend::BareWebSocket => bare("ws")?,
