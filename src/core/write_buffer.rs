@@ -368,6 +368,11 @@ impl WriteBuffer {
         self.open_bytes + self.sealed_bytes
     }
 
+    /// Whether there is room for many points: a quarter of the limit.
+    pub fn is_roomy(&self) -> bool {
+        self.bytes() <= self.limit - self.limit / 4
+    }
+
     /// Points buffered.
     pub fn points(&self) -> u64 {
         self.written - self.taken - self.skipped_in_all

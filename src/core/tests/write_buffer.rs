@@ -195,3 +195,19 @@ fn awaited_points_are_in_a_chunk_or_given_up() {
     assert_eq!(buffer.take_given_up(), [20]);
     assert!(buffer.take_awaited().is_empty());
 }
+
+#[test]
+fn a_full_buffer_is_roomy_again_before_it_is_empty() {
+    let limit = 1 << 20;
+    let mut buffer = WriteBuffer::new(limit, None);
+    let a = buffer.data_id(DataId::new("a", "t")).unwrap();
+    assert!(buffer.is_roomy());
+    while buffer.push(a, 1, &[0; 10_000]).is_ok() {}
+    assert!(!buffer.is_roomy());
+    let mut taken = 0;
+    while !buffer.is_roomy() {
+        taken += buffer.take().unwrap().points;
+    }
+    assert!(taken > 20, "{taken} points would be written before the next writer waits");
+    assert!(buffer.bytes() > limit / 2, "there is no hurry");
+}

@@ -318,7 +318,9 @@ impl Upstream {
         let mut taken = buffer.take()?;
         let end = buffer.taken();
         let given_up = buffer.take_given_up();
-        if buffer.waiters > 0 {
+        // Not for every chunk: a writer that is woken for two points at a time costs more than they do. One whose time runs
+        // out looks for room once more, so nobody fails for it.
+        if buffer.waiters > 0 && (buffer.is_roomy() || buffer.taken() >= self.flush_target) {
             shared.space.notify_all();
         }
         if buffer.taken() >= self.flush_target {

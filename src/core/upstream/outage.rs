@@ -60,6 +60,8 @@ impl Upstream {
     pub(in crate::core) fn detach(&mut self, now: Instant, events: &mut Vec<Event>) -> bool {
         self.set_aside(events);
         let stays = self.attachment.lost(self.config.expiry_interval, self.config.reopen, now);
+        // What room there is can be used meanwhile.
+        self.buffer.space.notify_all();
         self.publish_state();
         stays
     }
