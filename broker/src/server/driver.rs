@@ -1,7 +1,7 @@
 //! What runs a server: its threads, listeners and timers, and the core that all connections share.
 //!
-//! Every connection is a task, and so is every listener. One thread runs them all, or the listeners only while as many
-//! as the configuration says run the connections. The tasks read, decrypt, inflate and decode on their own; the core, which puts everything in order, is
+//! Every connection is a task, and so is every listener. One thread runs them all, or as many as the configuration
+//! says. The tasks read, decrypt, inflate and decode on their own; the core, which puts everything in order, is
 //! behind one lock that is held for as long as one message takes to be queued or built; what leaves is encoded,
 //! deflated, encrypted and written on their own again. So the order of an upstream is that of its connection, whose
 //! task is never run by two threads at a time, and the core sees what it would see on one thread.
@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use iscp::transport::Scheme;
 #[cfg(feature = "full")]
 use iscp::transport::{self, TransportError};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 #[cfg(feature = "full")]
@@ -30,7 +31,6 @@ use super::connection::{self, Accepted};
 use super::group::Groups;
 #[cfg(feature = "full")]
 use super::oauth2::TokenEndpoint;
-use super::workers::{self, HandedOver, Place, Workers};
 use super::{Endpoint, Listener, ServerConfig, StartError, Started, state, websocket};
 #[cfg(feature = "full")]
 use super::{quic, webtransport};
@@ -43,6 +43,9 @@ const SPARE_SOCKETS: usize = 256;
 /// What the system may hold of what we sent. More would only make a Pong wait longer behind data on a
 /// slow link.
 const SEND_BUFFER: u32 = 256 * 1024;
+/// Turns of tasks after which the system is asked for what has come on other sockets, while some always have
+/// something to do. A turn is bounded: see [`connection::READ_BURST`].
+pub(super) const EVENT_INTERVAL: u32 = 8;
 /// How long the library gets at the end to tell the clients of QUIC that their connections are closed, and what it
 /// gets when no time is left. Some have read it long before, but only silence shows that.
 #[cfg(feature = "full")]
@@ -171,13 +174,28 @@ impl Shared {
     }
 }
 
+/// The runtime of a server: that of the calling thread, or several threads beside it.
+pub(super) fn runtime(threads: usize) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if threads > 1 {
+        let started = AtomicUsize::new(0);
+        // As the system shows them, which cuts longer names off.
+        let name = move || format!("iscp-broker-{}", started.fetch_add(1, Ordering::Relaxed) + 1);
+        builder.worker_threads(threads).thread_name_fn(name);
+    }
+    builder.event_interval(EVENT_INTERVAL).enable_all().build()
+}
+
 /// Runs the server until told to stop.
 pub(super) fn run(
     config: ServerConfig,
     commands: watch::Receiver<Option<Instant>>,
     report: &mpsc::Sender<Result<Started, StartError>>,
 ) {
-    let runtime = match workers::runtime() {
+    let runtime = match runtime(config.threads) {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = report.send(Err(StartError::Thread(error)));
@@ -185,13 +203,6 @@ pub(super) fn run(
         }
     };
     runtime.block_on(async {
-        let workers = match Workers::start(config.threads) {
-            Ok(workers) => workers,
-            Err(error) => {
-                let _ = report.send(Err(StartError::Thread(error)));
-                return;
-            }
-        };
         let opened: Result<Vec<_>, _> =
             config.listeners.iter().map(|at| Acceptor::open(at, &config)).collect();
         let acceptors = match opened {
@@ -234,7 +245,7 @@ pub(super) fn run(
             }
         };
         let _ = report.send(Ok(Started { endpoints, token_url: token_url.take() }));
-        serve(Arc::clone(&shared), acceptors, Arc::new(workers), commands).await;
+        serve(Arc::clone(&shared), acceptors, commands).await;
         if let Some(path) = &shared.config.state {
             let snapshot = shared.with_core(|core| core.snapshot(Instant::now()));
             state::save(path, &snapshot);
@@ -317,8 +328,7 @@ impl Acceptor {
                 let (stream, address) = accept(&listener).await;
                 let handshake = {
                     let shared = Arc::clone(&shared);
-                    let stream = HandedOver::new(stream);
-                    async move { websocket::accept(&shared, stream.take()?, address, false).await }
+                    async move { websocket::accept(&shared, stream, address, false).await }
                 };
                 spawner.spawn(address, handshake);
             },
@@ -327,9 +337,8 @@ impl Acceptor {
                 let (stream, address) = accept(&listener).await;
                 let handshake = {
                     let (shared, tls) = (Arc::clone(&shared), tls.clone());
-                    let stream = HandedOver::new(stream);
                     async move {
-                        match super::tls::accept(&tls, stream.take()?).await {
+                        match super::tls::accept(&tls, stream).await {
                             Ok(stream) => websocket::accept(&shared, stream, address, true).await,
                             Err(error) => {
                                 info!(%address, %error, "TLS handshake failed");
@@ -418,7 +427,6 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 /// Starts the tasks of connections.
 struct Spawner {
     shared: Arc<Shared>,
-    workers: Arc<Workers>,
     connections: Arc<Mutex<JoinSet<()>>>,
     spawned: Arc<Notify>,
     stop: watch::Receiver<Option<Instant>>,
@@ -433,12 +441,7 @@ impl Spawner {
             return;
         }
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
-        let Place { handle, load } = self.workers.place();
-        let carried = async move {
-            connection::run(shared, address, handshake, stop).await;
-            drop(load);
-        };
-        connections.spawn_on(carried, &handle);
+        connections.spawn(connection::run(shared, address, handshake, stop));
         self.spawned.notify_one();
     }
 }
@@ -446,7 +449,6 @@ impl Spawner {
 async fn serve(
     shared: Arc<Shared>,
     acceptors: Vec<(Endpoint, Acceptor)>,
-    workers: Arc<Workers>,
     mut commands: watch::Receiver<Option<Instant>>,
 ) {
     let timers = tokio::spawn({
@@ -461,7 +463,6 @@ async fn serve(
     for (_, acceptor) in acceptors {
         let spawner = Spawner {
             shared: Arc::clone(&shared),
-            workers: Arc::clone(&workers),
             connections: Arc::clone(&connections),
             spawned: Arc::clone(&spawned),
             stop: commands.clone(),

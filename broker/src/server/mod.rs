@@ -16,7 +16,6 @@ mod tls;
 mod websocket;
 #[cfg(feature = "full")]
 mod webtransport;
-mod workers;
 
 use std::fmt;
 use std::io;
@@ -64,9 +63,8 @@ pub struct ServerConfig {
     /// streams end with the server.
     pub state: Option<PathBuf>,
     /// Threads that carry connections, 1 to [`ServerConfig::MAX_THREADS`]. With 1, the thread of the server does
-    /// everything; with more, that one only takes new connections, reads and writes the datagrams of QUIC, and keeps time.
-    /// What a client notices is the same. Default 1: it costs least for each message, and carries millions of points a
-    /// second.
+    /// everything; with more, that one only starts and ends the server. What a client notices is the same. Default
+    /// 1: it costs least for each message, and carries millions of points a second.
     pub threads: usize,
     /// Settings of the broker itself.
     pub core: core::Config,

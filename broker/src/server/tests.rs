@@ -20,8 +20,7 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::connection::{self, Accepted, READ_BURST, READ_BURST_BYTES};
-use super::driver::Shared;
-use super::workers::{self, EVENT_INTERVAL, Workers};
+use super::driver::{self, EVENT_INTERVAL, Shared};
 use super::{ServerConfig, StartError};
 use crate::core::{Broker, PeerInfo, SystemEnvironment};
 
@@ -298,7 +297,7 @@ fn shared() -> Arc<Shared> {
 /// and its ack, or its delivery, at most.
 fn longest_wait(size: usize, crowd: usize) -> (u32, Scene) {
     let scene = Arc::new(Mutex::new(Scene::default()));
-    workers::runtime().unwrap().block_on(async {
+    driver::runtime(1).unwrap().block_on(async {
         let shared = shared();
         let (_stop, stopped) = watch::channel(None);
         let timers = Arc::clone(&shared);
@@ -397,19 +396,16 @@ impl Transport for Meeting {
 fn two_threads_carry_two_connections_at_the_same_time() {
     let meeting = Arc::new((Mutex::new(0), Condvar::new()));
     let began = Instant::now();
-    workers::runtime().unwrap().block_on(async {
-        let workers = Workers::start(2).unwrap();
+    driver::runtime(2).unwrap().block_on(async {
         let shared = shared();
         let (_stop, stopped) = watch::channel(None);
         let connections = [(); 2].map(|()| {
             let transport = Meeting(Arc::clone(&meeting));
             let handshake = async move { Some(accepted(transport)) };
             let address = ([127, 0, 0, 1], 1).into();
-            let place = workers.place();
-            let run = connection::run(Arc::clone(&shared), address, handshake, stopped.clone());
-            (place.handle.spawn(run), place.load)
+            tokio::spawn(connection::run(Arc::clone(&shared), address, handshake, stopped.clone()))
         });
-        for (connection, _) in connections {
+        for connection in connections {
             connection.await.unwrap();
         }
     });
