@@ -4,6 +4,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 scripts/setup.sh test
 
+# What the compiler keeps for the next build fills gigabytes, and here each thing is built once. Who works on one test
+# runs cargo himself.
+export CARGO_INCREMENTAL=0
+
 build=build/test
 step=
 timings=()
