@@ -95,7 +95,7 @@ run "Documents" tests/docs/links.sh
 run "Reference" scripts/docs.sh
 run "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 run "Fuzz targets" fuzz_targets
-run "Rust tests" cargo test --locked --workspace
+run "Rust tests" cargo test --locked --workspace --no-fail-fast
 run "Small library" cargo test --locked -p iscp --no-default-features --features websocket
 run "CMake build" cmake_build
 run "CMake build again" cmake_build_again
