@@ -25,8 +25,10 @@ hello() {
 # small NAME FEATURES: builds a library with few features in a directory of its own, where it stays for the next time.
 small() {
     local target=$build/small
-    cargo build --locked --release -p iscp --lib --no-default-features --features "$2" --target-dir "$target"
-    size "libiscp.so $1" "$target/release/libiscp.so"
+    local options=(--locked -p iscp --lib --no-default-features --features "$2" --target-dir "$target")
+    cargo rustc "${options[@]}" --profile release-shared --crate-type cdylib
+    size "libiscp.so $1" "$target/release-shared/libiscp.so"
+    cargo rustc "${options[@]}" --release --crate-type staticlib
     hello "hello_upstream, static, $1" "$target/release/libiscp.a"
 }
 

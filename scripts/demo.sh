@@ -83,7 +83,7 @@ limited() {
 scripts/setup.sh demo
 
 say "building (minutes the first time, seconds later)"
-quietly cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DISCP_BUILD_EXAMPLES=ON
+quietly cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DISCP_BUILD_EXAMPLES=ON -DISCP_SHARED_LTO=OFF
 quietly cmake --build "$build" --parallel "$jobs" \
     --target iscp_cargo demo_telemetry_send demo_telemetry_view
 
