@@ -1,76 +1,69 @@
 /* As many points as the server takes: what they cost, and how fast they go. */
 #include "client.h"
-#include "measure.h"
+#include "common/fail.h"
+#include "common/points.h"
+#include "common/results.h"
 #include "roles.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-static struct source *open_sources(const struct settings *settings) {
-    struct source *sources = calloc((size_t)settings->connections, sizeof *sources);
-    if (sources == NULL) {
-        fprintf(stderr, "no memory for connections\n");
-        exit(EXIT_FAILURE);
-    }
-    for (long i = 0; i < settings->connections; i++) {
-        sources[i] = source_open(settings, settings->session);
+static struct source *sources_open(const struct options *options) {
+    struct source *sources = allocate(options->connections, sizeof *sources);
+    struct delivery delivery = {.immediate = options->immediate};
+    for (unsigned i = 0; i < options->connections; i++) {
+        sources[i] = source_open(options, options->session, delivery);
     }
     return sources;
 }
 
-static void write_points(const struct settings *settings, const struct source *sources,
+static void write_point(const struct source *source, unsigned id, uint64_t index, const uint8_t *payload,
+                        size_t size) {
+    iscp_status_t status =
+        iscp_upstream_write(source->upstream, source->ids[id], (int64_t)(index * ELAPSED_NS), payload, size);
+    if (status != ISCP_OK) {
+        check("write", status, NULL);
+    }
+}
+
+static void write_points(const struct options *options, const struct source *sources,
                          const uint8_t *payload) {
-    long id = 0, source = 0;
-    for (long i = 0; i < settings->points; i++) {
-        const struct source *to = &sources[source];
-        iscp_status_t status =
-            iscp_upstream_write(to->upstream, to->ids[id], i * ELAPSED_NS, payload, settings->payload);
-        if (status != ISCP_OK) {
-            check("write", status, NULL);
+    struct pacer pacer;
+    pacer_start(&pacer, options->rate);
+    unsigned id = 0, source = 0;
+    for (uint64_t i = 0; i < options->points; i++) {
+        if (options->rate > 0) {
+            pacer_wait(&pacer);
         }
-        if (++source == settings->connections) {
+        write_point(&sources[source], id, i, payload, options->payload);
+        if (++source == options->connections) {
             source = 0;
-            id = id + 1 == settings->ids ? 0 : id + 1;
+            id = id + 1 == options->ids ? 0 : id + 1;
         }
     }
 }
 
-void run_pub(const struct settings *settings) {
-    struct source *sources = open_sources(settings);
-    uint8_t *payload = payload_new(settings->payload);
-    long open_kb = memory_kb("VmRSS");
-    printf("ready\n");
-    fflush(stdout);
-    double cpu = cpu_s();
-    int64_t start = now_ns();
-    write_points(settings, sources, payload);
-    for (long i = 0; i < settings->connections; i++) {
+void run_pub(const struct options *options) {
+    struct source *sources = sources_open(options);
+    uint8_t *payload = payload_new(options->payload);
+    struct publication publication;
+    publication_start(&publication);
+    write_points(options, sources, payload);
+    for (unsigned i = 0; i < options->connections; i++) {
         source_flush(&sources[i]);
     }
-    double wall = (double)(now_ns() - start) / 1e9;
-    cpu = cpu_s() - cpu;
-    for (long i = 0; i < settings->connections; i++) {
+    print_pub(options, &publication, options->reliable ? "all" : "none");
+    for (unsigned i = 0; i < options->connections; i++) {
         source_close(&sources[i]);
     }
-    printf(
-        "{\"points\":%ld,\"wall_s\":%.9f,\"cpu_s\":%.6f,\"rss_kb_open\":%ld,\"rss_kb\":%ld,\"bytes\":%.0f}\n",
-        settings->points, wall, cpu, open_kb, memory_kb("VmHWM"),
-        (double)settings->points * (double)settings->payload);
     free(payload);
     free(sources);
 }
 
-void run_start(const struct settings *settings) {
-    struct settings one = *settings;
-    one.points = 1;
-    one.immediate = true;
-    one.ack_at_once = true;
-    struct source source = source_open(&one, one.session);
-    uint8_t *payload = payload_new(one.payload);
-    write_points(&one, &source, payload);
+void run_start(const struct options *options) {
+    struct delivery delivery = {.immediate = true, .ack_at_once = true};
+    struct source source = source_open(options, options->session, delivery);
+    uint8_t *payload = payload_new(options->payload);
+    write_point(&source, 0, 0, payload, options->payload);
     source_flush(&source);
-    printf("{\"acked\":1}\n");
-    fflush(stdout);
-    /* The first acknowledged point is what is timed; a farewell is not. */
-    _Exit(EXIT_SUCCESS);
+    print_start();
 }

@@ -2,14 +2,14 @@
 #ifndef BENCH_ROLES_H
 #define BENCH_ROLES_H
 
-#include "settings.h"
+#include "common/options.h"
 
-void run_pub(const struct settings *settings);
-void run_start(const struct settings *settings);
-void run_sub(const struct settings *settings);
-void run_ack(const struct settings *settings);
-void run_e2e(const struct settings *settings);
-void run_idle(const struct settings *settings);
-void run_write(const struct settings *settings);
+void run_pub(const struct options *options);
+void run_start(const struct options *options);
+void run_sub(const struct options *options);
+void run_ack(const struct options *options);
+void run_e2e(const struct options *options);
+void run_idle(const struct options *options);
+void run_write(const struct options *options);
 
 #endif

@@ -7,7 +7,8 @@
 # this machine: that is no failure. A worker that does not compile with the client at hand is one.
 source "$(dirname "${BASH_SOURCE[0]}")/../../scripts/common.sh"
 
-sources=${root:?}/bench/peers
+bench=${root:?}/bench
+sources=$bench/peers
 if (($# == 0)); then
     echo "usage: bench/peers/build.sh OUT_DIR [PEER...]" >&2
     exit 2
@@ -39,8 +40,8 @@ c_peer() {
         missing "$name" "needs $packages, which scripts/setup.sh bench installs"
         return
     fi
-    "${CC:-cc}" "${warnings[@]}" -O2 "$sources/$name/$name.c" "$sources/common.c" -o "$out/$name" "-l$library" -lm \
-        -lpthread
+    "${CC:-cc}" "${warnings[@]}" -O2 "-I$bench" "$sources/$name/$name.c" "$bench"/common/*.c -o "$out/$name" \
+        "-l$library" -lm -lpthread
 }
 
 rust_peer() {

@@ -17,10 +17,12 @@ MEMBERS = {
     "ready": ["connections", "rss_kb_before", "rss_kb_after", "cpu_s_open"],
     "idle": ["connections", "kb_each", "cpu_ms_open_each", "cpu_us_per_s_each"],
     "start": ["acked"],
+    "write": ["points", "write_ns", "empty_ns"],
     "version": ["version"],
 }
 # What cannot be zero however quick the worker is.
-POSITIVE = ["points", "wall_s", "rss_kb_open", "rss_kb", "p50_us", "p99_us", "p99_9_us", "connections", "acked"]
+POSITIVE = ["points", "wall_s", "rss_kb_open", "rss_kb", "p50_us", "p99_us", "p99_9_us", "connections", "acked",
+            "write_ns", "empty_ns"]
 
 
 def require(condition, message):

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Clocks, pace and results, as ../common.h has them for the workers in C.
+// Clocks, pace and results, as ../../common has them for the workers in C.
 
 // User and system time of the process so far, seconds.
 func cpuSeconds() (float64, error) {

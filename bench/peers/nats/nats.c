@@ -1,5 +1,9 @@
 /* The NATS client in C, core NATS without JetStream. README.md says what is measured. */
-#include "../common.h"
+#include "common/fail.h"
+#include "common/measure.h"
+#include "common/options.h"
+#include "common/points.h"
+#include "common/results.h"
 
 #include <nats/nats.h>
 
@@ -92,23 +96,6 @@ static void subscribe(struct subscriber *subscriber, natsConnection *connection,
     flush(connection);
 }
 
-static char **subjects_new(const struct options *options) {
-    char **subjects = allocate(options->ids, sizeof *subjects);
-    for (unsigned i = 0; i < options->ids; i++) {
-        size_t size = strlen(options->session) + 16;
-        subjects[i] = allocate(size, 1);
-        snprintf(subjects[i], size, "%s.d%u", options->session, i);
-    }
-    return subjects;
-}
-
-static void subjects_free(char **subjects, const struct options *options) {
-    for (unsigned i = 0; i < options->ids; i++) {
-        free(subjects[i]);
-    }
-    free(subjects);
-}
-
 static natsConnection **connections_open(const struct options *options, bool at_once, struct idle *idle) {
     natsConnection **connections = allocate(options->connections, sizeof(natsConnection *));
     for (unsigned i = 0; i < options->connections; i++) {
@@ -134,7 +121,7 @@ static void publish(natsConnection *connection, const char *subject, const uint8
 
 static void run_pub(const struct options *options) {
     natsConnection **connections = connections_open(options, options->immediate, NULL);
-    char **subjects = subjects_new(options);
+    char **subjects = topics_new(options, '.');
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
     struct publication publication;
@@ -151,13 +138,13 @@ static void run_pub(const struct options *options) {
     }
     print_pub(options, &publication, "ping");
     connections_close(connections, options);
-    subjects_free(subjects, options);
+    topics_free(subjects, options);
     free(payload);
 }
 
 static void run_ack(const struct options *options) {
     natsConnection *connection = connection_open(options, false);
-    char **subjects = subjects_new(options);
+    char **subjects = topics_new(options, '.');
     uint8_t *payload = payload_new(options->payload);
     struct latencies latencies;
     latencies_init(&latencies, options->points);
@@ -172,7 +159,7 @@ static void run_ack(const struct options *options) {
     }
     print_ack(&latencies);
     connection_close(connection);
-    subjects_free(subjects, options);
+    topics_free(subjects, options);
     free(payload);
     free(latencies.ns);
 }
@@ -184,7 +171,7 @@ static void run_e2e(const struct options *options) {
     natsConnection *receiving = connection_open(options, false);
     subscribe(&subscriber, receiving, options);
     natsConnection *sending = connection_open(options, options->immediate);
-    char **subjects = subjects_new(options);
+    char **subjects = topics_new(options, '.');
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
     pacer_start(&pacer, options->rate);
@@ -197,7 +184,7 @@ static void run_e2e(const struct options *options) {
     natsSubscription_Destroy(subscriber.subscription);
     connection_close(sending);
     connection_close(receiving);
-    subjects_free(subjects, options);
+    topics_free(subjects, options);
     free(payload);
     free(latencies.ns);
 }
@@ -228,19 +215,16 @@ static void run_idle(const struct options *options) {
 
 static void run_start(const struct options *options) {
     natsConnection *connection = connection_open(options, false);
-    char **subjects = subjects_new(options);
+    char **subjects = topics_new(options, '.');
     uint8_t *payload = payload_new(options->payload);
     publish(connection, subjects[0], payload, options);
     flush(connection);
     print_start();
 }
 
-static const struct {
-    const char *name;
-    void (*run)(const struct options *options);
-} roles[] = {
-    {"pub", run_pub}, {"ack", run_ack},   {"e2e", run_e2e},
-    {"sub", run_sub}, {"idle", run_idle}, {"start", run_start},
+static const struct role roles[] = {
+    {"pub", run_pub},   {"ack", run_ack},     {"e2e", run_e2e}, {"sub", run_sub},
+    {"idle", run_idle}, {"start", run_start}, {NULL, NULL},
 };
 
 int main(int argc, char **argv) {
@@ -252,17 +236,15 @@ int main(int argc, char **argv) {
     if (strncmp(options.url, "nats://", 7) != 0) {
         unsupported("%s: NATS is measured over nats:// only", options.url);
     }
+    if (options.ca) {
+        unsupported("NATS is measured without TLS");
+    }
     if (options.json) {
         unsupported("NATS has no encoding");
     }
     if (options.compression) {
         unsupported("core NATS has no compression");
     }
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-        if (strcmp(options.role, roles[i].name) == 0) {
-            roles[i].run(&options);
-            return 0;
-        }
-    }
-    unsupported("there is no role %s", options.role);
+    run_role(roles, &options);
+    return 0;
 }

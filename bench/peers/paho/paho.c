@@ -1,5 +1,10 @@
 /* The MQTT client of Eclipse Paho in C, its asynchronous interface. README.md says what is measured. */
-#include "../common.h"
+#include "common/counter.h"
+#include "common/fail.h"
+#include "common/measure.h"
+#include "common/options.h"
+#include "common/points.h"
+#include "common/results.h"
 
 #include <MQTTAsync.h>
 
@@ -164,23 +169,6 @@ static void keep_window(struct client *client, uint64_t sent) {
     }
 }
 
-static char **topics_new(const struct options *options) {
-    char **topics = allocate(options->ids, sizeof *topics);
-    for (unsigned i = 0; i < options->ids; i++) {
-        size_t size = strlen(options->session) + 16;
-        topics[i] = allocate(size, 1);
-        snprintf(topics[i], size, "%s/d%u", options->session, i);
-    }
-    return topics;
-}
-
-static void topics_free(char **topics, const struct options *options) {
-    for (unsigned i = 0; i < options->ids; i++) {
-        free(topics[i]);
-    }
-    free(topics);
-}
-
 /* All at once after the first: the client may notice only a second later that there is one more socket. */
 static struct client *clients_open(const struct options *options, const char *role, struct idle *idle) {
     struct client *clients = allocate(options->connections, sizeof *clients);
@@ -210,7 +198,7 @@ static void clients_close(struct client *clients, const struct options *options)
 
 static void run_pub(const struct options *options) {
     struct client *clients = clients_open(options, "pub", NULL);
-    char **topics = topics_new(options);
+    char **topics = topics_new(options, '/');
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
     struct publication publication;
@@ -238,7 +226,7 @@ static void run_ack(const struct options *options) {
     struct client client = {0};
     client_open(&client, options, "ack", 0);
     connected(&client);
-    char **topics = topics_new(options);
+    char **topics = topics_new(options, '/');
     uint8_t *payload = payload_new(options->payload);
     struct latencies latencies;
     latencies_init(&latencies, options->points);
@@ -269,7 +257,7 @@ static void run_e2e(const struct options *options) {
     connected(&subscriber);
     connected(&publisher);
     subscribe(&subscriber, options);
-    char **topics = topics_new(options);
+    char **topics = topics_new(options, '/');
     uint8_t *payload = payload_new(options->payload);
     struct pacer pacer;
     pacer_start(&pacer, options->rate);
@@ -312,19 +300,16 @@ static void run_start(const struct options *options) {
     struct client client = {0};
     client_open(&client, options, "start", 0);
     connected(&client);
-    char **topics = topics_new(options);
+    char **topics = topics_new(options, '/');
     uint8_t *payload = payload_new(options->payload);
     publish(&client, topics[0], payload, 1);
     wait_completed(&client, 1, 0);
     print_start();
 }
 
-static const struct {
-    const char *name;
-    void (*run)(const struct options *options);
-} roles[] = {
-    {"pub", run_pub}, {"ack", run_ack},   {"e2e", run_e2e},
-    {"sub", run_sub}, {"idle", run_idle}, {"start", run_start},
+static const struct role roles[] = {
+    {"pub", run_pub},   {"ack", run_ack},     {"e2e", run_e2e}, {"sub", run_sub},
+    {"idle", run_idle}, {"start", run_start}, {NULL, NULL},
 };
 
 static const char *library_version(void) {
@@ -345,17 +330,15 @@ int main(int argc, char **argv) {
     if (strncmp(options.url, "tcp://", 6) != 0) {
         unsupported("%s: MQTT is measured over tcp:// only", options.url);
     }
+    if (options.ca) {
+        unsupported("MQTT is measured without TLS");
+    }
     if (options.json) {
         unsupported("MQTT has no encoding");
     }
     if (options.compression) {
         unsupported("MQTT has no compression");
     }
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
-        if (strcmp(options.role, roles[i].name) == 0) {
-            roles[i].run(&options);
-            return 0;
-        }
-    }
-    unsupported("there is no role %s", options.role);
+    run_role(roles, &options);
+    return 0;
 }

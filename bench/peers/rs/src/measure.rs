@@ -1,4 +1,4 @@
-//! Clocks, pace and results, as `../common.h` has them for the workers in C.
+//! Clocks, pace and results, as `../../common` has them for the workers in C.
 
 use std::thread;
 use std::time::{Duration, Instant};
