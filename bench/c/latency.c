@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 void run_ack(const struct options *options) {
     struct delivery delivery = {.immediate = true, .ack_at_once = true};
@@ -72,8 +71,6 @@ static void *receive(void *argument) {
 
 static void write_at_rate(const struct options *options, const struct source *source) {
     uint8_t *payload = payload_new(options->payload);
-    /* The default of 50 us would be most of what is measured. */
-    prctl(PR_SET_TIMERSLACK, 1UL);
     struct pacer pacer;
     pacer_start(&pacer, options->rate);
     for (uint64_t i = 0; i < options->points; i++) {

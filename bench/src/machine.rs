@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fs;
 use std::thread;
 
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,12 @@ pub(crate) fn describe() -> Result<Machine, Box<dyn Error>> {
         load_before: load(),
         load_after: String::new(),
     })
+}
+
+/// Lets timers be exact, in all processes that this one starts: at a rate of points, the 50 µs of the default would be
+/// most of what is measured.
+pub(crate) fn make_timers_exact() -> Result<(), Box<dyn Error>> {
+    prctl::set_timerslack(1).map_err(|error| format!("timer slack: {error}").into())
 }
 
 /// The load averages; empty where the system does not tell.
