@@ -11,7 +11,7 @@ use super::options::FullPolicy;
 use super::spool::Kept;
 use super::threads;
 use super::upstream::Upstream;
-use crate::core::{DataIdIndex, Pushed, WriteBuffer};
+use crate::core::{DataIdIndex, LARGE, Pushed, WriteBuffer};
 use crate::error::{Error, Result, Status};
 use crate::message::{Points, PointsBuf, max_wire_len};
 
@@ -43,17 +43,31 @@ impl Upstream {
         if let Some(kept) = &self.kept {
             return self.write_kept(kept, once((id, elapsed_time, payload)), false, &mut None);
         }
-        let pushed = self.buffer.lock().push(id, elapsed_time, payload);
+        let size = || (max_wire_len(payload.len()), 1);
+        if payload.len() < LARGE {
+            return self.put(size, |buffer| buffer.push(id, elapsed_time, payload));
+        }
+        let memory = self.buffer.lock().memory().unwrap_or_default();
+        let mut point = PointsBuf::in_memory(memory);
+        point.push(elapsed_time, payload);
+        self.put(size, |buffer| buffer.push_made(id, &mut point))
+    }
+
+    /// Lets `push` fill the buffer, now or when there is room. The points have so many wire bytes, at most, and are so many.
+    #[inline]
+    fn put(
+        &self,
+        size: impl FnOnce() -> (usize, u64),
+        mut push: impl FnMut(&mut WriteBuffer) -> Result<Pushed, Status>,
+    ) -> Result<(), Status> {
+        let pushed = push(&mut self.buffer.lock());
         match pushed {
             Ok(Pushed::Quiet) => Ok(()),
             Ok(Pushed::Wake) => {
                 self.wake();
                 Ok(())
             }
-            Err(Status::WouldBlock) => {
-                let push = |buffer: &mut WriteBuffer| buffer.push(id, elapsed_time, payload);
-                self.write_when_full((max_wire_len(payload.len()), 1), push).map(drop)
-            }
+            Err(Status::WouldBlock) => self.write_when_full(size(), push).map(drop),
             Err(status) => Err(status),
         }
     }
@@ -71,21 +85,12 @@ impl Upstream {
         if let Some(kept) = &self.kept {
             return self.write_kept(kept, points, together, &mut None);
         }
-        let pushed = self.buffer.lock().push_all(points.clone(), together);
-        match pushed {
-            Ok(Pushed::Quiet) => Ok(()),
-            Ok(Pushed::Wake) => {
-                self.wake();
-                Ok(())
-            }
-            Err(Status::WouldBlock) => {
-                let size = points.clone().fold((0, 0), |(bytes, count), (_, _, payload)| {
-                    (bytes + max_wire_len(payload.len()), count + 1)
-                });
-                self.write_when_full(size, |buffer| buffer.push_all(points.clone(), together)).map(drop)
-            }
-            Err(status) => Err(status),
-        }
+        let size = || {
+            points.clone().fold((0, 0), |(bytes, count), (_, _, payload)| {
+                (bytes + max_wire_len(payload.len()), count + 1)
+            })
+        };
+        self.put(size, |buffer| buffer.push_all(points.clone(), together))
     }
 
     /// Writes a point; `done` when the server acknowledged the chunk that holds it, or why it will not.

@@ -15,6 +15,7 @@ mod reconnect;
 mod resume;
 mod sent;
 mod shared_buffer;
+mod spare;
 mod upstream;
 mod version;
 mod write_buffer;
@@ -35,4 +36,4 @@ pub use event::{
 pub use keeper::{Keeper, RestoredChunk, RestoredStream, RestoredUpstream};
 pub use shared_buffer::{MAX_UNREPORTED, SharedBuffer, StreamIdentity, UpstreamCounters, UpstreamState};
 pub use upstream::FlushLevel;
-pub use write_buffer::{CHUNK_LIMIT, DataIdIndex, MAX_DATA_IDS, MAX_PAYLOAD, Pushed, WriteBuffer};
+pub use write_buffer::{CHUNK_LIMIT, DataIdIndex, LARGE, MAX_DATA_IDS, MAX_PAYLOAD, Pushed, WriteBuffer};

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::spare::Spare;
 use crate::error::{Error, Status};
 use crate::message::{Aliases, DataId, DataPointGroup, OrAlias, Points, PointsBuf, max_wire_len};
 
@@ -16,6 +17,10 @@ pub const CHUNK_LIMIT: usize = 512 * 1024;
 /// Wire bytes after which a chunk is sealed and the next one begun: with larger ones every copy on the way would be
 /// made in a slower cache, smaller ones would cost more messages.
 const SEAL_ABOVE: usize = 128 * 1024;
+
+/// Payload bytes from which on no two points share a chunk, and one is put together before it comes into the buffer: neither
+/// the connection nor other writers wait while it is copied.
+pub const LARGE: usize = SEAL_ABOVE / 2;
 
 /// Largest payload of one point. With its framing it stays below the 16 MiB message limit that
 /// brokers are advised to have (docs/protocol/behaviour.md §11.9).
@@ -100,6 +105,7 @@ pub struct WriteBuffer {
     /// Points that the buffer was too full for.
     dropped: u64,
     closed: Option<Status>,
+    spare: Spare,
     /// Writers waiting for space.
     pub waiters: u32,
 }
@@ -132,6 +138,7 @@ impl WriteBuffer {
             given_up: Vec::new(),
             dropped: 0,
             closed: None,
+            spare: Spare::default(),
             waiters: 0,
         }
     }
@@ -175,10 +182,36 @@ impl WriteBuffer {
         if self.open_bytes + most > self.open_limit {
             self.admit(id, payload.len())?;
         }
-        self.append(id, elapsed_time, payload)?;
+        self.append(id, payload.len(), |run| run.push(elapsed_time, payload))?;
+        Ok(self.pushed())
+    }
+
+    /// Memory that the owner of a large point can put it together in.
+    pub fn memory(&mut self) -> Option<Vec<u8>> {
+        self.spare.take()
+    }
+
+    /// Appends a point that was put together elsewhere, which is left empty.
+    ///
+    /// # Errors
+    /// As [`WriteBuffer::push`]; it is not left empty then.
+    pub fn push_made(&mut self, id: DataIdIndex, point: &mut PointsBuf) -> Result<Pushed, Status> {
+        let payload_len = point.payload_bytes();
+        if self.open_bytes + max_wire_len(payload_len) > self.open_limit {
+            self.admit(id, payload_len)?;
+        }
+        let mut left = Vec::new();
+        self.append(id, payload_len, |run| left = run.append(std::mem::take(point)))?;
+        *point = PointsBuf::in_memory(self.spare.put(left, self.limit).unwrap_or_default());
+        Ok(self.pushed())
+    }
+
+    /// What the caller has to do after a point was appended.
+    #[inline]
+    fn pushed(&mut self) -> Pushed {
         let wake = !self.woken && (self.open_points == 1 || self.exceeds_size());
         self.woken |= wake;
-        Ok(if wake { Pushed::Wake } else { Pushed::Quiet })
+        if wake { Pushed::Wake } else { Pushed::Quiet }
     }
 
     /// Decides about a payload for which the open chunk has no room. What is left to do is to append it.
@@ -208,7 +241,12 @@ impl WriteBuffer {
 
     /// Appends a point to the open chunk.
     #[inline]
-    fn append(&mut self, id: DataIdIndex, elapsed_time: i64, payload: &[u8]) -> Result<(), Status> {
+    fn append(
+        &mut self,
+        id: DataIdIndex,
+        payload_len: usize,
+        put: impl FnOnce(&mut PointsBuf),
+    ) -> Result<(), Status> {
         let Some(slot) = self.slots.get_mut(id as usize) else {
             return Err(Status::InvalidArgument);
         };
@@ -216,9 +254,9 @@ impl WriteBuffer {
         if before == 0 {
             self.active.push(id);
         }
-        slot.run.push(elapsed_time, payload);
+        put(&mut slot.run);
         self.open_bytes += slot.run.wire_bytes() - before;
-        self.open_payload += payload.len();
+        self.open_payload += payload_len;
         self.open_points += 1;
         self.written += 1;
         Ok(())
@@ -254,7 +292,7 @@ impl WriteBuffer {
             if !together && self.open_bytes > 0 && self.open_bytes + most > self.chunk_limit {
                 self.seal();
             }
-            self.append(id, elapsed_time, payload)?;
+            self.append(id, payload.len(), |run| run.push(elapsed_time, payload))?;
             wake |= self.open_points == 1;
         }
         let wake = !self.woken && (wake || self.exceeds_size());
@@ -483,8 +521,26 @@ impl WriteBuffer {
         self.limit_open();
     }
 
+    /// Takes memory to be written to instead of new one; what is left in `memory` is too much.
+    pub(super) fn give_back(&mut self, memory: &mut Vec<Vec<u8>>) {
+        while self.closed.is_none()
+            && let Some(last) = memory.pop()
+        {
+            if let Some(last) = self.spare.put(last, self.limit) {
+                memory.push(last);
+                break;
+            }
+        }
+    }
+
+    /// Gives up memory that waits to be written to.
+    pub(super) fn take_spare(&mut self) -> Spare {
+        std::mem::take(&mut self.spare)
+    }
+
     fn seal(&mut self) {
-        let runs: Vec<_> = self.active.drain(..).map(|id| (id, self.slots[id as usize].run.take())).collect();
+        let take = |id: DataIdIndex| (id, self.spare.take_run(&mut self.slots[id as usize].run));
+        let runs: Vec<_> = self.active.drain(..).map(take).collect();
         self.sealed_bytes += self.open_bytes;
         self.sealed_payload += self.open_payload;
         let skipped = std::mem::take(&mut self.skipped);

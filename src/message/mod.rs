@@ -14,6 +14,7 @@ pub use connection::{
     ConnectRequest, ConnectResponse, Disconnect, DownstreamCall, UpstreamCall, UpstreamCallAck,
 };
 pub use metadata::{BaseTime, DownstreamMetadata, Metadata, UpstreamMetadata};
+pub(crate) use points::WORTH_KEEPING;
 pub use points::{DataPoint, PointSpan, Points, PointsBuf, max_wire_len};
 pub use stream::{
     Aliases, DataFilter, DataId, DataPointGroup, DownstreamChunk, DownstreamChunkAck,

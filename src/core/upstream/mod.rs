@@ -83,6 +83,8 @@ pub(super) struct Upstream {
     last_sequence_number: u32,
     total_points: u64,
     sent: Sent,
+    /// Whether the buffer may have memory of chunks that were acknowledged.
+    keeps_memory: bool,
     /// Told what it has to keep, as long as what is given up here is given up for good.
     keeper: Option<Arc<dyn Keeper>>,
     settled: u64,
@@ -153,6 +155,7 @@ impl Upstream {
             last_sequence_number: 0,
             total_points: 0,
             sent: Sent::default(),
+            keeps_memory: false,
             attachment: Attachment::new(response.resume_token),
             close_by: None,
             flush_target: 0,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{FlushLevel, Upstream};
 use crate::core::event::{ChunkOutcome, Event, Output};
 use crate::core::sent::SentChunk;
+use crate::core::spare::Spare;
 use crate::error::{Error, Result, Status};
 use crate::message::{ResultCode, UpstreamChunkAck};
 
@@ -27,6 +28,7 @@ impl Upstream {
         self.learn_aliases(ack.data_id_aliases);
         let acknowledged = ack.results.iter().map(|result| result.sequence_number).max();
         let mut outcome = Ok(());
+        let mut memory = Vec::new();
         for result in ack.results {
             let number = result.sequence_number;
             if result.result_code == ResultCode::STREAM_NOT_FOUND {
@@ -41,6 +43,7 @@ impl Upstream {
             };
             if result.result_code.is_success() {
                 self.settle_points(chunk.awaited, &Ok(()), events);
+                memory.extend(chunk.runs.into_iter().filter_map(|(_, points)| points.into_memory()));
             } else {
                 if result.result_code == ResultCode::INVALID_DATA_ID_ALIAS {
                     // Further chunks name their data ids until the server gives aliases again.
@@ -55,10 +58,29 @@ impl Upstream {
         if let (true, Some(acknowledged)) = (self.lossy, acknowledged) {
             self.lose_overdue(acknowledged, now, events);
         }
+        self.give_back(memory);
         self.publish();
         self.settle_waiters(events);
         self.settle_kept();
         outcome
+    }
+
+    /// Lets writers use memory again. Once there is nothing more to send, nothing is kept.
+    fn give_back(&mut self, mut memory: Vec<Vec<u8>>) {
+        if memory.is_empty() && !self.keeps_memory {
+            return;
+        }
+        let mut buffer = self.buffer.lock();
+        self.keeps_memory = !self.sent.is_empty() || !buffer.is_empty();
+        let given_up = if self.keeps_memory {
+            buffer.give_back(&mut memory);
+            Spare::default()
+        } else {
+            buffer.take_spare()
+        };
+        // Writers need not wait until the rest is freed.
+        drop(buffer);
+        drop((memory, given_up));
     }
 
     /// Chunks whose acknowledgement takes longer than the application allows are failures; should it come

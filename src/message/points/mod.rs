@@ -11,6 +11,10 @@ use bytes::{Bytes, BytesMut};
 
 use record::{Cursor, HEAD};
 
+/// Bytes from which on the memory of a run is worth keeping: the system gives new memory by the page and clears it, which
+/// takes longer than to fill it.
+pub(crate) const WORTH_KEEPING: usize = 32 * 1024;
+
 /// One data point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataPoint {
@@ -91,6 +95,17 @@ impl Points {
         Self { bytes: room.split().freeze(), ..*self }
     }
 
+    /// The memory of a large run, empty, if nobody else holds it.
+    pub(crate) fn into_memory(self) -> Option<Vec<u8>> {
+        if self.bytes.len() < WORTH_KEEPING {
+            return None;
+        }
+        let mut bytes = self.bytes.try_into_mut().ok()?;
+        // What is in it would be moved, be it to where it is.
+        bytes.clear();
+        Some(bytes.into())
+    }
+
     /// Sorts the points by their elapsed times. Those of one time keep their order.
     pub(crate) fn sort(&mut self) {
         if self.spans().is_sorted_by_key(|span| span.elapsed_time) {
@@ -162,6 +177,24 @@ impl PointsBuf {
         self.payload_bytes += payload.len();
     }
 
+    /// An empty run in memory that is empty, too.
+    pub(crate) fn in_memory(memory: Vec<u8>) -> Self {
+        debug_assert!(memory.is_empty());
+        Self { bytes: memory, count: 0, payload_bytes: 0 }
+    }
+
+    /// Moves the points of `other` behind those here, without copying if there are none. Returns the memory that is left.
+    pub(crate) fn append(&mut self, mut other: Self) -> Vec<u8> {
+        if self.is_empty() {
+            std::mem::swap(self, &mut other);
+        } else {
+            self.bytes.append(&mut other.bytes);
+            self.count += other.count;
+            self.payload_bytes += other.payload_bytes;
+        }
+        other.bytes
+    }
+
     /// Number of points.
     pub fn len(&self) -> usize {
         self.count
@@ -185,7 +218,12 @@ impl PointsBuf {
     /// Takes the run and leaves an empty one with the same capacity, so that the next writes need
     /// not allocate.
     pub fn take(&mut self) -> Points {
-        let next = Vec::with_capacity(self.bytes.len() + HEAD);
+        self.take_leaving(Vec::with_capacity(self.bytes.len() + HEAD))
+    }
+
+    /// Takes the run and leaves an empty one in memory that is empty, too.
+    pub(crate) fn take_leaving(&mut self, next: Vec<u8>) -> Points {
+        debug_assert!(next.is_empty());
         Points {
             bytes: Bytes::from(std::mem::replace(&mut self.bytes, next)),
             count: std::mem::take(&mut self.count),
@@ -224,6 +262,18 @@ mod tests {
         let size = run.wire_bytes();
         assert_eq!(run.take().len(), 1000);
         assert!(run.is_empty() && run.bytes.capacity() >= size);
+    }
+
+    #[test]
+    fn memory_of_a_large_run_can_be_had_once_nobody_reads_it() {
+        let run = |size: usize| Points::from_iter([(0, vec![0; size])]);
+        assert_eq!(run(WORTH_KEEPING / 2).into_memory(), None);
+        let large = run(WORTH_KEEPING);
+        let reader = large.clone();
+        assert_eq!(large.into_memory(), None);
+        let at = reader.as_bytes().as_ptr();
+        let memory = reader.into_memory().unwrap();
+        assert!(memory.is_empty() && memory.capacity() > WORTH_KEEPING && memory.as_ptr() == at);
     }
 
     #[test]
