@@ -160,6 +160,43 @@ fn a_burst_is_carried_within_the_buffer_limit() {
     writer.join().unwrap();
 }
 
+/// Around the size from which points are put together before they come into the buffer, with little room in it.
+#[test]
+fn points_of_every_size_keep_their_order_when_several_threads_write() {
+    const SIZES: [usize; 7] = [0, 300_000, 10, 65_535, 65_536, 32_768, 65_537];
+    const EACH: i64 = 140;
+    let broker = broker();
+    let (source, reader) = (connect(&broker, "source"), connect(&broker, "reader"));
+    let down = downstream(&reader, "source", Qos::Reliable);
+    let mut options = UpstreamOptions::default();
+    options.config.qos = Qos::Reliable;
+    options.config.buffer_limit = 400_000;
+    let up = Arc::new(wait(|done| source.open_upstream(options, done)).unwrap());
+    let payload = |writer: u8, i: i64| vec![writer ^ i as u8; SIZES[i as usize % SIZES.len()]];
+    let writers = [0, 1, 2].map(|writer| {
+        let up = up.clone();
+        // Two of them write points of the same data id.
+        let id = up.data_id(DataId::new((writer / 2).to_string(), "t")).unwrap();
+        std::thread::spawn(move || {
+            for i in 0..EACH {
+                up.write(id, i64::from(writer) * EACH + i, &payload(writer, i)).unwrap();
+            }
+        })
+    });
+    let points = read_points(&down, 3 * EACH as usize);
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let mut next = [0; 3];
+    for (id, elapsed_time, bytes) in points {
+        let (writer, i) = ((elapsed_time / EACH) as u8, elapsed_time % EACH);
+        assert_eq!((i, id), (next[usize::from(writer)], DataId::new((writer / 2).to_string(), "t")));
+        assert!(bytes == payload(writer, i), "point {i} of writer {writer}, {} bytes", bytes.len());
+        next[usize::from(writer)] += 1;
+    }
+    assert_eq!(next, [EACH; 3]);
+}
+
 #[test]
 fn everything_ends_with_the_broker_unless_the_connection_is_made_anew() {
     let broker = broker();

@@ -238,3 +238,27 @@ fn chunks_wait_for_an_application_that_does_not_look_at_them() {
     assert_eq!(rig.chunks_sent().len(), 1);
     assert_eq!(upstream.buffer.counters.total_points.load(Relaxed), 5);
 }
+
+#[test]
+fn memory_of_large_points_is_written_to_again_while_there_is_something_to_send() {
+    let mut rig = Rig::open();
+    let upstream = rig.open_upstream(immediate(Qos::Reliable), [(4, id("a"))].into());
+    let mut send = |rig: &mut Rig, value: u8| {
+        rig.write(&upstream, "a", &[value; LARGE]);
+        let Message::UpstreamChunk(chunk) = rig.sends() else { panic!("no chunk") };
+        chunk.chunk.groups[0].points.as_bytes().as_ptr()
+    };
+    let memory = [1, 2].map(|value| send(&mut rig, value));
+    rig.receive(ack(7, 1, ResultCode::SUCCEEDED));
+    // What comes next has memory already; what comes then has that of the first.
+    let later = [3, 4].map(|value| send(&mut rig, value));
+    assert_eq!(later[1], memory[0]);
+    for number in [2, 3, 4] {
+        rig.receive(ack(7, number, ResultCode::SUCCEEDED));
+    }
+    assert_eq!(
+        upstream.buffer.lock().memory(),
+        None,
+        "nothing is kept for a stream that has nothing to send"
+    );
+}

@@ -2,7 +2,7 @@
 
 use crate::core::write_buffer::*;
 use crate::error::Status;
-use crate::message::{DataId, OrAlias, max_wire_len};
+use crate::message::{DataId, OrAlias, PointsBuf, max_wire_len};
 
 fn buffer(limit: usize, wake_above: Option<usize>) -> (WriteBuffer, DataIdIndex, DataIdIndex) {
     let mut buffer = WriteBuffer::new(limit, wake_above);
@@ -210,4 +210,38 @@ fn a_full_buffer_is_roomy_again_before_it_is_empty() {
     }
     assert!(taken > 20, "{taken} points would be written before the next writer waits");
     assert!(buffer.bytes() > limit / 2, "there is no hurry");
+}
+
+#[test]
+fn a_point_that_was_put_together_elsewhere_comes_in_as_it_is() {
+    let (mut buffer, a, b) = buffer(3 * LARGE, None);
+    let made = |value: u8| {
+        let mut point = PointsBuf::default();
+        point.push(2, &[value; LARGE]);
+        point
+    };
+    let mut point = made(1);
+    assert_eq!(buffer.push_made(a, &mut point), Ok(Pushed::Wake));
+    assert!(point.is_empty());
+    // Behind others of the same data id it is copied.
+    buffer.push(b, 1, b"x").unwrap();
+    assert_eq!(buffer.push_made(b, &mut made(2)), Ok(Pushed::Quiet));
+    let mut refused = made(3);
+    assert_eq!(buffer.push_made(a, &mut refused), Err(Status::WouldBlock));
+    assert_eq!(refused.payload_bytes(), LARGE, "it can be written later");
+    assert_eq!(buffer.push_made(7, &mut refused), Err(Status::InvalidArgument));
+    let payload = |value| vec![value; LARGE];
+    let first = buffer.take().unwrap();
+    assert_eq!(
+        first.runs,
+        [(a, [(2, payload(1))].into_iter().collect()), (b, [(1, b"x")].into_iter().collect())]
+    );
+    buffer.push_made(a, &mut refused).unwrap();
+    assert!(refused.is_empty());
+    let taken: Vec<_> = std::iter::from_fn(|| buffer.take()).flat_map(|chunk| chunk.runs).collect();
+    assert_eq!(
+        taken,
+        [(b, [(2, payload(2))].into_iter().collect()), (a, [(2, payload(3))].into_iter().collect())]
+    );
+    assert_eq!((buffer.points(), buffer.bytes()), (0, 0));
 }
