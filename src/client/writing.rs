@@ -47,7 +47,11 @@ impl Upstream {
         if payload.len() < LARGE {
             return self.put(size, |buffer| buffer.push(id, elapsed_time, payload));
         }
-        let memory = self.buffer.lock().memory().unwrap_or_default();
+        let mut buffer = self.buffer.lock();
+        // Before it is read: a length that is impossible is none.
+        buffer.check(once((id, elapsed_time, payload)), false)?;
+        let memory = buffer.memory().unwrap_or_default();
+        drop(buffer);
         let mut point = PointsBuf::in_memory(memory);
         point.push(elapsed_time, payload);
         self.put(size, |buffer| buffer.push_made(id, &mut point))
