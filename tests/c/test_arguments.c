@@ -100,6 +100,7 @@ TEST(null_arguments_of_streams) {
     CHECK_STATUS(iscp_upstream_write(up, id + 1000, 0, NULL, 0), ISCP_ERR_INVALID_ARGUMENT);
     static const uint8_t byte;
     CHECK_STATUS(iscp_upstream_write(up, id, 0, &byte, ISCP_MAX_PAYLOAD + 1), ISCP_ERR_TOO_LARGE);
+    CHECK_STATUS(iscp_upstream_write(up, id, 0, &byte, (size_t)1 << 40), ISCP_ERR_TOO_LARGE);
     CHECK_STATUS(iscp_upstream_write_points(up, id, NULL, 1), ISCP_ERR_NULL_ARGUMENT);
     /* What are too many are not even read. */
     const iscp_upstream_point_t point = {id, {0, &byte, 1}};
