@@ -44,17 +44,32 @@ impl Upstream {
             return self.write_kept(kept, once((id, elapsed_time, payload)), false, &mut None);
         }
         let size = || (max_wire_len(payload.len()), 1);
-        if payload.len() < LARGE {
-            return self.put(size, |buffer| buffer.push(id, elapsed_time, payload));
+        if payload.len() >= LARGE
+            && let Some(mut point) = self.put_together(id, elapsed_time, payload)?
+        {
+            return self.put(size, |buffer| buffer.push_made(id, &mut point));
         }
-        let mut buffer = self.buffer.lock();
-        // Before it is read: a length that is impossible is none.
-        buffer.check(once((id, elapsed_time, payload)), false)?;
-        let memory = buffer.memory().unwrap_or_default();
-        drop(buffer);
-        let mut point = PointsBuf::in_memory(memory);
-        point.push(elapsed_time, payload);
-        self.put(size, |buffer| buffer.push_made(id, &mut point))
+        self.put(size, |buffer| buffer.push(id, elapsed_time, payload))
+    }
+
+    /// Copies a large payload while nobody waits for the lock. Not when there is no room for it: what is done then may be not
+    /// to take it, and who waits for room should not hold a copy meanwhile.
+    ///
+    /// # Errors
+    /// As [`Upstream::write`].
+    #[cold]
+    fn put_together(
+        &self,
+        id: DataIdIndex,
+        elapsed_time: i64,
+        payload: &[u8],
+    ) -> Result<Option<PointsBuf>, Status> {
+        let memory = self.buffer.lock().memory_for(id, elapsed_time, payload)?;
+        Ok(memory.map(|memory| {
+            let mut point = PointsBuf::in_memory(memory);
+            point.push(elapsed_time, payload);
+            point
+        }))
     }
 
     /// Lets `push` fill the buffer, now or when there is room. The points have so many wire bytes, at most, and are so many.

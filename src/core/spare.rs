@@ -1,9 +1,12 @@
 //! Memory of points that were sent, to be written to again.
 
-use crate::message::{Points, PointsBuf, WORTH_KEEPING};
+use crate::message::WORTH_KEEPING;
 
-/// Bytes at most: what a server acknowledges at a time, at high rates.
+/// Bytes that may wait: what a server acknowledges at a time, at high rates.
 const LIMIT: usize = 4 << 20;
+
+/// Bytes of the largest memory that is kept: the one of a chunk of many points, and what a vector grows beyond it.
+const LARGEST: usize = 256 * 1024;
 
 /// Memory that waits to be written to.
 #[derive(Debug, Default)]
@@ -13,29 +16,31 @@ pub(super) struct Spare {
 }
 
 impl Spare {
-    /// Keeps memory; gives it back when there is enough, half of `buffer_limit` at most.
+    /// Keeps memory; gives it back when there is enough, half of `buffer_limit` at most, or when it is not worth it.
     pub(super) fn put(&mut self, memory: Vec<u8>, buffer_limit: usize) -> Option<Vec<u8>> {
-        if memory.capacity() < WORTH_KEEPING || self.bytes + memory.capacity() > LIMIT.min(buffer_limit / 2) {
+        let size = memory.capacity();
+        if !(WORTH_KEEPING..=LARGEST).contains(&size) || self.bytes + size > LIMIT.min(buffer_limit / 2) {
             return Some(memory);
         }
-        self.bytes += memory.capacity();
+        self.bytes += size;
         self.memory.push(memory);
         None
     }
 
-    /// Memory to write to, or none.
-    pub(super) fn take(&mut self) -> Option<Vec<u8>> {
-        let memory = self.memory.pop()?;
+    /// Memory for so many bytes, at most twice as large: what is in flight is counted by what was written.
+    pub(super) fn take(&mut self, needed: usize) -> Option<Vec<u8>> {
+        if needed < WORTH_KEEPING {
+            return None;
+        }
+        let fits = |memory: &Vec<u8>| (needed..=2 * needed).contains(&memory.capacity());
+        let at = self.memory.iter().rposition(fits)?;
+        let memory = self.memory.swap_remove(at);
         self.bytes -= memory.capacity();
         Some(memory)
     }
 
-    /// Takes a run out of `open` and leaves it memory as large: waiting memory, if it is worth it.
-    pub(super) fn take_run(&mut self, open: &mut PointsBuf) -> Points {
-        let next = if open.wire_bytes() < WORTH_KEEPING { None } else { self.take() };
-        match next {
-            Some(next) => open.take_leaving(next),
-            None => open.take(),
-        }
+    /// All of it.
+    pub(super) fn into_memory(self) -> Vec<Vec<u8>> {
+        self.memory
     }
 }

@@ -5,6 +5,7 @@
 //! chunk moves whole runs out.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter::once;
 
 use super::spare::Spare;
 use crate::error::{Error, Status};
@@ -18,8 +19,8 @@ pub const CHUNK_LIMIT: usize = 512 * 1024;
 /// made in a slower cache, smaller ones would cost more messages.
 const SEAL_ABOVE: usize = 128 * 1024;
 
-/// Payload bytes from which on no two points share a chunk, and one is put together before it comes into the buffer: neither
-/// the connection nor other writers wait while it is copied.
+/// Payload bytes from which on a point is put together before it comes into the buffer: neither the connection nor other
+/// writers wait while it is copied. Two of them never share a chunk.
 pub const LARGE: usize = SEAL_ABOVE / 2;
 
 /// Largest payload of one point. With its framing it stays below the 16 MiB message limit that
@@ -186,9 +187,21 @@ impl WriteBuffer {
         Ok(self.pushed())
     }
 
-    /// Memory that the owner of a large point can put it together in.
-    pub fn memory(&mut self) -> Option<Vec<u8>> {
-        self.spare.take()
+    /// Memory to put a large point together in; `None` when there is no room for it.
+    ///
+    /// # Errors
+    /// As [`WriteBuffer::push`], but for `WouldBlock`. The payload is not read.
+    pub fn memory_for(
+        &mut self,
+        id: DataIdIndex,
+        elapsed_time: i64,
+        payload: &[u8],
+    ) -> Result<Option<Vec<u8>>, Status> {
+        let most = self.check(once((id, elapsed_time, payload)), false)?;
+        if self.bytes() + most > self.limit {
+            return Ok(None);
+        }
+        Ok(Some(self.spare.take(most).unwrap_or_default()))
     }
 
     /// Appends a point that was put together elsewhere, which is left empty.
@@ -202,6 +215,7 @@ impl WriteBuffer {
         }
         let mut left = Vec::new();
         self.append(id, payload_len, |run| left = run.append(std::mem::take(point)))?;
+        // What cannot be used is freed by the caller, without the lock.
         *point = PointsBuf::in_memory(self.spare.put(left, self.limit).unwrap_or_default());
         Ok(self.pushed())
     }
@@ -518,6 +532,7 @@ impl WriteBuffer {
     /// Refuses every further write with `status`. What is buffered can still be taken.
     pub fn close(&mut self, status: Status) {
         self.closed.get_or_insert(status);
+        self.spare = Spare::default();
         self.limit_open();
     }
 
@@ -534,13 +549,22 @@ impl WriteBuffer {
     }
 
     /// Gives up memory that waits to be written to.
-    pub(super) fn take_spare(&mut self) -> Spare {
-        std::mem::take(&mut self.spare)
+    pub(super) fn take_spare(&mut self) -> Vec<Vec<u8>> {
+        let open = self.slots.iter_mut().filter_map(|slot| slot.run.take_memory());
+        open.chain(std::mem::take(&mut self.spare).into_memory()).collect()
     }
 
     fn seal(&mut self) {
-        let take = |id: DataIdIndex| (id, self.spare.take_run(&mut self.slots[id as usize].run));
-        let runs: Vec<_> = self.active.drain(..).map(take).collect();
+        let mut runs = Vec::with_capacity(self.active.len());
+        for id in self.active.drain(..) {
+            let run = &mut self.slots[id as usize].run;
+            // A large point brings its own memory; what many points took, as many will take again.
+            let next = match run.wire_bytes() {
+                bytes if bytes >= LARGE && run.len() == 1 => Vec::new(),
+                bytes => self.spare.take(bytes).unwrap_or_else(|| PointsBuf::memory(bytes.min(SEAL_ABOVE))),
+            };
+            runs.push((id, run.take_leaving(next)));
+        }
         self.sealed_bytes += self.open_bytes;
         self.sealed_payload += self.open_payload;
         let skipped = std::mem::take(&mut self.skipped);

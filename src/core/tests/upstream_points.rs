@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::*;
-use crate::message::{Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult};
+use crate::message::{PointsBuf, Qos, UpstreamChunk, UpstreamChunkAck, UpstreamChunkResult};
 
 fn immediate(qos: Qos) -> UpstreamConfig {
     UpstreamConfig { qos, flush_policy: FlushPolicy::Immediate, ..UpstreamConfig::default() }
@@ -239,26 +239,43 @@ fn chunks_wait_for_an_application_that_does_not_look_at_them() {
     assert_eq!(upstream.buffer.counters.total_points.load(Relaxed), 5);
 }
 
-#[test]
-fn memory_of_large_points_is_written_to_again_while_there_is_something_to_send() {
-    let mut rig = Rig::open();
-    let upstream = rig.open_upstream(immediate(Qos::Reliable), [(4, id("a"))].into());
-    let mut send = |rig: &mut Rig, value: u8| {
-        rig.write(&upstream, "a", &[value; LARGE]);
-        let Message::UpstreamChunk(chunk) = rig.sends() else { panic!("no chunk") };
+impl Rig {
+    /// Writes a point of its own chunk as an application does, and tells where it lies.
+    fn send_from(&mut self, upstream: &OpenedUpstream, size: usize) -> *const u8 {
+        let payload = vec![7; size];
+        let mut buffer = upstream.buffer.lock();
+        let index = buffer.data_id(id("a")).unwrap();
+        let pushed = if size < LARGE {
+            buffer.push(index, 1, &payload)
+        } else {
+            let memory = buffer.memory_for(index, 1, &payload).unwrap().expect("there is room");
+            let mut point = PointsBuf::in_memory(memory);
+            point.push(1, &payload);
+            buffer.push_made(index, &mut point)
+        };
+        drop(buffer);
+        if pushed == Ok(Pushed::Wake) {
+            self.core.attend_upstream(upstream.key, self.now);
+        }
+        let Message::UpstreamChunk(chunk) = self.sends() else { panic!("no chunk") };
         chunk.chunk.groups[0].points.as_bytes().as_ptr()
-    };
-    let memory = [1, 2].map(|value| send(&mut rig, value));
-    rig.receive(ack(7, 1, ResultCode::SUCCEEDED));
-    // What comes next has memory already; what comes then has that of the first.
-    let later = [3, 4].map(|value| send(&mut rig, value));
-    assert_eq!(later[1], memory[0]);
-    for number in [2, 3, 4] {
-        rig.receive(ack(7, number, ResultCode::SUCCEEDED));
     }
-    assert_eq!(
-        upstream.buffer.lock().memory(),
-        None,
-        "nothing is kept for a stream that has nothing to send"
-    );
+}
+
+#[test]
+fn memory_of_large_runs_is_written_to_again_while_there_is_something_to_send() {
+    // Where many points make a run, the next one has memory as large already.
+    for (size, ahead) in [(LARGE, 0), (40_000, 1)] {
+        let mut rig = Rig::open();
+        let upstream = rig.open_upstream(immediate(Qos::Reliable), [(4, id("a"))].into());
+        let first = rig.send_from(&upstream, size);
+        rig.send_from(&upstream, size);
+        rig.receive(ack(7, 1, ResultCode::SUCCEEDED));
+        let later: Vec<_> = (0..=ahead).map(|_| rig.send_from(&upstream, size)).collect();
+        assert_eq!(later[ahead], first, "{size} bytes");
+        for number in 2..=3 + ahead as u32 {
+            rig.receive(ack(7, number, ResultCode::SUCCEEDED));
+        }
+        assert!(upstream.buffer.lock().take_spare().is_empty(), "nothing is kept for a stream at rest");
+    }
 }

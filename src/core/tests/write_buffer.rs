@@ -245,3 +245,35 @@ fn a_point_that_was_put_together_elsewhere_comes_in_as_it_is() {
     );
     assert_eq!((buffer.points(), buffer.bytes()), (0, 0));
 }
+
+#[test]
+fn memory_is_used_again_for_what_is_as_large() {
+    let mut buffer = WriteBuffer::new(8 << 20, None);
+    let a = buffer.data_id(DataId::new("a", "t")).unwrap();
+    let mut capacity = |size: usize, given: &mut Vec<Vec<u8>>| {
+        buffer.give_back(given);
+        buffer.memory_for(a, 1, &vec![0; size]).unwrap().unwrap().capacity()
+    };
+    let mut given = vec![Vec::with_capacity(200_000)];
+    // What is in flight is counted by what was written: twice as much may be held, and not more.
+    assert_eq!(capacity(LARGE, &mut given), 0);
+    assert_eq!(capacity(199_000, &mut given), 200_000);
+    assert_eq!(capacity(199_000, &mut given), 0, "it is used once");
+    for size in [100, 4 << 20] {
+        let mut given = vec![Vec::with_capacity(size)];
+        assert_eq!(
+            (capacity(size.max(LARGE), &mut given), given.len()),
+            (0, 1),
+            "{size} bytes are not worth it"
+        );
+    }
+    // However much is given back, a part of the limit is kept.
+    let mut given: Vec<_> = (0..100).map(|_| Vec::with_capacity(100_000)).collect();
+    assert_eq!(capacity(99_000, &mut given), 100_000);
+    assert_eq!(given.len(), 100 - (4 << 20) / 100_000);
+    buffer.push(a, 1, &vec![0; 7 << 20]).unwrap();
+    assert_eq!(buffer.memory_for(a, 1, &vec![0; 2 << 20]), Ok(None), "there is no room");
+    buffer.close(Status::Closed);
+    assert_eq!(buffer.memory_for(a, 1, &[0; LARGE]), Err(Status::Closed));
+    assert!(buffer.take_spare().is_empty());
+}

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::{FlushLevel, Upstream};
 use crate::core::event::{ChunkOutcome, Event, Output};
 use crate::core::sent::SentChunk;
-use crate::core::spare::Spare;
 use crate::error::{Error, Result, Status};
 use crate::message::{ResultCode, UpstreamChunkAck};
 
@@ -72,15 +71,13 @@ impl Upstream {
         }
         let mut buffer = self.buffer.lock();
         self.keeps_memory = !self.sent.is_empty() || !buffer.is_empty();
-        let given_up = if self.keeps_memory {
+        if self.keeps_memory {
             buffer.give_back(&mut memory);
-            Spare::default()
         } else {
-            buffer.take_spare()
-        };
+            memory.append(&mut buffer.take_spare());
+        }
         // Writers need not wait until the rest is freed.
         drop(buffer);
-        drop((memory, given_up));
     }
 
     /// Chunks whose acknowledgement takes longer than the application allows are failures; should it come

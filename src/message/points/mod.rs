@@ -218,7 +218,17 @@ impl PointsBuf {
     /// Takes the run and leaves an empty one with the same capacity, so that the next writes need
     /// not allocate.
     pub fn take(&mut self) -> Points {
-        self.take_leaving(Vec::with_capacity(self.bytes.len() + HEAD))
+        self.take_leaving(Self::memory(self.bytes.len()))
+    }
+
+    /// New memory for a run of so many bytes.
+    pub(crate) fn memory(bytes: usize) -> Vec<u8> {
+        Vec::with_capacity(bytes + HEAD)
+    }
+
+    /// The memory of an empty run, if it is worth keeping: the run is left without.
+    pub(crate) fn take_memory(&mut self) -> Option<Vec<u8>> {
+        (self.is_empty() && self.bytes.capacity() >= WORTH_KEEPING).then(|| std::mem::take(&mut self.bytes))
     }
 
     /// Takes the run and leaves an empty one in memory that is empty, too.
