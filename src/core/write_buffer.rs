@@ -548,10 +548,9 @@ impl WriteBuffer {
         }
     }
 
-    /// Gives up memory that waits to be written to.
+    /// Gives up memory that waits to be written to. Each data id keeps what its last run took.
     pub(super) fn take_spare(&mut self) -> Vec<Vec<u8>> {
-        let open = self.slots.iter_mut().filter_map(|slot| slot.run.take_memory());
-        open.chain(std::mem::take(&mut self.spare).into_memory()).collect()
+        std::mem::take(&mut self.spare).into_memory()
     }
 
     fn seal(&mut self) {

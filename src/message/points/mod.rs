@@ -226,11 +226,6 @@ impl PointsBuf {
         Vec::with_capacity(bytes + HEAD)
     }
 
-    /// The memory of an empty run, if it is worth keeping: the run is left without.
-    pub(crate) fn take_memory(&mut self) -> Option<Vec<u8>> {
-        (self.is_empty() && self.bytes.capacity() >= WORTH_KEEPING).then(|| std::mem::take(&mut self.bytes))
-    }
-
     /// Takes the run and leaves an empty one in memory that is empty, too.
     pub(crate) fn take_leaving(&mut self, next: Vec<u8>) -> Points {
         debug_assert!(next.is_empty());
