@@ -15,6 +15,7 @@ use crossbeam_channel::{after, never, select, tick, unbounded};
 use hdrhistogram::Histogram;
 use iscp::client::{Downstream, DownstreamOptions};
 use iscp::core::{DownstreamConfig, FlushPolicy, MAX_PAYLOAD, ReceivedChunk};
+use iscp::error::Error;
 use iscp::message::{DataFilter, DownstreamFilter};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -132,6 +133,8 @@ struct Reader {
 struct Received {
     points: u64,
     latency: Histogram<u64>,
+    /// Why no more will come.
+    ended: Option<Error>,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -232,7 +235,7 @@ impl<'a> Setup<'a> {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        Ok(Report::new(args, self.written(), received, seconds, cpu, latency))
+        Ok(Report::new(args, self.written(), (received, self.ended()), seconds, cpu, latency))
     }
 
     fn written(&self) -> u64 {
@@ -243,7 +246,12 @@ impl<'a> Setup<'a> {
         self.readers.iter().map(|reader| reader.lock().points).sum()
     }
 
-    /// Points that arrived, once all have or nothing has for a while. A signal ends the program meanwhile as always.
+    /// Why one of the readers gets nothing any more.
+    fn ended(&self) -> Option<Error> {
+        self.readers.iter().find_map(|reader| reader.lock().ended.clone())
+    }
+
+    /// Points that arrived, once all have, or no more will, or none has for a while. A signal ends the program meanwhile as always.
     fn wait_for_readers(&self, args: &BenchArgs) -> Option<u64> {
         if args.mode != Mode::EndToEnd {
             return None;
@@ -252,7 +260,8 @@ impl<'a> Setup<'a> {
         let (mut before, mut since) = (0, Instant::now());
         loop {
             let received = self.received();
-            if received >= written || since.elapsed() > STALL_LIMIT {
+            let over = self.readers.iter().all(|reader| reader.lock().ended.is_some());
+            if received >= written || over || since.elapsed() > STALL_LIMIT {
                 return Some(received);
             }
             if received != before {
@@ -278,7 +287,7 @@ impl Reader {
         source: &str,
         start: Instant,
     ) -> Result<Option<Self>, Failure> {
-        let options = DownstreamOptions {
+        let mut options = DownstreamOptions {
             config: DownstreamConfig {
                 filters: vec![DownstreamFilter {
                     source_node_id: source.to_owned(),
@@ -289,8 +298,11 @@ impl Reader {
             },
             ..DownstreamOptions::default()
         };
-        let received = Arc::new(Mutex::new(Received { points: 0, latency: histogram() }));
-        let taken = received.clone();
+        let received = Arc::new(Mutex::new(Received { points: 0, latency: histogram(), ended: None }));
+        let (taken, ended) = (received.clone(), received.clone());
+        options.on_closed = Some(Box::new(move |why: Option<Error>| {
+            ended.lock().unwrap_or_else(PoisonError::into_inner).ended = why;
+        }));
         let on_chunk = move |chunk: ReceivedChunk| {
             let now = nanoseconds_since(start);
             let mut received = taken.lock().unwrap_or_else(PoisonError::into_inner);

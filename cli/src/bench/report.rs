@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use iscp::error::Error;
 use iscp::transport::redacted;
 use serde_json::{Value, json};
 
@@ -25,6 +26,8 @@ pub(super) struct Report {
     written: u64,
     /// Points that readers got, if there were readers.
     received: Option<u64>,
+    /// Why one of the readers got no more.
+    ended: Option<Error>,
     elapsed: Duration,
     cpu: Duration,
     latency: Histogram<u64>,
@@ -34,7 +37,7 @@ impl Report {
     pub(super) fn new(
         args: &BenchArgs,
         written: u64,
-        received: Option<u64>,
+        (received, ended): (Option<u64>, Option<Error>),
         elapsed: Duration,
         cpu: Duration,
         latency: Histogram<u64>,
@@ -48,6 +51,7 @@ impl Report {
             payload: args.payload,
             written,
             received,
+            ended,
             elapsed,
             cpu,
             latency,
@@ -146,7 +150,9 @@ impl Report {
     pub(super) fn verdict(&self) -> Result<(), Failure> {
         match self.lost() {
             lost @ 1.. if self.qos == QosArg::Reliable => {
-                Err(Failure::new(format!("{}: {lost} points of {} were lost", self.url, self.written)))
+                let why = self.ended.as_ref().map(|error| format!(": a reader was ended, {error}"));
+                let why = why.unwrap_or_default();
+                Err(Failure::new(format!("{}: {lost} points of {} were lost{why}", self.url, self.written)))
             }
             _ => Ok(()),
         }
